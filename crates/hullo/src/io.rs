@@ -1,0 +1,13 @@
+//! The ways to the kernel, and the adapters between the two kinds of wire.
+
+pub(crate) mod by_peer;
+pub(crate) mod connected;
+pub(crate) mod datagrams;
+pub(crate) mod exchange;
+pub(crate) mod guard;
+pub(crate) mod linger;
+pub(crate) mod paced;
+pub(crate) mod packet_stream;
+pub(crate) mod prefixed;
+pub(crate) mod registered;
+pub(crate) mod scratch;

@@ -1,0 +1,260 @@
+//! One link for each peer of a datagram socket: what a service gets that does not answer datagrams by itself.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream, task::AtomicWaker};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::datagrams::{Batch, Datagrams, Source};
+use crate::{
+    error::{Error, Result},
+    link::{Link, Packets},
+    message::Message,
+    peer::Peer,
+    scope::{BoxFuture, Scope},
+    service::Service,
+    watch::Event,
+};
+
+/// Datagrams that may wait for one peer's service; more are dropped, as the network does.
+const QUEUE: usize = 64;
+
+/// What a stranger's question may always be answered with, in bytes.
+pub(crate) const ALWAYS: usize = 256;
+
+/// How many times its question an answer to a stranger may be.
+pub(crate) const TIMES: usize = 3;
+
+/// Gives each peer of the socket a link of its own, at most `max_connections` of them; one that is quiet for `idle` ends.
+///
+/// Until a peer has been heard twice, all that it is sent is at most 256 bytes or 3 times what it sent, whichever is
+/// more; the rest waits. So nobody is flooded through us by a forged question.
+pub(crate) async fn by_peer<S: Service + ?Sized>(service: Arc<S>, socket: Datagrams, scope: Scope) -> Result<()> {
+    let socket = Arc::new(socket);
+    let mut peers = Peers { socket: socket.clone(), service, scope: scope.clone(), known: HashMap::new(), ended: mpsc::unbounded_channel() };
+    let mut batch = Batch::new();
+    let stopped = scope.stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return Ok(()),
+            Some(source) = peers.ended.1.recv() => peers.forget(source),
+            received = socket.receive(&mut batch) => match received {
+                Ok(()) => for train in batch.trains() {
+                    for datagram in train.datagrams() {
+                        peers.hear(train.from(), datagram);
+                    }
+                },
+                // What is reported here is an answer of ours that found nobody; the socket goes on.
+                Err(error) => scope.tell(&Event::Trouble { peer: None, error: &Error::io("cannot receive a datagram", error) }),
+            },
+        }
+    }
+}
+
+struct Peers<S: ?Sized> {
+    socket: Arc<Datagrams>,
+    service: Arc<S>,
+    scope: Scope,
+    known: HashMap<Source, Known>,
+    ended: (mpsc::UnboundedSender<Source>, mpsc::UnboundedReceiver<Source>),
+}
+
+struct Known {
+    inbox: mpsc::Sender<Bytes>,
+    trust: Arc<Trust>,
+}
+
+/// How far a peer is trusted not to be a forgery.
+struct Trust {
+    heard: AtomicU32,
+    received: AtomicUsize,
+    amplify: bool,
+    waiting: AtomicWaker,
+}
+
+impl Trust {
+    fn heard(&self, bytes: usize) {
+        self.heard.fetch_add(1, Relaxed);
+        self.received.fetch_add(bytes, Relaxed);
+        self.waiting.wake();
+    }
+
+    fn allows(&self, sent: usize) -> bool {
+        let budget = ALWAYS.max(TIMES.saturating_mul(self.received.load(Relaxed)));
+        self.amplify || self.heard.load(Relaxed) >= 2 || sent <= budget
+    }
+}
+
+impl<S: Service + ?Sized> Peers<S> {
+    fn hear(&mut self, from: Source, datagram: &[u8]) {
+        let bytes = Bytes::copy_from_slice(datagram);
+        let bytes = match self.known.get(&from) {
+            Some(known) => {
+                known.trust.heard(bytes.len());
+                match known.inbox.try_send(bytes) {
+                    Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => return,
+                    // Its service has ended just now: this begins a new conversation.
+                    Err(mpsc::error::TrySendError::Closed(bytes)) => bytes,
+                }
+            }
+            None if self.known.len() >= self.scope.limits().max_connections => return,
+            None => bytes,
+        };
+        self.meet(from, bytes);
+    }
+
+    fn meet(&mut self, from: Source, first: Bytes) {
+        let (inbox, queue) = mpsc::channel(QUEUE);
+        let trust = Trust { heard: 0.into(), received: 0.into(), amplify: self.socket.amplify, waiting: AtomicWaker::new() };
+        let trust = Arc::new(trust);
+        trust.heard(first.len());
+        // There is room: the queue is new.
+        let _ = inbox.try_send(first);
+        let idle = self.scope.limits().idle.unwrap_or(Duration::from_secs(300));
+        let packets = PeerPackets {
+            queue,
+            socket: self.socket.clone(),
+            to: from,
+            trust: trust.clone(),
+            sent: 0,
+            held: None,
+            blocked: None,
+            idle,
+            moved: Instant::now(),
+            alarm: None,
+        };
+        self.known.insert(from, Known { inbox, trust });
+        let peer = Peer { scheme: self.socket.scheme, remote: from.endpoint(), local: self.socket.local.clone(), path: None };
+        let (service, scope, ended) = (self.service.clone(), self.scope.clone(), self.ended.0.clone());
+        self.scope.spawn(async move {
+            crate::service::converse(service, Link::packets(packets, peer, scope)).await;
+            let _ = ended.send(from);
+        });
+    }
+
+    /// Forgets a peer whose service has ended, unless it is in a new conversation already.
+    fn forget(&mut self, from: Source) {
+        if self.known.get(&from).is_some_and(|known| known.inbox.is_closed()) {
+            self.known.remove(&from);
+        }
+    }
+}
+
+/// One peer's datagrams, as a wire.
+struct PeerPackets {
+    queue: mpsc::Receiver<Bytes>,
+    socket: Arc<Datagrams>,
+    to: Source,
+    trust: Arc<Trust>,
+    sent: usize,
+    held: Option<Bytes>,
+    blocked: Option<BoxFuture<'static, ()>>,
+    idle: Duration,
+    moved: Instant,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream for PeerPackets {
+    type Item = Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Poll::Ready(bytes) = self.queue.poll_recv(cx) {
+            self.moved = Instant::now();
+            return Poll::Ready(bytes.map(|bytes| Ok(Message::binary(bytes))));
+        }
+        loop {
+            let due = self.moved + self.idle;
+            let idle = self.idle;
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(idle)));
+            if alarm.deadline() < due {
+                alarm.as_mut().reset(due);
+            }
+            ready!(alarm.as_mut().poll(cx));
+            if Instant::now() >= due {
+                return Poll::Ready(None);
+            }
+        }
+    }
+}
+
+impl PeerPackets {
+    /// Sends what is held, once that is allowed and possible.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        while let Some(bytes) = &self.held {
+            self.trust.waiting.register(cx.waker());
+            if !self.trust.allows(self.sent + bytes.len()) {
+                return Poll::Pending;
+            }
+            if let Some(blocked) = &mut self.blocked {
+                ready!(blocked.as_mut().poll(cx));
+                self.blocked = None;
+            }
+            match self.socket.try_send_to(self.to, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let socket = self.socket.clone();
+                    self.blocked = Some(Box::pin(async move { socket.writable().await }));
+                }
+                sent => {
+                    self.sent += bytes.len();
+                    self.held = None;
+                    self.moved = Instant::now();
+                    sent.map_err(|error| Error::io("cannot send a datagram", error))?;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Sink<Message> for PeerPackets {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_held(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
+        if message.bytes.len() > self.largest() {
+            return Err(crate::framing::too_large(self.largest()));
+        }
+        self.held = self.to.answerable().then_some(message.bytes);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_held(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_held(cx)
+    }
+}
+
+impl Packets for PeerPackets {
+    fn largest(&self) -> usize {
+        LARGEST
+    }
+
+    fn ends(&self) -> bool {
+        false
+    }
+}
+
+/// The most that a UDP datagram over IPv4 carries.
+pub(crate) const LARGEST: usize = 65_507;

@@ -1,0 +1,157 @@
+//! A connected datagram socket: the client's end.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::{
+    io::ReadBuf,
+    net::{UdpSocket, UnixDatagram},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{by_peer::LARGEST, scratch};
+use crate::{
+    address::Address,
+    error::{Error, Kind, Result},
+    framing::too_large,
+    link::Packets,
+    message::Message,
+    scope::Scope,
+    watch::Event,
+};
+
+/// What the two kinds of datagram sockets have in common.
+pub(crate) trait Socket: Sized + Send + Unpin + 'static {
+    fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
+    fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+}
+
+impl Socket for UdpSocket {
+    fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_recv(cx, buf)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, buf)
+    }
+}
+
+impl Socket for UnixDatagram {
+    fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_recv(cx, buf)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, buf)
+    }
+}
+
+/// The datagrams of a connected socket, as a wire. They have no end: it goes on until `idle`, or for ever.
+pub(crate) struct Connected<S> {
+    socket: S,
+    address: String,
+    scope: Scope,
+    since: Instant,
+    received: bool,
+    held: Option<Bytes>,
+    idle: Option<(Duration, Pin<Box<Sleep>>)>,
+}
+
+impl<S: Socket> Connected<S> {
+    pub(crate) fn new(socket: S, to: &Address, scope: &Scope) -> Self {
+        let since = Instant::now();
+        let idle = scope.limits().idle.map(|idle| (idle, Box::pin(sleep_until(since + idle))));
+        Self { socket, address: to.bare().to_string(), scope: scope.clone(), since, received: false, held: None, idle }
+    }
+
+    fn error(&self, doing: &str, error: io::Error) -> Error {
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let error = Error::io(format!("cannot {doing} {}", self.address), error);
+        if refused { error.hint("nothing listens there: is the server running, and is that its port?") } else { error }
+    }
+
+    fn moved(&mut self) {
+        if let Some((idle, alarm)) = &mut self.idle {
+            alarm.as_mut().reset(Instant::now() + *idle);
+        }
+    }
+
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(bytes) = &self.held else { return Poll::Ready(Ok(())) };
+        let sent = ready!(self.socket.poll_send(cx, bytes));
+        self.held = None;
+        self.moved();
+        Poll::Ready(sent.map(drop).map_err(|error| match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::MSGSIZE.raw_os_error() => {
+                Error::new(Kind::TooLarge, format!("cannot send to {}: this is too long for one datagram", self.address))
+            }
+            _ => self.error("send to", error),
+        }))
+    }
+}
+
+impl<S: Socket> Stream for Connected<S> {
+    type Item = Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let received = scratch::with(|buf| {
+            let mut buf = ReadBuf::new(buf);
+            self.socket.poll_recv(cx, &mut buf).map_ok(|()| Bytes::copy_from_slice(buf.filled()))
+        });
+        match received {
+            Poll::Ready(Ok(bytes)) => {
+                if !std::mem::replace(&mut self.received, true) {
+                    self.scope.tell(&Event::FirstByte { after: self.since.elapsed() });
+                }
+                self.moved();
+                Poll::Ready(Some(Ok(Message::binary(bytes))))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(self.error("receive from", error)))),
+            Poll::Pending => match &mut self.idle {
+                Some((_, alarm)) => alarm.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<S: Socket> Sink<Message> for Connected<S> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_held(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
+        if message.bytes.len() > LARGEST {
+            return Err(too_large(LARGEST));
+        }
+        self.held = Some(message.bytes);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_held(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_held(cx)
+    }
+}
+
+impl<S: Socket> Packets for Connected<S> {
+    fn largest(&self) -> usize {
+        LARGEST
+    }
+
+    fn ends(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,162 @@
+//! HTTP exchanges as conversations: the request's body is what the service reads, the response's what it writes.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Body as _, Frame};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::mpsc,
+};
+use tokio_util::sync::PollSender;
+
+use crate::{
+    error::{Error, Kind, Result},
+    link::Link,
+    peer::Peer,
+    scope::Scope,
+    service::Service,
+};
+
+/// The body of a request or of a response.
+pub type Body = UnsyncBoxBody<Bytes, Error>;
+
+/// A body of those bytes.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of no bytes.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A response of that status with a body of text.
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Reads a body of at most `max` bytes.
+///
+/// # Errors
+/// [`Kind::TooLarge`], or the body's own.
+pub async fn collect(mut body: Body, max: usize) -> Result<Bytes> {
+    let mut first = Bytes::new();
+    let mut all = bytes::BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > max {
+            return Err(crate::framing::too_large(max));
+        }
+        // Most bodies are one piece, which then need not be copied.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Pieces of a response that may wait for the client.
+const QUEUE: usize = 8;
+
+type Piece = Result<Frame<Bytes>>;
+
+/// Runs the service over the two bodies of an exchange. The response begins with the first bytes that it writes.
+pub(crate) async fn as_conversation<S: Service + ?Sized>(
+    service: Arc<S>,
+    request: Request<Body>,
+    peer: Peer,
+    scope: Scope,
+) -> Result<Response<Body>> {
+    let (sender, mut pieces) = mpsc::channel(QUEUE);
+    // Weak, so that the response ends where the service shuts its side down, and not only when it returns.
+    let failed = sender.downgrade();
+    let stream = Exchange::new(request.into_body(), sender);
+    let link = Link::over(stream, peer, scope.clone());
+    scope.spawn(async move {
+        if let (Err(error), Some(failed)) = (service.serve(link).await, failed.upgrade()) {
+            let _ = failed.send(Err(error)).await;
+        }
+    });
+    let first = match pieces.recv().await {
+        None => return Ok(Response::new(empty())),
+        Some(piece) => piece?,
+    };
+    let kind = match first.data_ref().map(|data| std::str::from_utf8(data)) {
+        Some(Ok(_)) => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    };
+    let mut first = Some(Ok(first));
+    let rest = futures_util::stream::poll_fn(move |cx| match first.take() {
+        Some(first) => Poll::Ready(Some(first)),
+        None => pieces.poll_recv(cx),
+    });
+    let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(rest)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+/// The two bodies of an exchange as a stream.
+pub(crate) struct Exchange {
+    body: Option<Body>,
+    chunk: Bytes,
+    sender: PollSender<Piece>,
+}
+
+impl Exchange {
+    pub(crate) fn new(body: Body, sender: mpsc::Sender<Piece>) -> Self {
+        Self { body: Some(body), chunk: Bytes::new(), sender: PollSender::new(sender) }
+    }
+}
+
+impl AsyncRead for Exchange {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.chunk.is_empty() {
+            let Some(body) = &mut self.body else { return Poll::Ready(Ok(())) };
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(frame) => self.chunk = frame?.into_data().unwrap_or_default(),
+                None => self.body = None,
+            }
+        }
+        let n = self.chunk.len().min(buf.remaining());
+        buf.put_slice(&self.chunk[..n]);
+        self.chunk.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn gone<E>(_: E) -> io::Error {
+    Error::new(Kind::Cut, "the other end of the exchange is gone").into()
+}
+
+impl AsyncWrite for Exchange {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.sender.poll_reserve(cx)).map_err(gone)?;
+        self.sender.send_item(Ok(Frame::data(Bytes::copy_from_slice(buf)))).map_err(gone)?;
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.sender.close();
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,174 @@
+//! What every stream is wrapped in: the idle deadline, the end on shutdown, and the count of bytes.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{
+    error::{Error, Kind},
+    peer::Peer,
+    scope::{Bell, Scope},
+    watch::Event,
+};
+
+/// A stream under its scope.
+///
+/// - It fails with [`Kind::Timeout`] once nothing has moved either way for `idle`.
+/// - When the scope stops, it reads as ended as soon as there is nothing left to read.
+/// - Whoever watches is told of the first byte, and at the end how many there were.
+pub(crate) struct Guard<S> {
+    stream: S,
+    scope: Scope,
+    watched: Option<Box<Watched>>,
+    idle: Option<Idle>,
+    stop: Option<Bell>,
+}
+
+struct Watched {
+    peer: Peer,
+    since: Instant,
+    received: u64,
+    sent: u64,
+}
+
+struct Idle {
+    limit: Duration,
+    moved: Instant,
+    alarm: Option<(Pin<Box<Sleep>>, Waker)>,
+}
+
+impl<S> Guard<S> {
+    pub(crate) fn new(stream: S, peer: &Peer, scope: &Scope) -> Self {
+        let now = Instant::now();
+        let watched = scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
+        let idle = scope.limits().idle.map(|limit| Idle { limit, moved: now, alarm: None });
+        Self { stream, scope: scope.clone(), watched, idle, stop: Some(Bell::default()) }
+    }
+
+    /// The same for a protocol that has its own way of stopping.
+    pub(crate) fn until_its_own_end(mut self) -> Self {
+        self.stop = None;
+        self
+    }
+
+    /// The same again for a protocol that ends when its input does.
+    pub(crate) fn until_stopped(mut self) -> Self {
+        self.stop = Some(Bell::default());
+        self
+    }
+
+    fn moved(&mut self, received: usize, sent: usize) {
+        if let Some(idle) = &mut self.idle {
+            idle.moved = Instant::now();
+        }
+        if let Some(watched) = &mut self.watched {
+            if watched.received == 0 && received > 0 {
+                self.scope.tell(&Event::FirstByte { after: watched.since.elapsed() });
+            }
+            watched.received += received as u64;
+            watched.sent += sent as u64;
+        }
+    }
+
+    /// What waiting means now: to go on waiting, or to fail.
+    fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(idle) = &mut self.idle else { return Poll::Pending };
+        loop {
+            let due = idle.moved + idle.limit;
+            match &mut idle.alarm {
+                Some((alarm, _)) if alarm.deadline() < due => alarm.as_mut().reset(due),
+                Some((alarm, waker)) if !alarm.is_elapsed() && waker.will_wake(cx.waker()) => return Poll::Pending,
+                _ => {}
+            }
+            let (alarm, waker) = idle.alarm.get_or_insert_with(|| (Box::pin(sleep_until(due)), cx.waker().clone()));
+            waker.clone_from(cx.waker());
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if idle.moved + idle.limit <= Instant::now() {
+                let about = format!("nothing moved for {:?}", idle.limit);
+                return Poll::Ready(Error::new(Kind::Timeout, about).hint("the address option idle sets this, as in ?idle=1h or ?idle=off").into());
+            }
+        }
+    }
+
+    /// Whether to read an end now, since the scope stops.
+    fn stopping(&mut self, cx: &mut Context<'_>) -> bool {
+        self.stop.as_mut().is_some_and(|bell| self.scope.poll_stopped(bell, cx))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                let n = buf.filled().len() - before;
+                self.moved(n, 0);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending if self.stopping(cx) => Poll::Ready(Ok(())),
+            Poll::Pending => self.waiting(cx).map(Err),
+            failed => failed,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, buf) {
+            Poll::Ready(Ok(n)) => {
+                self.moved(0, n);
+                Poll::Ready(Ok(n))
+            }
+            Poll::Pending => self.waiting(cx).map(Err),
+            failed => failed,
+        }
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write_vectored(cx, bufs) {
+            Poll::Ready(Ok(n)) => {
+                self.moved(0, n);
+                Poll::Ready(Ok(n))
+            }
+            Poll::Pending => self.waiting(cx).map(Err),
+            failed => failed,
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Pending => self.waiting(cx).map(Err),
+            done => done,
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => self.waiting(cx).map(Err),
+            done => done,
+        }
+    }
+}
+
+impl<S> Drop for Guard<S> {
+    fn drop(&mut self) {
+        if let Some(Watched { peer, since, received, sent }) = self.watched.as_deref() {
+            self.scope.tell(&Event::Closed { peer, received: *received, sent: *sent, lasted: since.elapsed() });
+        }
+    }
+}

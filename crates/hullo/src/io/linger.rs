@@ -1,0 +1,48 @@
+//! The end of a conversation that we end first.
+//!
+//! A socket that is closed while bytes wait to be read in it sends a reset, and a reset makes the peer's system throw
+//! away what it has not yet read: the answer. So we half-close, and listen for a moment longer (RFC 1122, section
+//! 4.2.2.13; RFC 9112, section 9.6).
+
+use std::{future::poll_fn, io, pin::Pin, time::Duration};
+
+use tokio::{
+    io::{AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+
+use super::scratch;
+use crate::link::Stream;
+
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Flushes and half-closes, then throws away what still comes, until the peer has closed too or a moment has passed.
+///
+/// # Errors
+/// What was written did not all leave.
+pub(crate) async fn close<S: Stream + ?Sized>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let _ = timeout(MOMENT, drain(stream)).await;
+    Ok(())
+}
+
+/// Throws away what comes, until the end.
+///
+/// # Errors
+/// The stream's.
+pub(crate) async fn drain<S: Stream + ?Sized>(stream: &mut S) -> io::Result<u64> {
+    let mut drained = 0;
+    loop {
+        let n = poll_fn(|cx| {
+            scratch::with(|buf| {
+                let mut buf = ReadBuf::new(buf);
+                Pin::new(&mut *stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+            })
+        })
+        .await?;
+        drained += n as u64;
+        if n == 0 {
+            return Ok(drained);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A stream laid over packets, for a service that wants bytes on a transport that has messages.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::{Sink, Stream as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{link::Packets, message::Message};
+
+/// The messages of `packets` joined; what is written leaves as binary messages of at most the packets' own size.
+pub(crate) struct PacketStream {
+    packets: Box<dyn Packets>,
+    rest: Bytes,
+    ended: bool,
+}
+
+impl PacketStream {
+    pub(crate) fn new(packets: Box<dyn Packets>) -> Self {
+        Self { packets, rest: Bytes::new(), ended: false }
+    }
+}
+
+impl AsyncRead for PacketStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.rest.is_empty() && !self.ended {
+            match ready!(Pin::new(&mut self.packets).poll_next(cx)?) {
+                // An empty message carries no byte, and is not the end.
+                Some(message) => self.rest = message.bytes,
+                None => self.ended = true,
+            }
+        }
+        let n = self.rest.len().min(buf.remaining());
+        buf.put_slice(&self.rest[..n]);
+        self.rest.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PacketStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(Pin::new(&mut self.packets).poll_ready(cx)?);
+        let n = buf.len().min(self.packets.largest());
+        Pin::new(&mut self.packets).start_send(Message::binary(Bytes::copy_from_slice(&buf[..n])))?;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.packets).poll_flush(cx).map_err(Into::into)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.packets).poll_close(cx).map_err(Into::into)
+    }
+}

@@ -1,0 +1,113 @@
+//! **hullo**: both ends of any network conversation, as a library. The command of the same name is made of it.
+//!
+//! A *transport* turns an *address* into a [`Link`]: one conversation with a known peer, over a stream of bytes or over
+//! whole packets. A [`Service`] holds conversations, on every transport there is. So a client and a server are one line
+//! each, whatever lies between them:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> hullo::Result<()> {
+//! let server = hullo::serve("tcp://127.0.0.1:0", hullo::service::echo::Echo).await?;
+//! let answer = hullo::ask(&server.address().to_string(), "hullo").await?;
+//! assert_eq!(answer.to_text(), "hullo");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A service of your own
+//!
+//! Most services only answer each message: write a [`Reply`], and wrap it in [`Answer`]. It is then served over TCP, TLS,
+//! unix sockets, UDP (in batches), WebSockets and HTTP, whatever the address says:
+//!
+//! ```
+//! use hullo::{Answer, Message, Peer, Reply, Result};
+//!
+//! struct Shout;
+//!
+//! impl Reply for Shout {
+//!     async fn reply(&self, message: Message, _: &Peer) -> Result<Option<Message>> {
+//!         Ok(Some(Message::text(message.to_text().to_uppercase())))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! for address in ["tcp://127.0.0.1:0", "udp://127.0.0.1:0", "ws://127.0.0.1:0", "http://127.0.0.1:0"] {
+//!     let server = hullo::serve(address, Answer(Shout)).await?;
+//!     let answer = hullo::ask(&server.address().to_string(), "hullo").await?;
+//!     assert_eq!(answer.to_text().trim_end(), "HULLO");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A service that talks first, or at length, implements [`Service`] and opens its link as a [`Session`] of messages or as
+//! a stream of bytes:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use hullo::{BoxFuture, Link, Message, Result, Service, framing};
+//!
+//! struct Count;
+//!
+//! impl Service for Count {
+//!     fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
+//!         Box::pin(async move {
+//!             let mut session = link.session(&framing::lines::SPEC);
+//!             let mut count = 0;
+//!             while let Some(_) = session.recv().await? {
+//!                 count += 1;
+//!             }
+//!             session.send(Message::text(format!("{count} lines"))).await?;
+//!             session.close().await
+//!         })
+//!     }
+//! }
+//! ```
+//!
+//! # What holds everywhere
+//!
+//! The end of one direction is a half-close, and the other goes on until *its* end. A normal end is `Ok(None)`, never an
+//! error. Every buffer is bounded and every wait has a deadline or a [`Scope`]; `recv`, `send` and `flush` are cancel-safe.
+//! An [`Error`] is one sentence that names the address and what was being tried.
+
+mod address;
+mod dial;
+mod error;
+pub mod framing;
+mod io;
+mod link;
+mod message;
+pub mod options;
+mod peer;
+pub mod pipe;
+pub mod request;
+mod scope;
+mod serve;
+pub mod service;
+mod session;
+pub mod transport;
+mod watch;
+
+pub use address::Address;
+pub use dial::{ask, ask_in, connect, dial};
+pub use error::{Error, Kind, Result};
+pub use io::datagrams::Datagrams;
+pub use link::{BoxStream, Link, Packets, Stream, Wire};
+pub use message::Message;
+pub use peer::{Endpoint, Peer};
+pub use scope::{BoxFuture, Limits, Scope};
+pub use serve::{Server, serve};
+pub use service::{Answer, Reply, Service};
+pub use session::Session;
+pub use watch::{Event, Secured, Watch};
+
+/// Bodies of HTTP requests and responses, for a service that answers them itself.
+pub mod exchange {
+    pub use crate::io::exchange::{Body, collect, empty, full, text};
+}
+
+/// The frames of WebSockets, as a pure codec.
+pub mod websocket {
+    pub use crate::transport::ws::frames::{Breach, Reader, Received, Role, write, write_close, write_pong};
+}

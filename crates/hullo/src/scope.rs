@@ -1,0 +1,297 @@
+//! What a conversation lives in: limits, shutdown, tasks, and who watches.
+
+use std::{
+    future::{Future, poll_fn},
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, time::timeout};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::TaskTracker,
+};
+
+use crate::{
+    error::{Error, Kind, Result},
+    framing,
+    options::Options,
+    watch::{Event, Watch},
+};
+
+/// A future in a box, which is what crosses the borders between parts.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The bounds of a conversation. Every buffer and every wait has one of these.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest message in bytes (1 MiB).
+    pub max: usize,
+    /// How long a conversation may have nothing either way; none unless it is a server's.
+    pub idle: Option<Duration>,
+    /// The pause that ends a message without an end (200 ms).
+    pub quiet: Duration,
+    /// The time for connecting and for handshakes (10 s).
+    pub timeout: Duration,
+    /// How many conversations a server holds at once (16,384); the next ones wait to be accepted.
+    pub max_connections: usize,
+    /// How many of them one peer's address may hold (half of all); the next ones are closed at once.
+    pub max_per_peer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max: 1 << 20,
+            idle: None,
+            quiet: Duration::from_millis(200),
+            timeout: Duration::from_secs(10),
+            max_connections: 16_384,
+            max_per_peer: 8_192,
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of a server: these, where a silent conversation ends after 5 minutes.
+    pub fn server() -> Self {
+        Self { idle: Some(Duration::from_secs(300)), ..Self::default() }
+    }
+}
+
+/// What a conversation lives in. Cheap to clone.
+///
+/// Stopping has two steps. After [`stop`](Scope::stop) nothing new begins, and every stream that has nothing left to
+/// read reads as ended, so that services finish what they have and answer it. After [`abort`](Scope::abort) whatever
+/// still runs is dropped.
+#[derive(Clone)]
+pub struct Scope(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    frame: Option<&'static framing::Spec>,
+    life: Arc<Life>,
+}
+
+/// What all scopes of one server, or of one client, share.
+struct Life {
+    stop: Signal,
+    abort: Signal,
+    tasks: TaskTracker,
+    watch: Option<Arc<dyn Watch>>,
+    cores: Vec<Core>,
+    state: Option<PathBuf>,
+}
+
+struct Core {
+    runtime: Handle,
+    load: Arc<AtomicUsize>,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::new(Limits::default(), None)
+    }
+}
+
+impl Scope {
+    /// A scope of its own, in the current runtime.
+    pub fn new(limits: Limits, watch: Option<Arc<dyn Watch>>) -> Self {
+        Self::on_cores(limits, watch, Vec::new(), None)
+    }
+
+    /// A scope whose conversations are spread over `cores`, one current-thread runtime each; a conversation stays on
+    /// the core it began on. `state` is the folder for what is kept between runs, instead of the user's own.
+    pub fn on_cores(limits: Limits, watch: Option<Arc<dyn Watch>>, cores: Vec<Handle>, state: Option<PathBuf>) -> Self {
+        let cores = cores.into_iter().map(|runtime| Core { runtime, load: Arc::default() }).collect();
+        let life = Life {
+            stop: Signal::default(),
+            abort: Signal::default(),
+            tasks: TaskTracker::new(),
+            watch,
+            cores,
+            state,
+        };
+        Self(Arc::new(Inner { limits, frame: None, life: Arc::new(life) }))
+    }
+
+    /// The same scope under the options of an address.
+    ///
+    /// # Errors
+    /// A framing that does not exist.
+    pub fn under(&self, options: &Options) -> Result<Self> {
+        let mut limits = self.0.limits.clone();
+        limits.max = options.size("max").unwrap_or(limits.max);
+        limits.idle = options.time("idle").unwrap_or(limits.idle);
+        limits.quiet = options.time("quiet").flatten().unwrap_or(limits.quiet);
+        limits.timeout = options.time("timeout").flatten().unwrap_or(limits.timeout);
+        let frame = options.text("frame").map(framing::find).transpose()?;
+        Ok(Self(Arc::new(Inner { limits, frame, life: self.0.life.clone() })))
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The framing that the address asks for, if it does.
+    pub fn frame(&self) -> Option<&'static framing::Spec> {
+        self.0.frame
+    }
+
+    /// The folder for what is kept between runs, if the user's own is not meant.
+    pub fn state(&self) -> Option<&PathBuf> {
+        self.0.life.state.as_ref()
+    }
+
+    /// Whether somebody watches, so that there is a point in counting.
+    pub fn watched(&self) -> bool {
+        self.0.life.watch.is_some()
+    }
+
+    /// Tells whoever watches.
+    pub fn tell(&self, event: &Event) {
+        if let Some(watch) = &self.0.life.watch {
+            watch.event(event);
+        }
+    }
+
+    /// Spawns a part of this scope: it is waited for at the end, and dropped by [`abort`](Scope::abort).
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.life.tasks.spawn(self.bounded(task));
+    }
+
+    /// Spawns a conversation on the core that has the fewest. `begin` runs there, so that what it opens belongs there.
+    pub fn spawn_spread<F>(&self, begin: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let Some(core) = self.0.life.cores.iter().min_by_key(|core| core.load.load(Relaxed)) else {
+            return self.spawn(async move { begin().await });
+        };
+        let held = Load::more(core.load.clone());
+        let task = self.bounded(async move {
+            begin().await;
+            drop(held);
+        });
+        core.runtime.spawn(self.0.life.tasks.track_future(task));
+    }
+
+    fn bounded<F: Future<Output = ()> + Send>(&self, task: F) -> impl Future<Output = ()> + Send + use<F> {
+        let scope = self.clone();
+        async move {
+            let mut task = std::pin::pin!(task);
+            let mut bell = Bell::default();
+            poll_fn(|cx| if bell.rung(&scope.0.life.abort, cx) { Poll::Ready(()) } else { task.as_mut().poll(cx) }).await;
+        }
+    }
+
+    /// Asks everything to come to its end.
+    pub fn stop(&self) {
+        self.0.life.stop.raise();
+    }
+
+    /// Whether [`stop`](Scope::stop) was called. Cheap.
+    pub fn is_stopping(&self) -> bool {
+        self.0.life.stop.raised.load(Relaxed)
+    }
+
+    /// Completes when [`stop`](Scope::stop) is called. Cancel-safe.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        self.0.life.stop.token.clone().cancelled_owned()
+    }
+
+    /// The same for somebody who is polled often.
+    pub(crate) fn poll_stopped(&self, bell: &mut Bell, cx: &mut Context<'_>) -> bool {
+        bell.rung(&self.0.life.stop, cx)
+    }
+
+    /// Drops whatever still runs.
+    pub fn abort(&self) {
+        self.stop();
+        self.0.life.abort.raise();
+    }
+
+    /// Stops, waits up to `grace` for everything to finish, then aborts the rest. Says whether all of it finished.
+    pub async fn end(&self, grace: Duration) -> bool {
+        self.stop();
+        self.0.life.tasks.close();
+        let finished = timeout(grace, self.0.life.tasks.wait()).await.is_ok();
+        self.0.life.abort.raise();
+        if !finished {
+            // Dropping takes a moment, in which children are reaped and sockets removed; it does not wait for peers.
+            let _ = timeout(Duration::from_secs(1), self.0.life.tasks.wait()).await;
+        }
+        finished
+    }
+
+    /// Runs `attempt` under the time for handshakes; `about` says what it is, as in `cannot connect to …`.
+    ///
+    /// # Errors
+    /// The attempt's own, or [`Kind::Timeout`].
+    pub async fn in_time<T>(&self, about: impl Fn() -> String, attempt: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.limits().timeout;
+        match timeout(limit, attempt).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(Kind::Timeout, format!("{}: no answer within {limit:?}", about()))
+                .hint("the address option timeout allows more, as in ?timeout=30s")),
+        }
+    }
+}
+
+/// Something that is raised once, and then stays.
+#[derive(Default)]
+struct Signal {
+    raised: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Signal {
+    fn raise(&self) {
+        self.raised.store(true, Relaxed);
+        self.token.cancel();
+    }
+}
+
+/// Listens for a [`Signal`]. The token's lock, which all connections of all cores share, is taken when this begins to
+/// listen, and not at every poll.
+#[derive(Default)]
+pub(crate) struct Bell(Option<(Pin<Box<WaitForCancellationFutureOwned>>, Waker)>);
+
+impl Bell {
+    fn rung(&mut self, signal: &Signal, cx: &mut Context<'_>) -> bool {
+        if signal.raised.load(Relaxed) {
+            return true;
+        }
+        if self.0.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
+            return false;
+        }
+        let mut wait = Box::pin(signal.token.clone().cancelled_owned());
+        let rung = wait.as_mut().poll(cx).is_ready();
+        self.0 = Some((wait, cx.waker().clone()));
+        rung
+    }
+}
+
+/// One conversation more on a core, for as long as this lives.
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn more(load: Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Relaxed);
+        Self(load)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,162 @@
+//! `hullo serve exec tcp://:8040 -- sh -c 'tr a-z A-Z'`: a program for each link, which is its stdin and stdout.
+//!
+//! The program finds the two ends in its environment: `HULLO_PEER` and `HULLO_LOCAL` as addresses, and for internet
+//! transports `REMOTE_ADDR`, `REMOTE_PORT`, `SERVER_ADDR` and `SERVER_PORT` (names as in CGI, RFC 3875, section 4.1).
+//! Its stderr is the server's. It runs in a process group of its own, which is killed when the link ends.
+
+use std::{
+    ffi::OsString,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    process::Stdio,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::AsyncWrite,
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::sleep,
+};
+
+use super::{Service, Settings, Spec, missing};
+use crate::{
+    error::{Error, Kind, Result},
+    io::linger,
+    link::{BoxStream, Joined, Link},
+    peer::Peer,
+    pipe::Pump,
+    scope::BoxFuture,
+};
+
+/// This service's line of the table.
+pub const SPEC: Spec =
+    Spec { name: "exec", about: "runs a program for each link: -- CMD ARG...", sample: "hello", make: |settings| Ok(Arc::new(Exec::new(settings)?)) };
+
+/// How long the rest of a program's output may take to arrive once the program has ended.
+const REST: Duration = Duration::from_secs(1);
+
+/// The service that runs a program.
+pub struct Exec {
+    program: OsString,
+    arguments: Vec<OsString>,
+}
+
+impl Exec {
+    /// Runs the command of the settings.
+    ///
+    /// # Errors
+    /// There is none, or no such program.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let Some((program, arguments)) = settings.command.split_first() else {
+            return Err(missing("exec has no program to run", "put it at the end: hullo serve exec ADDRESS -- cat -n"));
+        };
+        Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
+    }
+
+    fn spawn(&self, peer: &Peer) -> Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.env("HULLO_PEER", peer.remote()).env("HULLO_LOCAL", peer.local());
+        for (end, address, port) in [(&peer.remote, "REMOTE_ADDR", "REMOTE_PORT"), (&peer.local, "SERVER_ADDR", "SERVER_PORT")] {
+            if let Some(end) = end.net() {
+                command.env(address, end.ip().to_canonical().to_string()).env(port, end.port().to_string());
+            }
+        }
+        let about = || format!("cannot run '{}'", self.program.display());
+        command.spawn().map_err(|error| Error::io(about(), error).of(Kind::Program))
+    }
+}
+
+impl Service for Exec {
+    fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let mut child = self.spawn(&link.peer)?;
+            let group = Group::of(&child);
+            let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+                return Err(Error::new(Kind::Program, "the program has no stdin or stdout"));
+            };
+            let mut stream = link.stream();
+            let talked = talk(&mut stream, stdin, stdout, &mut child, group).await;
+            // Reaped here; where this is dropped before, the runtime does it.
+            let _ = child.wait().await;
+            talked.map_err(|error| Error::io("the program's link was cut off", error))?;
+            linger::close(&mut stream).await.map_err(|error| Error::io("the program's answer did not all leave", error))
+        })
+    }
+}
+
+/// Joins the stream and the program until the output has ended, and either the input has too or the program.
+async fn talk(stream: &mut BoxStream, stdin: ChildStdin, stdout: ChildStdout, child: &mut Child, group: Group) -> io::Result<()> {
+    let (mut stdin, mut stdout, mut group) = (Input(Some(stdin)), stdout, Some(group));
+    let (mut there, mut back) = (Pump::default(), Pump::default());
+    let (mut there_done, mut back_done, mut exited) = (false, false, false);
+    let mut wait = Box::pin(child.wait());
+    let mut rest = None;
+    poll_fn(|cx| {
+        there_done = there_done || there.poll(cx, &mut Joined(&mut *stream, &mut stdin))?.is_ready();
+        back_done = back_done || back.poll(cx, &mut Joined(&mut stdout, &mut *stream))?.is_ready();
+        exited = exited || wait.as_mut().poll(cx).is_ready();
+        if exited {
+            // What the program left behind would hold its stdout open for ever.
+            group = None;
+        }
+        if back_done && exited {
+            return Poll::Ready(Ok(()));
+        }
+        // One of the two is to follow the other: the rest of the output, or the program's end.
+        if exited || back_done && there_done {
+            let rest = rest.get_or_insert_with(|| Box::pin(sleep(REST)));
+            return rest.as_mut().poll(cx).map(Ok);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A program's stdin. A program may stop reading whenever it likes: what it does not want goes nowhere.
+struct Input(Option<ChildStdin>);
+
+impl AsyncWrite for Input {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(stdin) = &mut self.0 else { return Poll::Ready(Ok(buf.len())) };
+        match ready!(Pin::new(stdin).poll_write(cx, buf)) {
+            Ok(n) => Poll::Ready(Ok(n)),
+            Err(_) => {
+                self.0 = None;
+                Poll::Ready(Ok(buf.len()))
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// A pipe has no half-close but its close.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0 = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A program's process group, killed when this is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It fails where all of the group has ended already.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}

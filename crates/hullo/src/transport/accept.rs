@@ -1,0 +1,182 @@
+//! The one accept loop of all stream listeners: limits, back-off, shutdown.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{SockRef, Socket};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Semaphore,
+    time::sleep,
+};
+
+use crate::{
+    address::Address,
+    error::{Error, Result},
+    io::registered::registered,
+    peer::{Endpoint, Peer},
+    scope::Scope,
+    watch::Event,
+};
+
+/// How many connections the kernel may hold for us.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// How long to wait when there are no file descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// A listening stream socket.
+pub(crate) struct Door {
+    socket: AsyncFd<Socket>,
+    pub(crate) address: Address,
+    scheme: &'static str,
+    local: Endpoint,
+    _file: Option<SocketFile>,
+}
+
+/// The file of a unix socket, removed when nobody listens any more.
+pub(crate) struct SocketFile(pub(crate) PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Door {
+    /// Takes over a listening, non-blocking socket.
+    pub(crate) fn new(socket: Socket, address: Address, scheme: &'static str, local: Endpoint, file: Option<SocketFile>) -> Result<Self> {
+        let about = || format!("cannot listen on {address}");
+        let socket = registered(socket).map_err(|error| Error::io(about(), error))?;
+        Ok(Self { socket, address, scheme, local, _file: file })
+    }
+
+    /// Accepts until the scope stops; `open` holds the conversation, on the core that it was given to.
+    pub(crate) async fn accept<F>(self, scope: Scope, open: impl Fn(OwnedFd, Peer) -> F + Clone + Send + 'static) -> Result<()>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let places = Arc::new(Semaphore::new(scope.limits().max_connections));
+        let guests = Guests::default();
+        let stopped = scope.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let place = tokio::select! {
+                () = &mut stopped => return Ok(()),
+                place = places.clone().acquire_owned() => place,
+            };
+            let accepted = tokio::select! {
+                () = &mut stopped => return Ok(()),
+                accepted = self.socket.async_io(Interest::READABLE, accept) => accepted,
+            };
+            let (stream, remote) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.trouble(&scope, error).await;
+                    continue;
+                }
+            };
+            let Some(guest) = guests.admit(&remote, scope.limits().max_per_peer) else {
+                let error = Error::new(crate::Kind::Refused, format!("{} has as many connections as max-per-peer allows", Shown(&remote)));
+                scope.tell(&Event::Trouble { peer: None, error: &error });
+                continue;
+            };
+            let peer = Peer { scheme: self.scheme, local: self.local_of(&stream), remote, path: None };
+            let open = open.clone();
+            scope.spawn_spread(move || async move {
+                open(stream, peer).await;
+                drop((guest, place));
+            });
+        }
+    }
+
+    /// Our end of that connection: to know it costs a system call only where we listen on all addresses.
+    fn local_of(&self, stream: &OwnedFd) -> Endpoint {
+        match self.local.net() {
+            Some(address) if address.ip().is_unspecified() => {
+                let ours = SockRef::from(stream).local_addr().ok().and_then(|address| address.as_socket());
+                ours.map_or(self.local.clone(), Endpoint::Net)
+            }
+            _ => self.local.clone(),
+        }
+    }
+
+    /// One connection failed, or we are out of something: neither ends the server.
+    async fn trouble(&self, scope: &Scope, error: io::Error) {
+        let exhausted = matches!(error.raw_os_error(), Some(libc_errno::EMFILE | libc_errno::ENFILE | libc_errno::ENOBUFS | libc_errno::ENOMEM));
+        let error = Error::io(format!("cannot accept on {}", self.address), error);
+        scope.tell(&Event::Trouble { peer: None, error: &error });
+        if exhausted {
+            sleep(EXHAUSTED).await;
+        }
+    }
+}
+
+/// The numbers of the errors that mean that a resource has run out.
+mod libc_errno {
+    use rustix::io::Errno;
+
+    pub(super) const EMFILE: i32 = Errno::MFILE.raw_os_error();
+    pub(super) const ENFILE: i32 = Errno::NFILE.raw_os_error();
+    pub(super) const ENOBUFS: i32 = Errno::NOBUFS.raw_os_error();
+    pub(super) const ENOMEM: i32 = Errno::NOMEM.raw_os_error();
+}
+
+fn accept(socket: &Socket) -> io::Result<(OwnedFd, Endpoint)> {
+    let (stream, address) = acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let net = address.and_then(|address| SocketAddr::try_from(address).ok());
+    Ok((stream, net.map_or(Endpoint::Unnamed, Endpoint::Net)))
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One connection of an address, for as long as this lives.
+struct Guest(Option<(Guests, IpAddr)>);
+
+impl Guests {
+    fn admit(&self, remote: &Endpoint, most: usize) -> Option<Guest> {
+        let Some(address) = remote.net() else { return Some(Guest(None)) };
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address.ip()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Guest(Some((self.clone(), address.ip()))))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let Some((guests, ip)) = &self.0 else { return };
+        let mut counts = guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(ip);
+            }
+        }
+    }
+}
+
+struct Shown<'a>(&'a Endpoint);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.net() {
+            Some(address) => write!(f, "{}", address.ip()),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! `memory://room?delay=20ms&loss=0.1`: a simulated link inside one process, for tests.
+//!
+//! It runs on the runtime's clock, so a test that pauses tokio's time waits for nothing. A stream arrives whole and late;
+//! packets (`?packets=true`) may be lost, drawn from `seed`.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::{Sink, Stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::mpsc,
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::sync::PollSender;
+
+use super::{Listener, Spec, Transport};
+use crate::{
+    address::Address,
+    error::{Error, Kind, Result},
+    io::guard::Guard,
+    link::{Link, Packets},
+    message::Message,
+    peer::{Endpoint, Peer},
+    scope::{BoxFuture, Scope},
+    service::{Service, converse},
+};
+
+pub(super) const SCHEMES: &[Spec] =
+    &[Spec { scheme: "memory", about: "a simulated link inside one process, for tests", example: "memory://room", transport: &Memory }];
+
+/// Writes that may be under way in each direction.
+const QUEUE: usize = 64;
+
+/// The most that one write takes.
+const PIECE: usize = 64 << 10;
+
+/// Who listens, by name.
+static ROOMS: LazyLock<Mutex<HashMap<String, Room>>> = LazyLock::new(Mutex::default);
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+#[derive(Clone)]
+struct Room {
+    guests: mpsc::Sender<Half>,
+    conditions: Conditions,
+}
+
+#[derive(Clone, Copy)]
+struct Conditions {
+    delay: Duration,
+    loss: f64,
+    seed: u64,
+    packets: bool,
+}
+
+struct Memory;
+
+impl Transport for Memory {
+    fn bind(&self, at: Address, _: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let name = name(&at);
+            let conditions = Conditions {
+                delay: at.options.time("delay").flatten().unwrap_or_default(),
+                loss: at.options.share("loss").unwrap_or_default(),
+                seed: at.options.text("seed").and_then(|seed| seed.parse().ok()).unwrap_or(1),
+                packets: at.options.flag("packets", false),
+            };
+            let (guests, arrivals) = mpsc::channel(QUEUE);
+            let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
+            if rooms.get(&name).is_some_and(|room| !room.guests.is_closed()) {
+                return Err(Error::new(Kind::Bind, format!("cannot listen on {at}: somebody does already")));
+            }
+            rooms.insert(name, Room { guests, conditions });
+            Ok(Box::new(MemoryDoor { address: at, arrivals, packets: conditions.packets }) as Box<dyn Listener>)
+        })
+    }
+
+    fn connect(&self, to: Address, scope: Scope) -> BoxFuture<'static, Result<Link>> {
+        Box::pin(async move {
+            let room = ROOMS.lock().unwrap_or_else(PoisonError::into_inner).get(&name(&to)).cloned();
+            let refused = || Error::new(Kind::Refused, format!("cannot connect to {to}: nobody listens in this process"));
+            let room = room.ok_or_else(refused)?;
+            let (ours, theirs) = pair(room.conditions);
+            room.guests.send(theirs).await.map_err(|_| refused())?;
+            let id = NEXT.fetch_add(1, Relaxed);
+            Ok(link(ours, room.conditions.packets, peer(&name(&to), &format!("client-{id}")), scope))
+        })
+    }
+}
+
+fn name(address: &Address) -> String {
+    format!("{}{}", address.host, address.path)
+}
+
+fn peer(remote: &str, local: &str) -> Peer {
+    let end = |name: &str| Endpoint::Name(Arc::from(name));
+    Peer { scheme: "memory", remote: end(remote), local: end(local), path: None }
+}
+
+fn link(half: Half, packets: bool, peer: Peer, scope: Scope) -> Link {
+    if packets { Link::packets(half, peer, scope) } else { Link::over(Guard::new(half, &peer, &scope), peer, scope) }
+}
+
+struct MemoryDoor {
+    address: Address,
+    arrivals: mpsc::Receiver<Half>,
+    packets: bool,
+}
+
+impl Listener for MemoryDoor {
+    fn address(&self) -> Address {
+        self.address.clone()
+    }
+
+    fn serve(mut self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let stopped = scope.stopped();
+            tokio::pin!(stopped);
+            loop {
+                let half = tokio::select! {
+                    () = &mut stopped => return Ok(()),
+                    Some(half) = self.arrivals.recv() => half,
+                };
+                let peer = peer(&format!("guest-{}", NEXT.fetch_add(1, Relaxed)), &name(&self.address));
+                scope.spawn(converse(service.clone(), link(half, self.packets, peer, scope.clone())));
+            }
+        })
+    }
+}
+
+type Sent = (Instant, Bytes);
+
+/// One end of a simulated link.
+struct Half {
+    incoming: mpsc::Receiver<Sent>,
+    outgoing: PollSender<Sent>,
+    conditions: Conditions,
+    /// What has been taken off the wire, and when it arrives.
+    arriving: Option<Sent>,
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+fn pair(conditions: Conditions) -> (Half, Half) {
+    let (there, here) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
+    let half = |incoming, outgoing, turn| Half {
+        incoming,
+        outgoing: PollSender::new(outgoing),
+        conditions: Conditions { seed: conditions.seed.wrapping_add(turn) | 1, ..conditions },
+        arriving: None,
+        clock: None,
+    };
+    (half(here.1, there.0, 0), half(there.1, here.0, 0x9E37_79B9_7F4A_7C15))
+}
+
+impl Half {
+    /// What has arrived; nothing at the end.
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut Bytes>> {
+        if self.arriving.as_ref().is_none_or(|(_, bytes)| bytes.is_empty() && !self.conditions.packets) {
+            self.arriving = ready!(self.incoming.poll_recv(cx));
+        }
+        let Some((due, _)) = self.arriving else { return Poll::Ready(None) };
+        if due > Instant::now() {
+            let clock = self.clock.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if clock.deadline() != due {
+                clock.as_mut().reset(due);
+            }
+            ready!(clock.as_mut().poll(cx));
+        }
+        Poll::Ready(self.arriving.as_mut().map(|(_, bytes)| bytes))
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_reserve(cx).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn put(&mut self, bytes: Bytes) -> io::Result<()> {
+        let sent = (Instant::now() + self.conditions.delay, bytes);
+        self.outgoing.send_item(sent).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Whether the next packet is lost (xorshift64, so that a seed repeats).
+    fn loses(&mut self) -> bool {
+        let mut x = self.conditions.seed;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.conditions.seed = x;
+        ((x >> 11) as f64 / (1u64 << 53) as f64) < self.conditions.loss
+    }
+}
+
+impl AsyncRead for Half {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(bytes) = ready!(self.poll_arrival(cx)) {
+            let n = bytes.len().min(buf.remaining());
+            buf.put_slice(&bytes[..n]);
+            bytes.advance(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Half {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(cx))?;
+        let n = buf.len().min(PIECE);
+        self.put(Bytes::copy_from_slice(&buf[..n]))?;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Stream for Half {
+    type Item = Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = ready!(self.poll_arrival(cx)).map(std::mem::take);
+        self.arriving = None;
+        Poll::Ready(message.map(|bytes| Ok(Message::binary(bytes))))
+    }
+}
+
+impl Sink<Message> for Half {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_room(cx).map_err(gone)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
+        if self.loses() {
+            self.outgoing.abort_send();
+            return Ok(());
+        }
+        self.put(message.bytes).map_err(gone)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        self.outgoing.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn gone(error: io::Error) -> Error {
+    Error::io("the other end of the simulated link is gone", error)
+}
+
+impl Packets for Half {
+    fn largest(&self) -> usize {
+        PIECE
+    }
+
+    fn ends(&self) -> bool {
+        true
+    }
+}

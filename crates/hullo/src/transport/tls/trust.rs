@@ -1,0 +1,164 @@
+//! Whom a client trusts: the system's authorities, given ones, one certificate, or anybody.
+
+use std::{io, path::Path, sync::Arc};
+
+use ::aws_lc_rs::digest::{SHA256, digest};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use super::own::{RustlsError, files, roots, tls};
+use crate::{
+    address::Address,
+    error::{Error, Kind, Result},
+};
+
+/// The fingerprint of a certificate, as `?pin=` takes it and `openssl x509 -fingerprint -sha256` prints it.
+pub(super) fn fingerprint(cert: &CertificateDer<'_>) -> String {
+    let hash = digest(&SHA256, cert);
+    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// The configuration of a client, and why it trusts.
+pub(super) fn client_config(to: &Address, alpn: &[Vec<u8>]) -> Result<(ClientConfig, &'static str)> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| tls("cannot set up TLS", error))?;
+    let (builder, trust) = match (to.options.text("pin"), to.options.flag("insecure", false)) {
+        (Some(pin), false) => {
+            let verifier = Arc::new(Chosen { pin: Some(parse_pin(pin)?), provider });
+            (builder.dangerous().with_custom_certificate_verifier(verifier), "certificate is the pinned one")
+        }
+        (None, true) => {
+            let verifier = Arc::new(Chosen { pin: None, provider });
+            (builder.dangerous().with_custom_certificate_verifier(verifier), "certificate NOT VERIFIED")
+        }
+        (Some(_), true) => return Err(Error::usage(format!("{} is both pinned and insecure: choose one", to.bare()))),
+        (None, false) => {
+            let roots = match to.options.text("ca") {
+                Some(path) => roots(Path::new(path))?,
+                None => system_roots(),
+            };
+            if roots.is_empty() {
+                return Err(Error::new(Kind::Tls, format!("cannot verify {}: this system has no authorities", to.bare()))
+                    .hint("install ca-certificates, or trust one with ?ca=file.pem or ?pin=sha256:…"));
+            }
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|error| tls("the authorities cannot verify anybody", error))?;
+            (builder.with_webpki_verifier(verifier), "certificate verified")
+        }
+    };
+    let mut config = match files(to)? {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|error| tls("cert and key do not make an identity", error))?
+        }
+    };
+    config.alpn_protocols = alpn.to_vec();
+    Ok((config, trust))
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn parse_pin(pin: &str) -> Result<Vec<u8>> {
+    let wrong = || Error::usage("the option pin takes sha256: and 64 hex digits (colons between them do not matter)");
+    let hex: Vec<u8> = pin.strip_prefix("sha256:").ok_or_else(wrong)?.bytes().filter(|byte| *byte != b':').collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> = hex.chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect();
+    bytes.filter(|bytes| bytes.len() == 32).ok_or_else(wrong)
+}
+
+/// Trusts one certificate by its fingerprint, or any: the user has chosen. That the other end has the certificate's key
+/// is proven in either case.
+#[derive(Debug)]
+struct Chosen {
+    pin: Option<Vec<u8>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Chosen {
+    fn verify_server_cert(
+        &self,
+        cert: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        match &self.pin {
+            Some(pin) if digest(&SHA256, cert).as_ref() != pin.as_slice() => {
+                Err(RustlsError::General(format!("its certificate is another one: {}", fingerprint(cert))))
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The error of a client's handshake, with what to do about it.
+pub(super) fn explain(about: String, error: io::Error, to: &Address) -> Error {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()).cloned();
+    let kind = if reason.is_some() { Kind::Tls } else { Kind::Cut };
+    let hint = match &reason {
+        Some(RustlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "nobody you trust vouches for it: if it is your own, trust it with ?pin=sha256:… (the server prints it) or ?ca=file.pem"
+        }
+        Some(RustlsError::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+            "its certificate is for another name: ask for that one with ?sni=name"
+        }
+        Some(RustlsError::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => "its certificate has expired",
+        Some(RustlsError::InvalidMessage(_)) => "what answers there does not speak TLS: try tcp:// or http://",
+        _ if to.options.text("pin").is_some() => "if the server was set up anew, its new fingerprint is the one it prints now",
+        _ => return Error::io(about, error).of(kind),
+    };
+    Error::io(about, error).of(kind).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_read_as_openssl_prints_them() {
+        let plain = "sha256:".to_owned() + &"0a".repeat(32);
+        let colons = "sha256:".to_owned() + &["0A"; 32].join(":");
+        assert_eq!(parse_pin(&plain).unwrap(), parse_pin(&colons).unwrap());
+        for wrong in ["0a", "sha256:0a", "sha256:zz", "md5:00"] {
+            assert!(parse_pin(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `hullo serve echo ws://:7008`, `hullo connect wss://host/path`: messages over WebSockets (RFC 6455).
+//!
+//! A Close frame is a half-close: what hears it may go on with its answer before it says farewell itself. Two hullos tell
+//! each other in the handshake that they do so (`Hullo-Half-Close`); with anybody else a client says farewell last.
+
+use std::sync::Arc;
+
+use ::aws_lc_rs::{digest, rand};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use self::{frames::Role, wire::WebSocket};
+use super::{
+    Listener, Spec, Transport,
+    http::{self as over_http, Plain},
+};
+use crate::{
+    address::Address,
+    error::{Error, Kind, Result},
+    io::{
+        exchange::{Body, empty, text},
+        guard::Guard,
+        prefixed::Prefixed,
+    },
+    link::{BoxStream, Link},
+    peer::Peer,
+    scope::{BoxFuture, Scope},
+    watch::Event,
+};
+
+pub(crate) mod frames;
+mod wire;
+
+pub(super) const SCHEMES: &[Spec] = &[
+    Spec { scheme: "ws", about: "messages over WebSockets", example: "ws://127.0.0.1:7008/", transport: &Ws("ws") },
+    Spec { scheme: "wss", about: "messages over WebSockets inside TLS", example: "wss://127.0.0.1:7448/", transport: &Ws("wss") },
+];
+
+/// The two ends tell each other that a Close frame is only a half-close to them.
+const HALF_CLOSE: HeaderName = HeaderName::from_static("hullo-half-close");
+
+struct Ws(&'static str);
+
+impl Transport for Ws {
+    fn bind(&self, at: Address, scope: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
+        over_http::bind(at, self.0, Plain::Refused, scope)
+    }
+
+    fn connect(&self, to: Address, scope: Scope) -> BoxFuture<'static, Result<Link>> {
+        Box::pin(connect(to, self.0, scope))
+    }
+}
+
+async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link> {
+    let (stream, peer) = over_http::dial(&to, scheme, &["http/1.1"], &scope).await?;
+    let about = || format!("cannot open a WebSocket at {}", to.bare());
+    let (stream, half_closes) = scope.in_time(about, shake_hands(stream, &to)).await?;
+    scope.tell(&Event::Agreed { protocol: "WebSocket" });
+    let guarded: BoxStream = Box::new(Guard::new(stream, &peer, &scope));
+    Ok(Link::packets(WebSocket::new(guarded, Role::Client, half_closes, scope.clone()), peer, scope))
+}
+
+/// The client's handshake (section 4.1). What the server sent right behind its answer comes first in the stream.
+async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStream>, bool)> {
+    let about = || format!("cannot open a WebSocket at {}", to.bare());
+    let mut nonce = [0; 16];
+    rand::fill(&mut nonce).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
+    let key = STANDARD.encode(nonce);
+    let request = Request::get(to.target())
+        .header(HOST, to.authority())
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .header(SEC_WEBSOCKET_KEY, &key)
+        .header(HALF_CLOSE, "yes")
+        .body(empty())
+        .map_err(|error| Error::usage(about()).because(error))?;
+    let wrong = |error: hyper::Error| Error::new(over_http::kind(&error), about()).because(error);
+    let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(wrong)?;
+    let connection = connection.without_shutdown();
+    tokio::pin!(connection);
+    let mut response = tokio::select! {
+        biased;
+        response = sender.send_request(request) => response.map_err(wrong)?,
+        // The connection is done when its answer is an upgrade: both are ready then, and the answer is first.
+        parts = &mut connection => return Err(parts.err().map_or_else(|| Error::new(Kind::Cut, about()), wrong)),
+    };
+    let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes) == Some(accept(&key).as_bytes());
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS || !accepted {
+        let why = if accepted { "it did not switch protocols" } else { "it has no WebSocket there" };
+        let error = Error::new(Kind::Protocol, about()).because(format!("{why}, it answered {}", response.status()));
+        return Err(error.hint("is the path right, and is it ws:// or wss:// that is spoken there?"));
+    }
+    let half_closes = response.headers_mut().remove(HALF_CLOSE).is_some();
+    let parts = connection.await.map_err(wrong)?;
+    Ok((Prefixed::new(parts.read_buf, parts.io.into_inner()), half_closes))
+}
+
+/// Whether a request asks for a WebSocket, well or badly.
+pub(super) fn is_upgrade<B>(request: &Request<B>) -> bool {
+    request.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The server's answer to a handshake (section 4.2).
+pub(super) fn answer<B>(request: &Request<B>, origins: Origins<'_>) -> Response<Body> {
+    let headers = request.headers();
+    let connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let upgrades = connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 || !upgrades {
+        return text(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET, HTTP/1.1 and Connection: Upgrade\n");
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
+        let mut response = text(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSockets is spoken here\n");
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return response;
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+    let Some(key) = key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16)) else {
+        return text(StatusCode::BAD_REQUEST, "there is no Sec-WebSocket-Key of 16 bytes\n");
+    };
+    if let Err(why) = origins.allow(headers) {
+        return text(StatusCode::FORBIDDEN, why);
+    }
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let to = response.headers_mut();
+    to.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    to.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&accept(key)) {
+        to.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if headers.contains_key(HALF_CLOSE) {
+        to.insert(HALF_CLOSE, HeaderValue::from_static("yes"));
+    }
+    response
+}
+
+/// The server's link after the handshake.
+pub(super) fn link(stream: BoxStream, peer: Peer, scope: Scope) -> Link {
+    Link::packets(WebSocket::new(stream, Role::Server, true, scope.clone()), peer, scope)
+}
+
+fn accept(key: &str) -> String {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+    STANDARD.encode(hash)
+}
+
+/// Which pages' scripts may open a WebSocket here. Browsers let any page try, and say in `Origin` which it is.
+#[derive(Clone, Copy)]
+pub(super) struct Origins<'a> {
+    /// The option `origin`.
+    pub(super) allowed: Option<&'a str>,
+    /// We are reached through loopback, where a name that is not a loopback name was rebound to us.
+    pub(super) loopback: bool,
+}
+
+impl Origins<'_> {
+    /// Allows whoever is no browser, and pages of our own host: their port may be another one.
+    fn allow(self, headers: &HeaderMap) -> Result<(), &'static str> {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(origin) = text(ORIGIN) else { return Ok(()) };
+        if let Some(allowed) = self.allowed {
+            let good = allowed == "*" || allowed.split(',').any(|one| one.trim() == origin);
+            return if good { Ok(()) } else { Err("this Origin is not the one that the option origin allows\n") };
+        }
+        let host = text(HOST).map(hostname).unwrap_or_default();
+        let theirs = origin.split_once("://").map(|(_, rest)| hostname(rest)).unwrap_or_default();
+        if host.is_empty() || theirs != host {
+            return Err("pages of other sites may not open a WebSocket here; the option origin allows them: ?origin=*\n");
+        }
+        let is_loopback = |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if self.loopback && !is_loopback(host) {
+            return Err("this name is not one of this machine's own\n");
+        }
+        Ok(())
+    }
+}
+
+/// The host without its port and brackets.
+fn hostname(authority: &str) -> &str {
+    let authority = authority.split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, _)) => v6,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+/// A handshake that was agreed to, waiting for its connection.
+pub(super) type Agreed = Arc<std::sync::Mutex<Option<(hyper::upgrade::OnUpgrade, Peer)>>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_rfc_is_accepted() {
+        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn only_pages_of_our_own_host_may_connect() {
+        let try_it = |origin: &'static str, host: &'static str, allowed, loopback| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            Origins { allowed, loopback }.allow(&headers).is_ok()
+        };
+        assert!(try_it("http://127.0.0.1:8080", "127.0.0.1:7008", None, true));
+        assert!(try_it("http://[::1]:8080", "[::1]:7008", None, true));
+        assert!(!try_it("https://evil.example", "127.0.0.1:7008", None, true));
+        assert!(!try_it("http://rebound.example:7008", "rebound.example:7008", None, true));
+        assert!(try_it("https://chat.example", "chat.example", None, false));
+        assert!(try_it("https://other.example", "chat.example", Some("*"), false));
+        assert!(!try_it("null", "127.0.0.1:7008", None, true));
+    }
+}
