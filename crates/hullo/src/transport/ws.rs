@@ -83,12 +83,16 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
     let wrong = |error: hyper::Error| Error::new(over_http::kind(&error), about()).because(error);
     let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(wrong)?;
     let connection = connection.without_shutdown();
-    tokio::pin!(connection);
-    let mut response = tokio::select! {
-        biased;
-        response = sender.send_request(request) => response.map_err(wrong)?,
-        // The connection is done when its answer is an upgrade: both are ready then, and the answer is first.
-        parts = &mut connection => return Err(parts.err().map_or_else(|| Error::new(Kind::Cut, about()), wrong)),
+    let response = sender.send_request(request);
+    tokio::pin!(connection, response);
+    // The connection is done when its answer is an upgrade, which may be before that answer has been handed over.
+    let mut done = None;
+    let mut response = loop {
+        tokio::select! {
+            biased;
+            response = &mut response => break response.map_err(wrong)?,
+            parts = &mut connection, if done.is_none() => done = Some(parts.map_err(wrong)?),
+        }
     };
     let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes) == Some(accept(&key).as_bytes());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS || !accepted {
@@ -97,7 +101,10 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         return Err(error.hint("is the path right, and is it ws:// or wss:// that is spoken there?"));
     }
     let half_closes = response.headers_mut().remove(HALF_CLOSE).is_some();
-    let parts = connection.await.map_err(wrong)?;
+    let parts = match done {
+        Some(parts) => parts,
+        None => connection.await.map_err(wrong)?,
+    };
     Ok((Prefixed::new(parts.read_buf, parts.io.into_inner()), half_closes))
 }
 

@@ -1,0 +1,259 @@
+//! The words of the command, made from the same tables that the code uses.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
+
+use crate::report;
+
+/// Both ends of any network conversation: any service on any transport, any client to any server.
+#[derive(Parser)]
+#[command(name = "hullo", version, max_term_width = 110, after_help = overview(), after_long_help = manual(), disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+
+    /// Say what is said to people as one JSON object a line (on stderr)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Tell each step with its time: resolved, connected, encrypted, first byte, bytes each way
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Start a server: one service on as many addresses as given
+    Serve(Serve),
+    /// Talk: a terminal gets line editing and history, a pipe gets bytes
+    Connect(Connect),
+    /// Send one message, print one reply
+    Ask(Ask),
+    /// Send an HTTP request, with items as in HTTPie
+    Request(Request),
+    /// Is it up? Each step with its time
+    Check(Check),
+    /// Print the completions of a shell
+    #[command(after_help = "Examples:\n  hullo completions bash > /etc/bash_completion.d/hullo\n  hullo completions fish > ~/.config/fish/completions/hullo.fish")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    #[command(after_help = "Example:\n  hullo man | man -l -")]
+    Man,
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = serve_help())]
+pub(crate) struct Serve {
+    /// The service; without one, all of them are served as a playground
+    pub(crate) service: Option<String>,
+
+    /// Where to listen, as in tcp://:7007, ws://:7008, https://0.0.0.0:8443 or unix:/tmp/x.sock
+    pub(crate) addresses: Vec<String>,
+
+    /// What greet says
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+
+    /// Serve what this TOML file says
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "command"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Conversations at once; more wait to be accepted [default: 16384]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: Option<u32>,
+
+    /// Conversations at once with one peer's address; more are closed [default: half of max-connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_per_peer: Option<u32>,
+
+    /// On Ctrl-C or SIGTERM, let conversations finish for this long
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) grace: Duration,
+
+    /// The program that exec runs for each conversation
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = "Examples:
+  hullo connect localhost:7007                  talk to a server, line by line
+  hullo connect tls://example.org:443 --crlf    lines end in CR LF
+  hullo connect ws://127.0.0.1:7107/ --hex      see every byte
+  tar c . | hullo connect host:9000             a pipe gets bytes, exactly; its end is a half-close")]
+pub(crate) struct Connect {
+    /// The address
+    pub(crate) address: String,
+
+    /// Show what comes and goes as hex and text
+    #[arg(long)]
+    pub(crate) hex: bool,
+
+    /// Lines that are typed end in CR LF
+    #[arg(long)]
+    pub(crate) crlf: bool,
+
+    /// Let control characters of the other end reach the terminal
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// On wires that have no end (datagrams): wait this long for more after the end of the input
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) linger: Duration,
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = "The reply is printed as soon as it is whole: the other end closed, its last line or its JSON value
+ended, a datagram or a WebSocket message came, or it fell quiet.
+
+Examples:
+  hullo ask localhost:7007 hello
+  hullo ask udp://127.0.0.1:7030 '36.6'
+  hullo ask ws://127.0.0.1:7120/ '{\"name\":\"Ada\"}'
+  echo '[1,2,3]' | hullo ask localhost:7020")]
+pub(crate) struct Ask {
+    /// The address
+    pub(crate) address: String,
+
+    /// The message; without one, what comes on stdin, or on a terminal nothing
+    pub(crate) message: Option<OsString>,
+
+    /// A reply without an end is whole after this pause
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
+    pub(crate) quiet: Duration,
+
+    /// Give up after this long
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = "Items:
+  Header:value     a header; Header: removes it, Header; sends it empty
+  name==value      a parameter of the query
+  name=value       a field of the body: a string
+  name:=json       a field of the body: any JSON
+  name@file        a file to upload (the body is then a form)
+  name=@file  name:=@file    a field with the content of a file
+
+The query of the URL is the server's; options go behind a #, as in 'https://host/?q=1#pin=sha256:…' (pin, ca and
+insecure may stand in the query too).
+
+Examples:
+  hullo request :7207                                GET http://localhost:7207/
+  hullo request POST https://example.org/items name=Ada age:=36 X-Token:secret
+  hullo request --form https://example.org/upload photo@me.jpg
+  hullo request -o big.iso https://example.org/big.iso")]
+pub(crate) struct Request {
+    /// Method (optional), URL and items
+    #[arg(required = true, num_args = 1.., value_name = "[METHOD] URL [ITEM]")]
+    pub(crate) words: Vec<String>,
+
+    /// Send the fields as a form instead of JSON
+    #[arg(long, short)]
+    pub(crate) form: bool,
+
+    /// The body as it is
+    #[arg(long, value_name = "BODY", conflicts_with = "form")]
+    pub(crate) raw: Option<String>,
+
+    /// Follow redirects
+    #[arg(long, short = 'F')]
+    pub(crate) follow: bool,
+
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) max_redirects: usize,
+
+    /// Write the body to this file, with a progress bar on a terminal
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write the body to a file named after the URL
+    #[arg(long, short, conflicts_with = "output")]
+    pub(crate) download: bool,
+
+    /// Exit with 3, 4 or 5 when the status is 3xx, 4xx or 5xx
+    #[arg(long)]
+    pub(crate) check_status: bool,
+
+    /// Give up when the response has not begun after this long
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = "Up means: a connection stands (and its encryption, and its WebSocket), an HTTP server answers below 500, a
+datagram server answers an empty datagram.
+
+Examples:
+  hullo check https://example.org
+  hullo check --wait 30s localhost:5432 && ./migrate     wait for a server to be up")]
+pub(crate) struct Check {
+    /// The address
+    pub(crate) address: String,
+
+    /// Try again until it is up, for this long
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Give up one attempt after this long
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) timeout: Duration,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    options::time(text).flatten().ok_or_else(|| "a time is written like 200ms, 30s or 5m".to_owned())
+}
+
+fn table<'a>(title: &str, rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let rows: Vec<_> = rows.collect();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    rows.iter().fold(format!("{title}:\n"), |text, (name, about)| text + &format!("  {name:width$}  {about}\n"))
+}
+
+fn services() -> String {
+    table("Services", SERVICES.iter().map(|spec| (spec.name, spec.about)))
+}
+
+fn transports() -> String {
+    table("Transports", transport::schemes().map(|spec| (spec.example, spec.about)))
+}
+
+fn overview() -> String {
+    let examples = "Examples:
+  hullo serve                                    everything, to play with: open http://127.0.0.1:8080
+  hullo serve echo tcp://:7007 ws://:7107        one service, as many addresses as you like
+  hullo ask localhost:7007 hello
+  hullo connect tls://example.org:443
+  hullo request POST https://example.org/items name=Ada
+  hullo check --wait 30s localhost:5432
+";
+    format!("{}\n{}\n{examples}\nMore: hullo --help, hullo VERB --help", services(), transports())
+}
+
+fn address_options() -> String {
+    table("Options of an address, as in tls://:8443?cert=a.pem&key=a.key", options::OPTIONS.iter().map(|spec| (spec.name, spec.about)))
+}
+
+fn manual() -> String {
+    let framings = table("Framings (?frame=…): where a message ends in a stream", FRAMINGS.iter().map(|spec| (spec.name, spec.about)));
+    format!("{}\n\n{}\n{framings}\nExit status:\n{}", overview(), address_options(), report::exit_statuses())
+}
+
+fn serve_help() -> String {
+    let examples = "Examples:
+  hullo serve                                    all services, as a playground
+  hullo serve echo :7007                         tcp on this machine alone
+  hullo serve echo tcp://0.0.0.0:7007 udp://0.0.0.0:7007
+  hullo serve greet --text 'Good day' http://:8080
+  hullo serve json 'tls://[::]:7443?cert=a.pem&key=a.key'
+  hullo serve exec unix:/tmp/x.sock -- bc -q
+  hullo serve --config hullo.toml";
+    format!("{}\n{}\n{}\n{examples}", services(), transports(), address_options())
+}

@@ -1,0 +1,115 @@
+//! `hullo check --wait 30s localhost:5432`: is it up, and how long does each step take?
+
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hullo::{Address, Error, Event, Kind, Limits, Message, Result, Scope, framing, request::Call};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    args::Check,
+    report::{START, Voice},
+    view::{paint, timeline},
+};
+
+/// How long to wait before the first new attempt; each time twice as long, up to a second.
+const AGAIN: Duration = Duration::from_millis(50);
+
+pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
+    let mut address = Address::resource(&args.address)?;
+    if !args.address.contains("://") {
+        // Only a URL with its scheme is HTTP here.
+        address = args.address.parse()?;
+    }
+    let mut limits = Limits::default();
+    limits.timeout = args.timeout;
+    let since = Instant::now();
+    let mut pause = AGAIN;
+    let mut attempts = 1;
+    loop {
+        let scope = Scope::new(limits.clone(), Some(Arc::new(move |event: &Event<'_>| step(voice, event))));
+        match attempt(&address, &scope).await {
+            Ok(how) => {
+                let took = since.elapsed();
+                let sentence = format!("{} {} is up: {how}", paint::on_stdout().good("ok"), address.bare());
+                say(voice, "up", &sentence, json!({ "address": address.bare().to_string(), "how": how, "ms": took.as_secs_f64() * 1e3, "attempts": attempts }))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(error) => {
+                let left = args.wait.and_then(|wait| wait.checked_sub(since.elapsed())).filter(|left| !left.is_zero());
+                let Some(left) = left.filter(|_| error.kind() != Kind::Usage) else { return Err(given_up(error, attempts)) };
+                // The first failure is said; the same one again and again is not.
+                if attempts == 1 {
+                    voice.say("waiting", &format!("not yet: {error}"), json!({ "message": error.to_string() }));
+                }
+                sleep(pause.min(left)).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+                attempts += 1;
+            }
+        }
+    }
+}
+
+fn given_up(error: Error, attempts: u32) -> Error {
+    if attempts == 1 {
+        return error;
+    }
+    Error::new(error.kind(), format!("still not up after {attempts} attempts")).because(error)
+}
+
+/// One attempt: what counts as an answer depends on what is asked.
+async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
+    match to.scheme.as_str() {
+        "http" | "https" => {
+            let call = Call::new(http::Method::GET, to.clone()).send(scope, 0);
+            let late = || Error::new(Kind::Timeout, format!("no answer from {} within {:?}", to.bare(), scope.limits().timeout));
+            let (response, _) = timeout(scope.limits().timeout, call).await.map_err(|_| late())??;
+            let status = response.status();
+            if status.is_server_error() {
+                return Err(Error::new(Kind::Protocol, format!("{} answers, but with {status}", to.bare())));
+            }
+            Ok(format!("it answers {status}"))
+        }
+        "udp" | "unix-dgram" => {
+            let answer = hullo::ask_in(to, Some(Message::text("")), scope).await?;
+            Ok(format!("it answers an empty datagram with {} bytes", answer.bytes.len()))
+        }
+        _ => {
+            let mut session = hullo::dial(to, scope).await?.session(&framing::raw::SPEC);
+            // Some talk first; to know it is worth the moment.
+            match timeout(scope.limits().quiet, session.recv()).await {
+                Ok(Ok(Some(first))) => Ok(format!("it says {} bytes by itself", first.bytes.len())),
+                Ok(Ok(None)) => Ok("it takes connections, and closes them".to_owned()),
+                Ok(Err(error)) if error.kind() == Kind::Cut => Err(error),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Ok("it takes connections, and waits for us to talk".to_owned()),
+            }
+        }
+    }
+}
+
+fn step(voice: Voice, event: &Event<'_>) {
+    if matches!(event, Event::Closed { .. }) && !voice.verbose {
+        return;
+    }
+    let (name, sentence, facts) = timeline::line(event);
+    let clock = paint::on_stdout().quiet(&timeline::clock(START.elapsed()));
+    // What cannot be printed here fails again, and is reported, at the last line.
+    let _ = say(voice, name, &format!("{clock}  {sentence}"), facts);
+}
+
+/// The steps are what this verb is for: they go to stdout.
+fn say(voice: Voice, event: &str, sentence: &str, facts: Value) -> Result<()> {
+    if !voice.json {
+        return super::print(format!("{sentence}\n").as_bytes());
+    }
+    let mut object = json!({ "event": event });
+    if let (Some(object), Value::Object(facts)) = (object.as_object_mut(), facts) {
+        object.extend(facts);
+    }
+    super::print(format!("{object}\n").as_bytes())
+}

@@ -1,0 +1,168 @@
+//! `hullo serve echo tcp://:7007 ws://:7107`: services on addresses, until Ctrl-C.
+
+use std::{path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
+
+use hullo::{
+    Address, Error, Kind, Limits, Result, Scope, Server, Service,
+    service::{self, Settings},
+};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::playground;
+use crate::{args::Serve, report::Voice};
+
+pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
+    let config = match (&args.config, &args.service) {
+        (Some(file), _) => Config::read(file)?,
+        (None, Some(service)) => Config::of(service, &args)?,
+        (None, None) => Config::default(),
+    };
+    let mut limits = Limits::server();
+    if let Some(most) = args.max_connections.or(config.max_connections) {
+        (limits.max_connections, limits.max_per_peer) = (most as usize, (most as usize).div_ceil(2));
+    }
+    limits.max_per_peer = args.max_per_peer.or(config.max_per_peer).map_or(limits.max_per_peer, |most| most as usize);
+    raise_file_limit();
+    let mut server = Server::new(Scope::on_cores(limits, voice.watch(), cores()?, None));
+    if config.serve.is_empty() {
+        playground::open(&mut server, voice).await?;
+    }
+    for one in &config.serve {
+        one.open(&mut server, voice).await?;
+    }
+    wait(server, args.grace, voice).await
+}
+
+/// Several services, as `--config` has them.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Config {
+    max_connections: Option<u32>,
+    max_per_peer: Option<u32>,
+    #[serde(default)]
+    serve: Vec<One>,
+}
+
+/// One service on its addresses.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct One {
+    service: String,
+    addresses: Vec<String>,
+    text: Option<String>,
+    #[serde(default)]
+    command: Vec<String>,
+}
+
+impl Config {
+    fn read(file: &Path) -> Result<Self> {
+        let about = || format!("cannot read the configuration {}", file.display());
+        let text = std::fs::read_to_string(file).map_err(|error| Error::io(about(), error).of(Kind::File))?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let hint = "a service is [[serve]] with service = \"echo\" and addresses = [\"tcp://:7007\"]";
+            Error::usage(about()).because(error).hint(hint)
+        })?;
+        if config.serve.is_empty() {
+            return Err(Error::usage(about()).because("there is no [[serve]] in it"));
+        }
+        Ok(config)
+    }
+
+    fn of(service: &str, args: &Serve) -> Result<Self> {
+        let command = args.command.iter().map(|word| word.clone().into_string());
+        let command = command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
+        let one = One { service: service.to_owned(), addresses: args.addresses.clone(), text: args.text.clone(), command };
+        Ok(Self { serve: vec![one], ..Self::default() })
+    }
+}
+
+impl One {
+    async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {
+        let spec = service::find(&self.service)?;
+        if self.addresses.is_empty() {
+            let error = Error::usage(format!("{} has no address to listen on", spec.name));
+            return Err(error.hint(format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)));
+        }
+        let command = self.command.iter().map(Into::into).collect();
+        let service = (spec.make)(&Settings { text: self.text.clone(), command })?;
+        for address in &self.addresses {
+            listen(server, address, spec.name, service.clone(), voice).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Listens on one address more, and says so.
+pub(super) async fn listen(server: &mut Server, address: &str, name: &str, service: Arc<dyn Service>, voice: Voice) -> Result<Address> {
+    let address: Address = address.parse()?;
+    refuse(&address, server)?;
+    let notes = server.listen(&address, service).await?;
+    let bound = server.addresses().last().cloned().unwrap_or(address).bare();
+    voice.say("listening", &format!("listening on {bound} ({name})"), json!({ "address": bound.to_string(), "service": name }));
+    for note in notes {
+        voice.say("note", &format!("  {note}"), json!({ "message": note }));
+    }
+    Ok(bound)
+}
+
+/// Refuses the cells that cannot make sense.
+fn refuse(address: &Address, server: &Server) -> Result<()> {
+    match address.scheme.as_str() {
+        "memory" => Err(Error::usage(format!("cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"))),
+        "stdio" if server.addresses().iter().any(|other| other.scheme == "stdio") => {
+            Err(Error::usage("cannot serve on stdio: twice: there is only one stdin"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
+async fn wait(mut server: Server, grace: Duration, voice: Voice) -> Result<ExitCode> {
+    let about = "cannot wait for signals";
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::io(about, error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::io(about, error))?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        ended = server.ended() => ended?,
+    }
+    let finished = tokio::select! {
+        finished = server.end(grace) => finished,
+        // Who asks twice does not want to wait.
+        _ = interrupt.recv() => false,
+    };
+    if !finished {
+        voice.say("cut", "some conversations were cut off", json!({}));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One current-thread runtime for each core: a connection stays where it began, and no work is stolen.
+fn cores() -> Result<Vec<Handle>> {
+    let count = thread::available_parallelism().map_or(1, usize::from);
+    if count == 1 {
+        return Ok(Vec::new());
+    }
+    let core = |number| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let run = move || runtime.block_on(std::future::pending::<()>());
+        thread::Builder::new().name(format!("core {number}")).spawn(run)?;
+        Ok(handle)
+    };
+    let cores: std::io::Result<Vec<_>> = (0..count).map(core).collect();
+    cores.map_err(|error| Error::io("cannot start a thread for each core", error))
+}
+
+/// As many open files as the system lets us have: each connection is one.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised the limit stays, and the accept loop waits when it is reached.
+    let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
+}

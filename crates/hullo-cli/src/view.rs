@@ -1,0 +1,6 @@
+//! How things look.
+
+pub(crate) mod hex;
+pub(crate) mod json;
+pub(crate) mod paint;
+pub(crate) mod timeline;

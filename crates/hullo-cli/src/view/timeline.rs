@@ -1,0 +1,59 @@
+//! What happened, a line each: for `-v`, `--json` and `check`.
+
+use std::time::Duration;
+
+use hullo::Event;
+use serde_json::{Value, json};
+
+use crate::report::shown;
+
+/// A time since the start, as it stands before a line.
+pub(crate) fn clock(since: Duration) -> String {
+    format!("{:>9.1} ms", since.as_secs_f64() * 1e3)
+}
+
+/// An event as its name and facts in JSON, and as a sentence.
+pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
+    match event {
+        Event::Resolved { host, addresses } => {
+            let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            ("resolved", format!("resolved {host}: {}", list.join(", ")), json!({ "host": host, "addresses": list }))
+        }
+        Event::Failed { address, error } => {
+            ("failed", format!("{address} did not take the connection: {error}"), json!({ "address": address.to_string(), "message": error.to_string() }))
+        }
+        Event::Connected { peer } => {
+            let from = peer.local.net().map(|local| format!(" from {local}")).unwrap_or_default();
+            ("connected", format!("connected to {peer}{from}"), json!({ "peer": peer.remote(), "local": peer.local() }))
+        }
+        Event::Secured(secured) => {
+            let alpn = secured.alpn.as_deref().map(|alpn| format!(", {}", shown(alpn))).unwrap_or_default();
+            let print = secured.fingerprint.as_deref().unwrap_or("no certificate");
+            let sentence = format!("{} {} {}{alpn}; {}: {print}", secured.version, secured.cipher, secured.exchange, secured.trust);
+            let facts = json!({
+                "version": secured.version, "cipher": secured.cipher, "exchange": secured.exchange,
+                "alpn": secured.alpn, "fingerprint": secured.fingerprint, "trust": secured.trust,
+            });
+            ("secured", sentence, facts)
+        }
+        Event::Agreed { protocol } => ("agreed", format!("{protocol} stands"), json!({ "protocol": protocol })),
+        Event::Opened { peer } => ("opened", format!("{peer} came"), json!({ "peer": peer.remote(), "local": peer.local() })),
+        Event::FirstByte { after } => {
+            let ms = after.as_secs_f64() * 1e3;
+            ("first-byte", format!("first byte, {ms:.1} ms after the connection"), json!({ "ms": ms }))
+        }
+        Event::Closed { peer, received, sent, lasted } => {
+            let s = lasted.as_secs_f64();
+            let sentence = format!("{peer} ended after {s:.3} s: {received} bytes received, {sent} sent");
+            ("closed", sentence, json!({ "peer": peer.remote(), "received": received, "sent": sent, "seconds": s }))
+        }
+        Event::Trouble { peer, error } => {
+            let who = peer.map(|peer| format!("{peer}: ")).unwrap_or_default();
+            let message = shown(&error.to_string());
+            let facts = json!({ "peer": peer.map(|peer| peer.remote()), "kind": error.kind().word(), "message": message });
+            ("trouble", format!("{who}{message}"), facts)
+        }
+        Event::Note(note) => ("note", shown(note), json!({ "message": note })),
+        _ => ("event", format!("{event:?}"), Value::Null),
+    }
+}
