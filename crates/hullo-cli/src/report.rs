@@ -57,7 +57,7 @@ impl Voice {
         let red = paint::on_stderr();
         eprintln!("{} {sentence}", red.bad("hullo:"));
         if let Some(hint) = error.advice() {
-            eprintln!("{} {}", red.quiet("  try:"), shown(hint));
+            eprintln!("{} {}", red.quiet("  hint:"), shown(hint));
         }
     }
 

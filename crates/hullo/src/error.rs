@@ -183,8 +183,8 @@ impl From<Error> for io::Error {
 
 /// The name in `names` that `word` was probably meant to be.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |name: &str| strsim::jaro_winkler(&word.to_lowercase(), name);
-    names.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|name| score(name) > 0.7)
+    let score = |name: &str| strsim::normalized_damerau_levenshtein(&word.to_lowercase(), name);
+    names.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|name| score(name) >= 0.5)
 }
 
 /// An error for a name that is not in a table, with the nearest one as the hint.

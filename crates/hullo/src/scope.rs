@@ -22,6 +22,7 @@ use crate::{
     error::{Error, Kind, Result},
     framing,
     options::Options,
+    peer::Peer,
     watch::{Event, Watch},
 };
 
@@ -168,20 +169,39 @@ impl Scope {
         self.0.life.tasks.spawn(self.bounded(task));
     }
 
-    /// Spawns a conversation on the core that has the fewest. `begin` runs there, so that what it opens belongs there.
-    pub fn spawn_spread<F>(&self, begin: impl FnOnce() -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let Some(core) = self.0.life.cores.iter().min_by_key(|core| core.load.load(Relaxed)) else {
-            return self.spawn(async move { begin().await });
+    /// Spawns a conversation; if it fails, whoever watches is told.
+    pub(crate) fn converse(&self, peer: Peer, talk: impl Future<Output = Result<()>> + Send + 'static) {
+        self.spawn(self.told(peer, talk));
+    }
+
+    /// The same on the core that has the fewest. `begin` runs there, so that what it opens belongs there; `places` are
+    /// the conversation's, and are given back at its end.
+    pub(crate) fn converse_spread(
+        &self,
+        peer: Peer,
+        places: impl Send + 'static,
+        begin: impl FnOnce() -> BoxFuture<'static, Result<()>> + Send + 'static,
+    ) {
+        let core = self.0.life.cores.iter().min_by_key(|core| core.load.load(Relaxed));
+        let load = core.map(|core| Load::more(core.load.clone()));
+        let talk = async move {
+            let talked = begin().await;
+            drop((places, load));
+            talked
         };
-        let held = Load::more(core.load.clone());
-        let task = self.bounded(async move {
-            begin().await;
-            drop(held);
-        });
-        core.runtime.spawn(self.0.life.tasks.track_future(task));
+        match core {
+            None => self.converse(peer, talk),
+            Some(core) => drop(core.runtime.spawn(self.0.life.tasks.track_future(self.bounded(self.told(peer, talk))))),
+        }
+    }
+
+    fn told<F: Future<Output = Result<()>> + Send>(&self, peer: Peer, talk: F) -> impl Future<Output = ()> + Send + use<F> {
+        let scope = self.clone();
+        async move {
+            if let Err(error) = talk.await {
+                scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+            }
+        }
     }
 
     fn bounded<F: Future<Output = ()> + Send>(&self, task: F) -> impl Future<Output = ()> + Send + use<F> {

@@ -64,13 +64,10 @@ pub trait Service: Send + Sync + 'static {
     }
 }
 
-/// One conversation of a service, with its beginning and its troubles told to whoever watches.
-pub(crate) async fn converse<S: Service + ?Sized>(service: Arc<S>, link: Link) {
-    let watcher = link.scope.watched().then(|| (link.scope.clone(), link.peer.clone()));
+/// Begins a conversation, and tells whoever watches.
+pub(crate) fn converse<S: Service + ?Sized>(service: Arc<S>, link: Link) -> BoxFuture<'static, Result<()>> {
     link.scope.tell(&Event::Opened { peer: &link.peer });
-    if let (Err(error), Some((scope, peer))) = (service.serve(link).await, watcher) {
-        scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
-    }
+    service.serve(link)
 }
 
 /// A service that only answers each message. Wrap it in [`Answer`] to serve it.
@@ -187,7 +184,7 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
         let mut answers = Vec::new();
         for train in batch.trains() {
             let from = train.from();
-            let peer = Peer { scheme: socket.scheme, remote: from.endpoint(), local: socket.local.clone(), path: None };
+            let peer = Peer::new(socket.scheme, from.endpoint(), socket.local.clone());
             for datagram in train.datagrams() {
                 let (answer, socket, peer) = (answer.clone(), socket.clone(), peer.clone());
                 let message = Message { bytes: bytes::Bytes::copy_from_slice(datagram), text: true };

@@ -150,7 +150,7 @@ fn cores() -> Result<Vec<Handle>> {
         return Ok(Vec::new());
     }
     let core = |number| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = crate::runtime()?;
         let handle = runtime.handle().clone();
         let run = move || runtime.block_on(std::future::pending::<()>());
         thread::Builder::new().name(format!("core {number}")).spawn(run)?;

@@ -23,8 +23,8 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
             ("failed", format!("{address} did not take the connection: {error}"), json!({ "address": address.to_string(), "message": error.to_string() }))
         }
         Event::Connected { peer } => {
-            let from = peer.local.net().map(|local| format!(" from {local}")).unwrap_or_default();
-            ("connected", format!("connected to {peer}{from}"), json!({ "peer": peer.remote(), "local": peer.local() }))
+            let from = peer.local().net().map(|local| format!(" from {local}")).unwrap_or_default();
+            ("connected", format!("connected to {peer}{from}"), json!({ "peer": peer.to_string(), "local": peer.local_address() }))
         }
         Event::Secured(secured) => {
             let alpn = secured.alpn.as_deref().map(|alpn| format!(", {}", shown(alpn))).unwrap_or_default();
@@ -37,7 +37,7 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
             ("secured", sentence, facts)
         }
         Event::Agreed { protocol } => ("agreed", format!("{protocol} stands"), json!({ "protocol": protocol })),
-        Event::Opened { peer } => ("opened", format!("{peer} came"), json!({ "peer": peer.remote(), "local": peer.local() })),
+        Event::Opened { peer } => ("opened", format!("{peer} came"), json!({ "peer": peer.to_string(), "local": peer.local_address() })),
         Event::FirstByte { after } => {
             let ms = after.as_secs_f64() * 1e3;
             ("first-byte", format!("first byte, {ms:.1} ms after the connection"), json!({ "ms": ms }))
@@ -45,12 +45,12 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
         Event::Closed { peer, received, sent, lasted } => {
             let s = lasted.as_secs_f64();
             let sentence = format!("{peer} ended after {s:.3} s: {received} bytes received, {sent} sent");
-            ("closed", sentence, json!({ "peer": peer.remote(), "received": received, "sent": sent, "seconds": s }))
+            ("closed", sentence, json!({ "peer": peer.to_string(), "received": received, "sent": sent, "seconds": s }))
         }
         Event::Trouble { peer, error } => {
             let who = peer.map(|peer| format!("{peer}: ")).unwrap_or_default();
             let message = shown(&error.to_string());
-            let facts = json!({ "peer": peer.map(|peer| peer.remote()), "kind": error.kind().word(), "message": message });
+            let facts = json!({ "peer": peer.map(ToString::to_string), "kind": error.kind().word(), "message": message });
             ("trouble", format!("{who}{message}"), facts)
         }
         Event::Note(note) => ("note", shown(note), json!({ "message": note })),

@@ -53,7 +53,7 @@ impl Framing for Delimited {
         }
         self.searched = buf.len();
         // One more than `max`: the last byte may be the carriage return of a line that just fits.
-        if buf.len() > self.max + 1 { Err(too_large(self.max)) } else { Ok(None) }
+        if buf.len() > self.max.saturating_add(1) { Err(too_large(self.max)) } else { Ok(None) }
     }
 
     fn finish(&mut self, buf: &mut BytesMut) -> Result<Option<Message>> {

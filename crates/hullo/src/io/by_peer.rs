@@ -27,7 +27,7 @@ use crate::{
     message::Message,
     peer::Peer,
     scope::{BoxFuture, Scope},
-    service::Service,
+    service::{Service, converse},
     watch::Event,
 };
 
@@ -140,11 +140,12 @@ impl<S: Service + ?Sized> Peers<S> {
             alarm: None,
         };
         self.known.insert(from, Known { inbox, trust });
-        let peer = Peer { scheme: self.socket.scheme, remote: from.endpoint(), local: self.socket.local.clone(), path: None };
+        let peer = Peer::new(self.socket.scheme, from.endpoint(), self.socket.local.clone());
         let (service, scope, ended) = (self.service.clone(), self.scope.clone(), self.ended.0.clone());
-        self.scope.spawn(async move {
-            crate::service::converse(service, Link::packets(packets, peer, scope)).await;
+        self.scope.converse(peer.clone(), async move {
+            let served = converse(service, Link::packets(packets, peer, scope)).await;
             let _ = ended.send(from);
+            served
         });
     }
 

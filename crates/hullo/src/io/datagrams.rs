@@ -13,8 +13,8 @@ use nix::{
     cmsg_space,
     errno::Errno,
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
-        setsockopt, sockopt,
+        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom, recvmmsg, sendmmsg,
+        sendmsg, setsockopt, sockopt,
     },
 };
 use socket2::Socket;
@@ -47,7 +47,7 @@ pub(crate) struct Batch {
 }
 
 struct Slot {
-    from: SockaddrStorage,
+    from: Source,
     len: usize,
     /// The length of each datagram of a train; the last one may be shorter.
     stride: usize,
@@ -56,7 +56,7 @@ struct Slot {
 /// A train of datagrams from one peer; mostly of one.
 #[derive(Clone, Copy)]
 pub(crate) struct Train<'a> {
-    from: &'a SockaddrStorage,
+    from: Source,
     bytes: &'a [u8],
     stride: usize,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Train<'a> {
 impl<'a> Train<'a> {
     /// Who sent it.
     pub(crate) fn from(&self) -> Source {
-        Source(*self.from)
+        self.from
     }
 
     /// The datagrams one by one; an empty one is a datagram too.
@@ -78,13 +78,13 @@ impl<'a> Train<'a> {
     }
 }
 
-/// Where a datagram came from: an address that the kernel can send to.
+/// Where a datagram came from: an address that the kernel can send to, unless it is a unix socket without a name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Source(SockaddrStorage);
+pub(crate) struct Source(Option<SockaddrStorage>);
 
 impl Source {
     pub(crate) fn endpoint(&self) -> Endpoint {
-        let Self(address) = self;
+        let Self(Some(address)) = self else { return Endpoint::Unnamed };
         if let Some(v4) = address.as_sockaddr_in() {
             return Endpoint::Net(std::net::SocketAddrV4::from(*v4).into());
         }
@@ -110,7 +110,7 @@ impl Batch {
 
     pub(crate) fn trains(&self) -> impl Iterator<Item = Train<'_>> {
         self.slots.iter().zip(self.space.chunks(SLOT)).map(|(slot, space)| Train {
-            from: &slot.from,
+            from: slot.from,
             bytes: &space[..slot.len],
             stride: slot.stride,
         })
@@ -129,7 +129,8 @@ impl Datagrams {
 
     /// Waits for datagrams. Cancel-safe.
     pub(crate) async fn receive(&self, batch: &mut Batch) -> io::Result<()> {
-        self.socket.async_io(Interest::READABLE, |socket| try_receive(socket, batch)).await
+        let receive = if self.local.net().is_some() { try_receive } else { try_receive_one };
+        self.socket.async_io(Interest::READABLE, |socket| receive(socket, batch)).await
     }
 
     /// Sends one datagram to each; what the kernel refuses for one peer is no reason not to send to the others.
@@ -177,7 +178,6 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     let mut slices: Vec<_> = batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
     for message in received {
-        let Some(from) = message.address else { continue };
         let segments = message.cmsgs().ok().and_then(|mut cmsgs| {
             cmsgs.find_map(|cmsg| match cmsg {
                 ControlMessageOwned::UdpGroSegments(len) => usize::try_from(len).ok(),
@@ -185,10 +185,18 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
             })
         });
         let stride = segments.filter(|stride| *stride > 0).unwrap_or(message.bytes.max(1));
-        batch.slots.push(Slot { from, len: message.bytes, stride });
+        batch.slots.push(Slot { from: Source(message.address), len: message.bytes, stride });
     }
     let got = batch.slots.len();
     batch.want = if got == batch.want { (batch.want * 2).min(SLOTS) } else { (got * 2).clamp(1, SLOTS) };
+    Ok(())
+}
+
+/// Unix datagrams come one by one: nix's recvmmsg loses the length of a unix name, and with it the name.
+fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
+    batch.slots.clear();
+    let (len, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
+    batch.slots.push(Slot { from: Source(from), len, stride: len.max(1) });
     Ok(())
 }
 
@@ -196,9 +204,9 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
 fn try_send(socket: &Socket, messages: &[(Source, &[u8])]) -> io::Result<usize> {
     let messages = &messages[..messages.len().min(SLOTS)];
     let slices: Vec<_> = messages.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-    let to: Vec<_> = messages.iter().map(|(to, _)| Some(to.0)).collect();
-    let sent = if let ([slice], [Some(to)]) = (slices.as_slice(), to.as_slice()) {
-        sendmsg(socket.as_raw_fd(), slice, &[], MsgFlags::MSG_DONTWAIT, Some(to)).map(|_| 1)
+    let to: Vec<_> = messages.iter().map(|(to, _)| to.0).collect();
+    let sent = if let ([slice], [to]) = (slices.as_slice(), to.as_slice()) {
+        sendmsg(socket.as_raw_fd(), slice, &[], MsgFlags::MSG_DONTWAIT, to.as_ref()).map(|_| 1)
     } else {
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(messages.len(), None);
         let flags = MsgFlags::MSG_DONTWAIT;
@@ -214,7 +222,7 @@ fn try_send(socket: &Socket, messages: &[(Source, &[u8])]) -> io::Result<usize> 
 
 fn try_send_train(socket: &Socket, train: &Train<'_>) -> io::Result<()> {
     let stride = u16::try_from(train.stride).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let (slice, to) = ([IoSlice::new(train.bytes)], Some(train.from));
+    let (slice, to) = ([IoSlice::new(train.bytes)], train.from.0.as_ref());
     sendmsg(socket.as_raw_fd(), &slice, &[ControlMessage::UdpGsoSegments(&stride)], MsgFlags::MSG_DONTWAIT, to)?;
     Ok(())
 }

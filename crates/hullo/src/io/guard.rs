@@ -40,17 +40,26 @@ struct Watched {
     sent: u64,
 }
 
+/// The idle deadline. Its alarm is set once, and moved on only when it rings: a busy stream does not touch it.
 struct Idle {
     limit: Duration,
     moved: Instant,
-    alarm: Option<(Pin<Box<Sleep>>, Waker)>,
+    /// Something has moved since the last wait.
+    fresh: bool,
+    alarm: Option<Alarm>,
+}
+
+struct Alarm {
+    due: Instant,
+    waker: Waker,
+    sleep: Pin<Box<Sleep>>,
 }
 
 impl<S> Guard<S> {
     pub(crate) fn new(stream: S, peer: &Peer, scope: &Scope) -> Self {
         let now = Instant::now();
         let watched = scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
-        let idle = scope.limits().idle.map(|limit| Idle { limit, moved: now, alarm: None });
+        let idle = scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, alarm: None });
         Self { stream, scope: scope.clone(), watched, idle, stop: Some(Bell::default()) }
     }
 
@@ -68,7 +77,7 @@ impl<S> Guard<S> {
 
     fn moved(&mut self, received: usize, sent: usize) {
         if let Some(idle) = &mut self.idle {
-            idle.moved = Instant::now();
+            (idle.moved, idle.fresh) = (Instant::now(), true);
         }
         if let Some(watched) = &mut self.watched {
             if watched.received == 0 && received > 0 {
@@ -82,22 +91,24 @@ impl<S> Guard<S> {
     /// What waiting means now: to go on waiting, or to fail.
     fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
+        let fresh = std::mem::take(&mut idle.fresh);
         loop {
             let due = idle.moved + idle.limit;
-            match &mut idle.alarm {
-                Some((alarm, _)) if alarm.deadline() < due => alarm.as_mut().reset(due),
-                Some((alarm, waker)) if !alarm.is_elapsed() && waker.will_wake(cx.waker()) => return Poll::Pending,
-                _ => {}
-            }
-            let (alarm, waker) = idle.alarm.get_or_insert_with(|| (Box::pin(sleep_until(due)), cx.waker().clone()));
-            waker.clone_from(cx.waker());
-            if alarm.as_mut().poll(cx).is_pending() {
+            let alarm = idle.alarm.get_or_insert_with(|| Alarm { due, waker: cx.waker().clone(), sleep: Box::pin(sleep_until(due)) });
+            // It is set already, and cannot have rung before what moved just now.
+            if fresh && idle.moved < alarm.due && due != alarm.due && alarm.waker.will_wake(cx.waker()) {
                 return Poll::Pending;
             }
-            if idle.moved + idle.limit <= Instant::now() {
+            alarm.waker.clone_from(cx.waker());
+            if alarm.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if due <= Instant::now() {
                 let about = format!("nothing moved for {:?}", idle.limit);
                 return Poll::Ready(Error::new(Kind::Timeout, about).hint("the address option idle sets this, as in ?idle=1h or ?idle=off").into());
             }
+            alarm.due = due;
+            alarm.sleep.as_mut().reset(due);
         }
     }
 

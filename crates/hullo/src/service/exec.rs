@@ -60,8 +60,8 @@ impl Exec {
     fn spawn(&self, peer: &Peer) -> Result<Child> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
-        command.env("HULLO_PEER", peer.remote()).env("HULLO_LOCAL", peer.local());
-        for (end, address, port) in [(&peer.remote, "REMOTE_ADDR", "REMOTE_PORT"), (&peer.local, "SERVER_ADDR", "SERVER_PORT")] {
+        command.env("HULLO_PEER", peer.to_string()).env("HULLO_LOCAL", peer.local_address());
+        for (end, address, port) in [(peer.remote(), "REMOTE_ADDR", "REMOTE_PORT"), (peer.local(), "SERVER_ADDR", "SERVER_PORT")] {
             if let Some(end) = end.net() {
                 command.env(address, end.ip().to_canonical().to_string()).env(port, end.port().to_string());
             }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
@@ -24,7 +23,7 @@ use crate::{
     error::{Error, Result},
     io::registered::registered,
     peer::{Endpoint, Peer},
-    scope::Scope,
+    scope::{BoxFuture, Scope},
     watch::Event,
 };
 
@@ -61,10 +60,9 @@ impl Door {
     }
 
     /// Accepts until the scope stops; `open` holds the conversation, on the core that it was given to.
-    pub(crate) async fn accept<F>(self, scope: Scope, open: impl Fn(OwnedFd, Peer) -> F + Clone + Send + 'static) -> Result<()>
-    where
-        F: Future<Output = ()> + Send,
-    {
+    ///
+    /// It returns a future in a box: what stays with every idle connection is then that box and no more.
+    pub(crate) async fn accept(self, scope: Scope, open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static) -> Result<()> {
         let places = Arc::new(Semaphore::new(scope.limits().max_connections));
         let guests = Guests::default();
         let stopped = scope.stopped();
@@ -90,12 +88,9 @@ impl Door {
                 scope.tell(&Event::Trouble { peer: None, error: &error });
                 continue;
             };
-            let peer = Peer { scheme: self.scheme, local: self.local_of(&stream), remote, path: None };
+            let peer = Peer::new(self.scheme, remote, self.local_of(&stream));
             let open = open.clone();
-            scope.spawn_spread(move || async move {
-                open(stream, peer).await;
-                drop((guest, place));
-            });
+            scope.converse_spread(peer.clone(), (guest, place), move || open(stream, peer));
         }
     }
 

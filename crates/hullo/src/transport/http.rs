@@ -22,7 +22,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Listener, Spec, Transport,
@@ -41,7 +41,7 @@ use crate::{
         prefixed::Prefixed,
     },
     link::{BoxStream, Link},
-    peer::Peer,
+    peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
     service::{Service, converse, status},
     watch::Event,
@@ -113,14 +113,7 @@ impl Listener for HttpDoor {
         let Self { door, identity, plain } = *self;
         let origin = door.address.options.text("origin").map(Arc::from);
         let front = Arc::new(Front { service, identity, plain, origin, scope: scope.clone() });
-        Box::pin(door.accept(scope, move |fd, peer| {
-            let front = front.clone();
-            async move {
-                if let Err(error) = front.clone().serve(fd, peer.clone()).await {
-                    front.scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
-                }
-            }
-        }))
+        Box::pin(door.accept(scope, move |fd, peer| Box::pin(front.clone().serve(fd, peer))))
     }
 }
 
@@ -148,7 +141,7 @@ impl Front {
             let upgraded = upgrade.await.map_err(|error| Error::new(Kind::Cut, "the WebSocket did not begin").because(error))?;
             if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Guard<BoxStream>>>(upgraded) {
                 let stream = Prefixed::new(parts.read_buf, parts.io.into_inner().until_stopped());
-                converse(self.service.clone(), ws::link(Box::new(stream), peer, self.scope.clone())).await;
+                return converse(self.service.clone(), ws::link(Box::new(stream), peer, self.scope.clone())).await;
             }
         }
         Ok(())
@@ -209,11 +202,11 @@ impl Front {
     }
 
     fn upgrade(&self, mut request: Request<Incoming>, peer: Peer, agreed: &Agreed) -> Response<Body> {
-        let loopback = peer.local.net().is_some_and(|address| address.ip().to_canonical().is_loopback());
+        let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
         let response = ws::answer(&request, Origins { allowed: self.origin.as_deref(), loopback });
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let path = Some(Arc::from(request.uri().path()));
-            let upgrade = (hyper::upgrade::on(&mut request), Peer { path, ..peer });
+            let peer = peer.at_path(request.uri().path());
+            let upgrade = (hyper::upgrade::on(&mut request), peer);
             *agreed.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
         }
         response
@@ -323,12 +316,8 @@ async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link
     let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx)));
     let uri = format!("{scheme}://{}{}", to.authority(), to.target());
     let request = Request::post(&uri).body(BodyExt::boxed_unsync(body)).map_err(|error| Error::usage(format!("{to} is no URL")).because(error))?;
-    let peer = Peer {
-        scheme,
-        remote: crate::peer::Endpoint::Name(Arc::from(format!("//{}", to.authority()))),
-        local: crate::peer::Endpoint::Unnamed,
-        path: Some(Arc::from(to.target())),
-    };
+    let remote = Endpoint::Name(Arc::from(format!("//{}", to.authority())));
+    let peer = Peer::new(scheme, remote, Endpoint::Unnamed).at_path(&to.target());
     // The response may come only after the whole request: its body is read as soon as there is one.
     let in_scope = scope.clone();
     let response = async move {
@@ -341,6 +330,16 @@ async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link
         let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
         Err(Error::new(Kind::Protocol, format!("{} answered {status}", to.bare())).because(said))
     };
+    // It runs by itself: what is written leaves, though nobody may be reading yet.
+    let (mut tell, told) = oneshot::channel();
+    scope.spawn(async move {
+        tokio::select! {
+            response = response => drop(tell.send(response)),
+            () = tell.closed() => {}
+        }
+    });
+    let about = "the exchange was dropped";
+    let response = async move { told.await.unwrap_or_else(|_| Err(Error::new(Kind::Cut, about))) };
     let body = Late { response: Some(Box::pin(response)), body: None };
     Ok(Link::over(Exchange::new(body.boxed_unsync(), sender), peer, scope))
 }

@@ -33,7 +33,7 @@ use crate::{
     link::{Link, Packets},
     message::Message,
     peer::{Endpoint, Peer},
-    scope::{BoxFuture, Scope},
+    scope::{Bell, BoxFuture, Scope},
     service::{Service, converse},
 };
 
@@ -105,11 +105,11 @@ fn name(address: &Address) -> String {
 
 fn peer(remote: &str, local: &str) -> Peer {
     let end = |name: &str| Endpoint::Name(Arc::from(name));
-    Peer { scheme: "memory", remote: end(remote), local: end(local), path: None }
+    Peer::new("memory", end(remote), end(local))
 }
 
 fn link(half: Half, packets: bool, peer: Peer, scope: Scope) -> Link {
-    if packets { Link::packets(half, peer, scope) } else { Link::over(Guard::new(half, &peer, &scope), peer, scope) }
+    if packets { Link::packets(Half { stop: Some((scope.clone(), Bell::default())), ..half }, peer, scope) } else { Link::over(Guard::new(half, &peer, &scope), peer, scope) }
 }
 
 struct MemoryDoor {
@@ -133,7 +133,7 @@ impl Listener for MemoryDoor {
                     Some(half) = self.arrivals.recv() => half,
                 };
                 let peer = peer(&format!("guest-{}", NEXT.fetch_add(1, Relaxed)), &name(&self.address));
-                scope.spawn(converse(service.clone(), link(half, self.packets, peer, scope.clone())));
+                scope.converse(peer.clone(), converse(service.clone(), link(half, self.packets, peer, scope.clone())));
             }
         })
     }
@@ -149,6 +149,8 @@ struct Half {
     /// What has been taken off the wire, and when it arrives.
     arriving: Option<Sent>,
     clock: Option<Pin<Box<Sleep>>>,
+    /// Packets end when the scope stops; a stream has a [`Guard`] for that.
+    stop: Option<(Scope, Bell)>,
 }
 
 fn pair(conditions: Conditions) -> (Half, Half) {
@@ -159,6 +161,7 @@ fn pair(conditions: Conditions) -> (Half, Half) {
         conditions: Conditions { seed: conditions.seed.wrapping_add(turn) | 1, ..conditions },
         arriving: None,
         clock: None,
+        stop: None,
     };
     (half(here.1, there.0, 0), half(there.1, here.0, 0x9E37_79B9_7F4A_7C15))
 }
@@ -233,7 +236,11 @@ impl Stream for Half {
     type Item = Result<Message>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let message = ready!(self.poll_arrival(cx)).map(std::mem::take);
+        let arrival = self.poll_arrival(cx).map(|bytes| bytes.map(std::mem::take));
+        if arrival.is_pending() && self.stop.as_mut().is_some_and(|(scope, bell)| scope.poll_stopped(bell, cx)) {
+            return Poll::Ready(None);
+        }
+        let message = ready!(arrival);
         self.arriving = None;
         Poll::Ready(message.map(|bytes| Ok(Message::binary(bytes))))
     }

@@ -40,7 +40,7 @@ fn check(address: &Address) -> Result<()> {
 }
 
 fn link(scope: Scope) -> Link {
-    let peer = Peer { scheme: "stdio", remote: Endpoint::Unnamed, local: Endpoint::Unnamed, path: None };
+    let peer = Peer::new("stdio", Endpoint::Unnamed, Endpoint::Unnamed);
     let stream = Joined(tokio::io::stdin(), tokio::io::stdout());
     Link::over(Guard::new(stream, &peer, &scope), peer, scope)
 }

@@ -62,13 +62,12 @@ impl Listener for TcpDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(self.0.accept(scope, move |fd, peer| {
-            let (service, scope) = (service.clone(), link_scope.clone());
-            async move {
-                if let Ok(stream) = adopt(fd) {
-                    converse(service, Link::over(Guard::new(stream, &peer, &scope), peer, scope)).await;
-                }
+        Box::pin(self.0.accept(scope, move |fd, peer| match adopt(fd) {
+            Ok(stream) => {
+                let guard = Guard::new(stream, &peer, &link_scope);
+                converse(service.clone(), Link::over(guard, peer, link_scope.clone()))
             }
+            Err(error) => Box::pin(async { Err(Error::io("cannot take the connection", error)) }),
         }))
     }
 }
@@ -167,7 +166,7 @@ pub(super) async fn dial(to: &Address, scheme: &'static str, port: Option<u16>, 
     });
     let stream = stream.await?;
     let endpoint = |address: io::Result<SocketAddr>| address.map_or(Endpoint::Unnamed, Endpoint::Net);
-    let peer = Peer { scheme, remote: endpoint(stream.peer_addr()), local: endpoint(stream.local_addr()), path: None };
+    let peer = Peer::new(scheme, endpoint(stream.peer_addr()), endpoint(stream.local_addr()));
     scope.tell(&Event::Connected { peer: &peer });
     Ok((stream, peer))
 }

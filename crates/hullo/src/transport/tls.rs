@@ -108,13 +108,11 @@ impl Listener for TlsDoor {
         let (identity, link_scope) = (Arc::new(self.identity), scope.clone());
         Box::pin(self.door.accept(scope, move |fd, peer| {
             let (service, scope, identity) = (service.clone(), link_scope.clone(), identity.clone());
-            async move {
-                // Boxed, so that a connection does not keep room for a handshake all its life.
-                match Box::pin(identity.accept(fd, &scope)).await {
-                    Ok(stream) => converse(service, Link::over(Guard::new(stream, &peer, &scope), peer, scope)).await,
-                    Err(error) => scope.tell(&Event::Trouble { peer: Some(&peer), error: &error }),
-                }
-            }
+            Box::pin(async move {
+                // In a box of its own, so that a connection does not keep room for a handshake all its life.
+                let stream = Box::pin(identity.accept(fd, &scope)).await?;
+                converse(service, Link::over(Guard::new(stream, &peer, &scope), peer, scope)).await
+            })
         }))
     }
 }

@@ -64,7 +64,7 @@ impl Transport for Udp {
             }
             let (socket, remote) = dial(&addresses, &to).map_err(|error| cannot_connect(&to, error))?;
             let local = socket.local_addr().ok().and_then(|local| local.as_socket()).map_or(Endpoint::Unnamed, Endpoint::Net);
-            let peer = Peer { scheme: "udp", remote: Endpoint::Net(remote), local, path: None };
+            let peer = Peer::new("udp", Endpoint::Net(remote), local);
             let socket = tokio::net::UdpSocket::from_std(socket.into()).map_err(|error| cannot_connect(&to, error))?;
             scope.tell(&Event::Connected { peer: &peer });
             Ok(Link::packets(Connected::new(socket, &to, &scope), peer, scope))

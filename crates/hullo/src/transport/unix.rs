@@ -50,7 +50,7 @@ impl Transport for Unix {
             };
             let about = || format!("cannot connect to {}", to.bare());
             let stream = scope.in_time(about, async { connect.await.map_err(|error| cannot_connect(&to, error)) }).await?;
-            let peer = Peer { scheme: "unix", remote: Endpoint::Name(name), local: Endpoint::Unnamed, path: None };
+            let peer = Peer::new("unix", Endpoint::Name(name), Endpoint::Unnamed);
             scope.tell(&Event::Connected { peer: &peer });
             Ok(Link::over(Guard::new(stream, &peer, &scope), peer, scope))
         })
@@ -66,13 +66,12 @@ impl Listener for UnixDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(self.0.accept(scope, move |fd, peer| {
-            let (service, scope) = (service.clone(), link_scope.clone());
-            async move {
-                if let Ok(stream) = UnixStream::from_std(fd.into()) {
-                    converse(service, Link::over(Guard::new(stream, &peer, &scope), peer, scope)).await;
-                }
+        Box::pin(self.0.accept(scope, move |fd, peer| match UnixStream::from_std(fd.into()) {
+            Ok(stream) => {
+                let guard = Guard::new(stream, &peer, &link_scope);
+                converse(service.clone(), Link::over(guard, peer, link_scope.clone()))
             }
+            Err(error) => Box::pin(async { Err(Error::io("cannot take the connection", error)) }),
         }))
     }
 }

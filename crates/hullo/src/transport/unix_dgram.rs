@@ -59,7 +59,7 @@ impl Transport for UnixDgram {
                 UnixDatagram::from_std(OwnedFd::from(socket).into())
             };
             let socket = connect().map_err(|error| cannot_connect(&to, error))?;
-            let peer = Peer { scheme: "unix-dgram", remote: Endpoint::Name(name), local: Endpoint::Unnamed, path: None };
+            let peer = Peer::new("unix-dgram", Endpoint::Name(name), Endpoint::Unnamed);
             scope.tell(&Event::Connected { peer: &peer });
             Ok(Link::packets(Connected::new(socket, &to, &scope), peer, scope))
         })
