@@ -36,7 +36,9 @@ pub(crate) enum Verb {
     /// Is it up? Each step with its time
     Check(Check),
     /// Print the completions of a shell
-    #[command(after_help = "Examples:\n  hullo completions bash > /etc/bash_completion.d/hullo\n  hullo completions fish > ~/.config/fish/completions/hullo.fish")]
+    #[command(
+        after_help = "Examples:\n  hullo completions bash > /etc/bash_completion.d/hullo\n  hullo completions fish > ~/.config/fish/completions/hullo.fish"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -108,14 +110,16 @@ pub(crate) struct Connect {
 }
 
 #[derive(ClapArgs)]
-#[command(after_help = "The reply is printed as soon as it is whole: the other end closed, its last line or its JSON value
+#[command(
+    after_help = "The reply is printed as soon as it is whole: the other end closed, its last line or its JSON value
 ended, a datagram or a WebSocket message came, or it fell quiet.
 
 Examples:
   hullo ask localhost:7007 hello
   hullo ask udp://127.0.0.1:7030 '36.6'
   hullo ask ws://127.0.0.1:7120/ '{\"name\":\"Ada\"}'
-  echo '[1,2,3]' | hullo ask localhost:7020")]
+  echo '[1,2,3]' | hullo ask localhost:7020"
+)]
 pub(crate) struct Ask {
     /// The address
     pub(crate) address: String,
@@ -188,12 +192,14 @@ pub(crate) struct Request {
 }
 
 #[derive(ClapArgs)]
-#[command(after_help = "Up means: a connection stands (and its encryption, and its WebSocket), an HTTP server answers below 500, a
+#[command(
+    after_help = "Up means: a connection stands (and its encryption, and its WebSocket), an HTTP server answers below 500, a
 datagram server answers an empty datagram.
 
 Examples:
   hullo check https://example.org
-  hullo check --wait 30s localhost:5432 && ./migrate     wait for a server to be up")]
+  hullo check --wait 30s localhost:5432 && ./migrate     wait for a server to be up"
+)]
 pub(crate) struct Check {
     /// The address
     pub(crate) address: String,
@@ -238,11 +244,17 @@ fn overview() -> String {
 }
 
 fn address_options() -> String {
-    table("Options of an address, as in tls://:8443?cert=a.pem&key=a.key", options::OPTIONS.iter().map(|spec| (spec.name, spec.about)))
+    table(
+        "Options of an address, as in tls://:8443?cert=a.pem&key=a.key",
+        options::OPTIONS.iter().map(|spec| (spec.name, spec.about)),
+    )
 }
 
 fn manual() -> String {
-    let framings = table("Framings (?frame=…): where a message ends in a stream", FRAMINGS.iter().map(|spec| (spec.name, spec.about)));
+    let framings = table(
+        "Framings (?frame=…): where a message ends in a stream",
+        FRAMINGS.iter().map(|spec| (spec.name, spec.about)),
+    );
     format!("{}\n\n{}\n{framings}\nExit status:\n{}", overview(), address_options(), report::exit_statuses())
 }
 

@@ -51,7 +51,8 @@ impl Voice {
         let sentence = shown(&error.to_string());
         if self.json {
             let kind = error.kind();
-            let facts = json!({ "kind": kind.word(), "code": kind.code(), "message": sentence, "hint": error.advice() });
+            let facts =
+                json!({ "kind": kind.word(), "code": kind.code(), "message": sentence, "hint": error.advice() });
             return self.say("error", "", facts);
         }
         let red = paint::on_stderr();
@@ -83,7 +84,9 @@ impl Voice {
 /// Text from outside without what could steer a terminal.
 pub(crate) fn shown(text: &str) -> String {
     text.chars()
-        .flat_map(|c| if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .flat_map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect::<Vec<_>>() } else { vec![c] }
+        })
         .collect()
 }
 

@@ -102,7 +102,11 @@ impl Address {
     /// # Errors
     /// Names the part.
     pub fn without(&self, part: &str, present: bool) -> Result<()> {
-        if present { Err(Error::usage(format!("{self} has a {part}, which {} has no use for", self.scheme))) } else { Ok(()) }
+        if present {
+            Err(Error::usage(format!("{self} has a {part}, which {} has no use for", self.scheme)))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -216,7 +220,11 @@ impl fmt::Display for Address {
         let authority = self.authority();
         let slashes = if authority.is_empty() && !self.path.starts_with("//") && !resource { "" } else { "//" };
         write!(f, "{}:{slashes}{authority}", self.scheme)?;
-        if resource { f.write_str(&self.path)? } else { write!(f, "{}", utf8_percent_encode(&self.path, PATH))? }
+        if resource {
+            f.write_str(&self.path)?
+        } else {
+            write!(f, "{}", utf8_percent_encode(&self.path, PATH))?
+        }
         if let Some(query) = &self.query {
             write!(f, "?{query}")?;
         }

@@ -74,5 +74,6 @@ pub fn find(name: &str) -> Result<&'static Spec> {
 
 /// The error for a message over `max` bytes.
 pub fn too_large(max: usize) -> Error {
-    Error::new(Kind::TooLarge, format!("a message is longer than {max} bytes")).hint("the address option max allows more, as in ?max=10MiB")
+    Error::new(Kind::TooLarge, format!("a message is longer than {max} bytes"))
+        .hint("the address option max allows more, as in ?max=10MiB")
 }

@@ -4,7 +4,10 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{error::Error, error::Result, framing, io::packet_stream::PacketStream, message::Message, peer::Peer, scope::Scope, session::Session};
+use crate::{
+    error::Error, error::Result, framing, io::packet_stream::PacketStream, message::Message, peer::Peer, scope::Scope,
+    session::Session,
+};
 
 /// An ordered stream of bytes, both ways.
 ///
@@ -99,7 +102,10 @@ impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Joined<R, W> {
         Pin::new(&mut self.1).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
         Pin::new(&mut self.1).poll_shutdown(cx)
     }
 }

@@ -10,10 +10,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{
-    io::scratch,
-    link::Joined,
-};
+use crate::{io::scratch, link::Joined};
 
 /// One direction of a copy: whatever is read from the *reading* side of a stream is written to its *writing* side.
 ///
@@ -43,7 +40,11 @@ impl Pump {
     ///
     /// # Errors
     /// The reader's or the writer's.
-    pub fn poll<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(&mut self, cx: &mut Context<'_>, stream: &mut S) -> Poll<io::Result<()>> {
+    pub fn poll<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<()>> {
         let mut stream = pin!(stream);
         loop {
             while !self.held.is_empty() {
@@ -69,7 +70,11 @@ impl Pump {
     }
 
     /// One read, and one write of the same bytes.
-    fn poll_through<S: AsyncRead + AsyncWrite + ?Sized>(&mut self, cx: &mut Context<'_>, mut stream: Pin<&mut S>) -> Poll<io::Result<()>> {
+    fn poll_through<S: AsyncRead + AsyncWrite + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut stream: Pin<&mut S>,
+    ) -> Poll<io::Result<()>> {
         scratch::with(|buf| {
             let n = ready!(scratch::poll_read(cx, stream.as_mut(), buf))?;
             self.ended = n == 0;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT},
+    header::{
+        ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT,
+    },
 };
 use http_body_util::BodyExt;
 
@@ -44,9 +46,14 @@ impl Call {
         let mut left = redirects;
         loop {
             let response = exchange(&self.to, self.method.clone(), self.headers.clone(), (self.body)()?, scope).await?;
-            let Some(next) = target(&response, &self.to).filter(|_| redirects > 0) else { return Ok((response, self.to)) };
+            let Some(next) = target(&response, &self.to).filter(|_| redirects > 0) else {
+                return Ok((response, self.to));
+            };
             if left == 0 {
-                return Err(Error::new(Kind::Protocol, format!("{} redirects more than {redirects} times", self.to.bare())));
+                return Err(Error::new(
+                    Kind::Protocol,
+                    format!("{} redirects more than {redirects} times", self.to.bare()),
+                ));
             }
             left -= 1;
             self.redirect(response.status(), next?);
@@ -133,10 +140,17 @@ fn options_without(options: &crate::options::Options, without: &str) -> Result<c
 }
 
 /// One request and its response; the head of it must come within `timeout`.
-pub(crate) async fn exchange(to: &Address, method: Method, headers: HeaderMap, body: Body, scope: &Scope) -> Result<Response<Body>> {
+pub(crate) async fn exchange(
+    to: &Address,
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+    scope: &Scope,
+) -> Result<Response<Body>> {
     transport::find(to, End::Connect)?;
     if !matches!(to.scheme.as_str(), "http" | "https") {
-        return Err(Error::usage(format!("{} is not http or https", to.bare())).hint("for other transports there are ask and connect"));
+        return Err(Error::usage(format!("{} is not http or https", to.bare()))
+            .hint("for other transports there are ask and connect"));
     }
     let scope = scope.under(&to.options)?;
     let uri: Uri = format!("{}://{}{}", to.scheme, to.authority(), to.target())
@@ -144,12 +158,18 @@ pub(crate) async fn exchange(to: &Address, method: Method, headers: HeaderMap, b
         .map_err(|error| Error::usage(format!("{} is no URL", to.bare())).because(error as http::uri::InvalidUri))?;
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(concat!("hullo/", env!("CARGO_PKG_VERSION"))));
+    request
+        .headers_mut()
+        .entry(USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!("hullo/", env!("CARGO_PKG_VERSION"))));
     request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     let (response, _) = over_http::exchange(to, request, &scope).await?;
     let about = to.bare().to_string();
     Ok(response.map(|body| {
-        body.map_err(move |error| Error::new(over_http::kind(&error), format!("the response of {about} was cut off")).because(error)).boxed_unsync()
+        body.map_err(move |error| {
+            Error::new(over_http::kind(&error), format!("the response of {about} was cut off")).because(error)
+        })
+        .boxed_unsync()
     }))
 }
 

@@ -112,14 +112,8 @@ impl Scope {
     /// the core it began on. `state` is the folder for what is kept between runs, instead of the user's own.
     pub fn on_cores(limits: Limits, watch: Option<Arc<dyn Watch>>, cores: Vec<Handle>, state: Option<PathBuf>) -> Self {
         let cores = cores.into_iter().map(|runtime| Core { runtime, load: Arc::default() }).collect();
-        let life = Life {
-            stop: Signal::default(),
-            abort: Signal::default(),
-            tasks: TaskTracker::new(),
-            watch,
-            cores,
-            state,
-        };
+        let life =
+            Life { stop: Signal::default(), abort: Signal::default(), tasks: TaskTracker::new(), watch, cores, state };
         Self(Arc::new(Inner { limits, frame: None, life: Arc::new(life) }))
     }
 
@@ -195,7 +189,11 @@ impl Scope {
         }
     }
 
-    fn told<F: Future<Output = Result<()>> + Send>(&self, peer: Peer, talk: F) -> impl Future<Output = ()> + Send + use<F> {
+    fn told<F: Future<Output = Result<()>> + Send>(
+        &self,
+        peer: Peer,
+        talk: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
         let scope = self.clone();
         async move {
             if let Err(error) = talk.await {
@@ -209,7 +207,8 @@ impl Scope {
         async move {
             let mut task = std::pin::pin!(task);
             let mut bell = Bell::default();
-            poll_fn(|cx| if bell.rung(&scope.0.life.abort, cx) { Poll::Ready(()) } else { task.as_mut().poll(cx) }).await;
+            poll_fn(|cx| if bell.rung(&scope.0.life.abort, cx) { Poll::Ready(()) } else { task.as_mut().poll(cx) })
+                .await;
         }
     }
 

@@ -59,7 +59,12 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// Answers an HTTP request. By default its body is a conversation's input, and the response's its output.
-    fn exchange(self: Arc<Self>, request: Request<Body>, peer: Peer, scope: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        peer: Peer,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(as_conversation(self, request, peer, scope))
     }
 }
@@ -125,7 +130,12 @@ impl<R: Reply> Service for Answer<R> {
         Box::pin(answer_batches(self, socket, scope))
     }
 
-    fn exchange(self: Arc<Self>, request: Request<Body>, peer: Peer, scope: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        peer: Peer,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let path = request.uri().path().trim_start_matches('/').to_owned();
             let body = collect(request.into_body(), scope.limits().max).await?;
@@ -140,7 +150,9 @@ impl<R: Reply> Service for Answer<R> {
             let mut bytes = bytes::BytesMut::from(answer.bytes);
             bytes.extend_from_slice(b"\n");
             let mut response = text(status, bytes);
-            response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(self.0.content_type()));
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(self.0.content_type()));
             Ok(response)
         })
     }
@@ -193,16 +205,21 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
                 match poll_once(&mut reply).await {
                     Poll::Ready(Some(reply)) => answers.push((from, strangers.fit(from, reply, budget))),
                     Poll::Ready(None) => {}
-                    Poll::Pending => scope.spawn(async move {
-                        if let Some(reply) = reply.await {
-                            let bytes = if reply.bytes.len() > budget { hold_back(&reply) } else { reply };
-                            let _ = socket.send(&[(from, &bytes.bytes)]).await;
-                        }
-                    }),
+                    Poll::Pending => {
+                        // How long the reply is will be known too late to remember its peer then.
+                        strangers.remember(from);
+                        scope.spawn(async move {
+                            if let Some(reply) = reply.await {
+                                let bytes = if reply.bytes.len() > budget { hold_back(&reply) } else { reply };
+                                let _ = socket.send(&[(from, &bytes.bytes)]).await;
+                            }
+                        });
+                    }
                 }
             }
         }
-        let answers: Vec<_> = answers.iter().filter(|(to, _)| to.answerable()).map(|(to, answer)| (*to, &answer.bytes[..])).collect();
+        let answers: Vec<_> =
+            answers.iter().filter(|(to, _)| to.answerable()).map(|(to, answer)| (*to, &answer.bytes[..])).collect();
         if let Err(error) = socket.send(&answers).await {
             scope.tell(&Event::Trouble { peer: None, error: &Error::io("cannot send a datagram", error) });
         }
@@ -213,8 +230,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
 }
 
-/// The peers that have had an answer held back, and so are heard a second time when they ask again. Only they need to be
-/// remembered: every other answer was small enough for a stranger.
+/// The peers that have had an answer held back, or may yet, and so are heard a second time when they ask again. Only they
+/// need to be remembered: every other answer was small enough for a stranger.
 #[derive(Default)]
 struct Strangers(std::collections::HashSet<Source>);
 
@@ -230,16 +247,23 @@ impl Strangers {
         if answer.bytes.len() <= budget {
             return answer;
         }
+        self.remember(from);
+        hold_back(&answer)
+    }
+
+    fn remember(&mut self, from: Source) {
         if self.0.len() >= Self::MOST {
             self.0.clear();
         }
         self.0.insert(from);
-        hold_back(&answer)
     }
 }
 
 fn hold_back(answer: &Message) -> Message {
-    Message::text(format!("error: the answer has {} bytes, too many for a first question over datagrams: ask again", answer.bytes.len()))
+    Message::text(format!(
+        "error: the answer has {} bytes, too many for a first question over datagrams: ask again",
+        answer.bytes.len()
+    ))
 }
 
 /// What the command line hands to a service when it is made.

@@ -36,12 +36,19 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
             Ok(how) => {
                 let took = since.elapsed();
                 let sentence = format!("{} {} is up: {how}", paint::on_stdout().good("ok"), address.bare());
-                say(voice, "up", &sentence, json!({ "address": address.bare().to_string(), "how": how, "ms": took.as_secs_f64() * 1e3, "attempts": attempts }))?;
+                say(
+                    voice,
+                    "up",
+                    &sentence,
+                    json!({ "address": address.bare().to_string(), "how": how, "ms": took.as_secs_f64() * 1e3, "attempts": attempts }),
+                )?;
                 return Ok(ExitCode::SUCCESS);
             }
             Err(error) => {
                 let left = args.wait.and_then(|wait| wait.checked_sub(since.elapsed())).filter(|left| !left.is_zero());
-                let Some(left) = left.filter(|_| error.kind() != Kind::Usage) else { return Err(given_up(error, attempts)) };
+                let Some(left) = left.filter(|_| error.kind() != Kind::Usage) else {
+                    return Err(given_up(error, attempts));
+                };
                 // The first failure is said; the same one again and again is not.
                 if attempts == 1 {
                     voice.say("waiting", &format!("not yet: {error}"), json!({ "message": error.to_string() }));
@@ -66,7 +73,9 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
     match to.scheme.as_str() {
         "http" | "https" => {
             let call = Call::new(http::Method::GET, to.clone()).send(scope, 0);
-            let late = || Error::new(Kind::Timeout, format!("no answer from {} within {:?}", to.bare(), scope.limits().timeout));
+            let late = || {
+                Error::new(Kind::Timeout, format!("no answer from {} within {:?}", to.bare(), scope.limits().timeout))
+            };
             let (response, _) = timeout(scope.limits().timeout, call).await.map_err(|_| late())??;
             let status = response.status();
             if status.is_server_error() {

@@ -24,7 +24,9 @@ pub(super) fn man() -> Result<ExitCode> {
     for verb in command.get_subcommands() {
         let man = clap_mangen::Man::new(verb.clone());
         page.extend_from_slice(format!(".SH \"HULLO {}\"\n", verb.get_name().to_uppercase()).as_bytes());
-        page.extend_from_slice(format!("{}\n.PP\n", verb.get_about().map(ToString::to_string).unwrap_or_default()).as_bytes());
+        page.extend_from_slice(
+            format!("{}\n.PP\n", verb.get_about().map(ToString::to_string).unwrap_or_default()).as_bytes(),
+        );
         man.render_synopsis_section(&mut page).map_err(wrong)?;
         man.render_options_section(&mut page).map_err(wrong)?;
         man.render_extra_section(&mut page).map_err(wrong)?;

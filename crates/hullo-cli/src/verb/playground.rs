@@ -15,7 +15,8 @@ use crate::{report::Voice, view::paint};
 
 /// The services in the order in which a newcomer meets them, and their easy ports. The last two digits are the service,
 /// the first two the transport: 70 is tcp and udp, 71 is ws, 72 is http.
-const PLACES: &[(&str, u16)] = &[("echo", 7), ("greet", 10), ("json", 20), ("convert", 30), ("exec", 40), ("chargen", 19), ("discard", 9)];
+const PLACES: &[(&str, u16)] =
+    &[("echo", 7), ("greet", 10), ("json", 20), ("convert", 30), ("exec", 40), ("chargen", 19), ("discard", 9)];
 
 /// What the playground's exec runs: it cannot harm anybody.
 const SHOUT: &[&str] = &["sed", "-u", r"s/.*/\U&!/"];
@@ -45,15 +46,25 @@ pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
 
 /// The services of the table: first those with a place, then whatever is new.
 fn in_order() -> Vec<(&'static Spec, u16)> {
-    let placed = PLACES.iter().filter_map(|(name, port)| Some((SERVICES.iter().find(|spec| spec.name == *name)?, *port)));
+    let placed =
+        PLACES.iter().filter_map(|(name, port)| Some((SERVICES.iter().find(|spec| spec.name == *name)?, *port)));
     let others = SERVICES.iter().filter(|spec| !PLACES.iter().any(|(name, _)| *name == spec.name));
     placed.chain(others.zip(60..)).collect()
 }
 
 /// Listens on that port, or on a free one where it is taken.
-async fn easy(server: &mut Server, scheme: &str, port: u16, name: &str, service: &Arc<dyn Service>, voice: Voice) -> Result<Address> {
+async fn easy(
+    server: &mut Server,
+    scheme: &str,
+    port: u16,
+    name: &str,
+    service: &Arc<dyn Service>,
+    voice: Voice,
+) -> Result<Address> {
     match listen(server, &format!("{scheme}://127.0.0.1:{port}"), name, service.clone(), voice).await {
-        Err(error) if error.kind() == Kind::Bind => listen(server, &format!("{scheme}://127.0.0.1:0"), name, service.clone(), voice).await,
+        Err(error) if error.kind() == Kind::Bind => {
+            listen(server, &format!("{scheme}://127.0.0.1:0"), name, service.clone(), voice).await
+        }
         listened => listened,
     }
 }
@@ -66,7 +77,11 @@ struct Card {
 
 impl Card {
     fn port(&self, scheme: &str) -> u16 {
-        self.addresses.iter().find(|address| address.scheme == scheme).and_then(|address| address.port).unwrap_or_default()
+        self.addresses
+            .iter()
+            .find(|address| address.scheme == scheme)
+            .and_then(|address| address.port)
+            .unwrap_or_default()
     }
 
     /// What to type: with which program, and the command.
@@ -109,7 +124,13 @@ impl Card {
 fn show(cards: &[Card], page: &Address) {
     let paint = paint::on_stderr();
     eprintln!();
-    let width = cards.iter().flat_map(Card::commands).filter(|(with, _)| *with == "hullo").map(|(_, command)| command.len()).max().unwrap_or_default();
+    let width = cards
+        .iter()
+        .flat_map(Card::commands)
+        .filter(|(with, _)| *with == "hullo")
+        .map(|(_, command)| command.len())
+        .max()
+        .unwrap_or_default();
     eprintln!("{}", paint.bold(&format!("  {:<9} {:<width$}   {}", "service", "with hullo", "with nc or curl")));
     for card in cards {
         let mut commands = card.commands().into_iter().map(|(_, command)| command);
@@ -118,7 +139,11 @@ fn show(cards: &[Card], page: &Address) {
         eprintln!("  {name} {:<width$}   {}", next(), paint.quiet(&next()));
         eprintln!("  {:<9} {:<width$}   {}", "", "", paint.quiet(&next()));
     }
-    eprintln!("\n  Try them in a browser: {}   Talk: {}", paint.bold(&format!("http://127.0.0.1:{}", page.port.unwrap_or_default())), paint.bold("hullo connect ADDRESS"));
+    eprintln!(
+        "\n  Try them in a browser: {}   Talk: {}",
+        paint.bold(&format!("http://127.0.0.1:{}", page.port.unwrap_or_default())),
+        paint.bold("hullo connect ADDRESS")
+    );
     eprintln!("  Not installed yet? Type {} for hullo. Ctrl-C ends it all.\n", paint.bold("target/release/hullo"));
 }
 
@@ -148,7 +173,12 @@ impl Service for Page {
         Box::pin(async { Ok(()) })
     }
 
-    fn exchange(self: Arc<Self>, request: Request<Body>, _: Peer, _: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        _: Peer,
+        _: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             if request.uri().path() != "/" {
                 return Ok(text(StatusCode::NOT_FOUND, "there is only the start page here: /\n"));

@@ -46,7 +46,10 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
     let mut limits = Limits::default();
     limits.idle = Some(Duration::from_secs(300));
     let (scope, about) = (voice.scope(limits), call.to.bare());
-    let late = || Error::new(Kind::Timeout, format!("no answer from {about} within {:?}", args.timeout)).hint("wait longer with --timeout 5m");
+    let late = || {
+        Error::new(Kind::Timeout, format!("no answer from {about} within {:?}", args.timeout))
+            .hint("wait longer with --timeout 5m")
+    };
     let redirects = if args.follow { args.max_redirects } else { 0 };
     let (response, from) = timeout(args.timeout, call.send(&scope, redirects)).await.map_err(|_| late())??;
     if voice.verbose {
@@ -59,7 +62,11 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
     }
     Ok(match status.as_u16() / 100 {
         class @ 3..=5 if args.check_status => {
-            voice.say("status", &format!("hullo: {} answered {status}", from.bare()), json!({ "status": status.as_u16() }));
+            voice.say(
+                "status",
+                &format!("hullo: {} answered {status}", from.bare()),
+                json!({ "status": status.as_u16() }),
+            );
             ExitCode::from(class as u8)
         }
         _ => ExitCode::SUCCESS,
@@ -71,7 +78,8 @@ fn words(words: &[String]) -> Result<(Option<Method>, &str, &[String])> {
     let is_method = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
     match words {
         [method, url, rest @ ..] if is_method(method) => {
-            let method = Method::from_bytes(method.as_bytes()).map_err(|error| Error::usage(format!("'{method}' is no method")).because(error))?;
+            let method = Method::from_bytes(method.as_bytes())
+                .map_err(|error| Error::usage(format!("'{method}' is no method")).because(error))?;
             Ok((Some(method), url, rest))
         }
         [url, rest @ ..] => Ok((None, url, rest)),
@@ -85,7 +93,10 @@ fn call(args: &Request, method: Option<Method>, address: Address, items: &Items)
         // Only for a method that is said, and has a body: a script's stdin may be open for ever.
         (None, Some(method)) if !items.has_fields() && has_body(method) && !stdin().is_terminal() => {
             let mut bytes = Vec::new();
-            stdin().lock().read_to_end(&mut bytes).map_err(|error| Error::io("cannot read the body from stdin", error))?;
+            stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .map_err(|error| Error::io("cannot read the body from stdin", error))?;
             (!bytes.is_empty()).then_some(bytes)
         }
         _ => None,
@@ -101,7 +112,8 @@ fn call(args: &Request, method: Option<Method>, address: Address, items: &Items)
         None => None,
     };
     if let Some((bytes, kind)) = body {
-        let kind = HeaderValue::from_str(&kind).map_err(|error| Error::usage("the body's type cannot be sent").because(error))?;
+        let kind = HeaderValue::from_str(&kind)
+            .map_err(|error| Error::usage("the body's type cannot be sent").because(error))?;
         call.headers.insert(header::CONTENT_TYPE, kind);
         call.body = Box::new(move || Ok(full(bytes.clone())));
     }
@@ -115,7 +127,10 @@ fn has_body(method: &Method) -> bool {
 
 fn show_head(mark: char, first: &str, headers: &http::HeaderMap, voice: Voice) {
     if voice.json {
-        let list: Vec<_> = headers.iter().map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()]).collect();
+        let list: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()])
+            .collect();
         let event = if mark == '>' { "request" } else { "response" };
         return voice.say(event, "", json!({ "head": first, "headers": list }));
     }
@@ -159,7 +174,8 @@ fn output(args: &Request, from: &Address) -> Option<PathBuf> {
     let name = || {
         let name = from.path.rsplit('/').next().unwrap_or_default();
         // The name is the server's: it must stay in this folder, and be visible.
-        let name: String = name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+        let name: String =
+            name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
         PathBuf::from(match name.trim_start_matches('.') {
             "" => "index.html",
             name => name,
@@ -182,7 +198,11 @@ async fn download(response: Response<Body>, path: &Path, voice: Voice) -> Result
     }
     bar.finish_and_clear();
     let bytes = bar.position();
-    voice.say("downloaded", &format!("{bytes} bytes in {}", path.display()), json!({ "bytes": bytes, "file": path.display().to_string() }));
+    voice.say(
+        "downloaded",
+        &format!("{bytes} bytes in {}", path.display()),
+        json!({ "bytes": bytes, "file": path.display().to_string() }),
+    );
     Ok(())
 }
 

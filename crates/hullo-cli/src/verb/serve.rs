@@ -76,8 +76,10 @@ impl Config {
 
     fn of(service: &str, args: &Serve) -> Result<Self> {
         let command = args.command.iter().map(|word| word.clone().into_string());
-        let command = command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
-        let one = One { service: service.to_owned(), addresses: args.addresses.clone(), text: args.text.clone(), command };
+        let command =
+            command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
+        let one =
+            One { service: service.to_owned(), addresses: args.addresses.clone(), text: args.text.clone(), command };
         Ok(Self { serve: vec![one], ..Self::default() })
     }
 }
@@ -87,7 +89,8 @@ impl One {
         let spec = service::find(&self.service)?;
         if self.addresses.is_empty() {
             let error = Error::usage(format!("{} has no address to listen on", spec.name));
-            return Err(error.hint(format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)));
+            return Err(error
+                .hint(format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)));
         }
         let command = self.command.iter().map(Into::into).collect();
         let service = (spec.make)(&Settings { text: self.text.clone(), command })?;
@@ -99,12 +102,22 @@ impl One {
 }
 
 /// Listens on one address more, and says so.
-pub(super) async fn listen(server: &mut Server, address: &str, name: &str, service: Arc<dyn Service>, voice: Voice) -> Result<Address> {
+pub(super) async fn listen(
+    server: &mut Server,
+    address: &str,
+    name: &str,
+    service: Arc<dyn Service>,
+    voice: Voice,
+) -> Result<Address> {
     let address: Address = address.parse()?;
     refuse(&address, server)?;
     let notes = server.listen(&address, service).await?;
     let bound = server.addresses().last().cloned().unwrap_or(address).bare();
-    voice.say("listening", &format!("listening on {bound} ({name})"), json!({ "address": bound.to_string(), "service": name }));
+    voice.say(
+        "listening",
+        &format!("listening on {bound} ({name})"),
+        json!({ "address": bound.to_string(), "service": name }),
+    );
     for note in notes {
         voice.say("note", &format!("  {note}"), json!({ "message": note }));
     }
@@ -114,7 +127,9 @@ pub(super) async fn listen(server: &mut Server, address: &str, name: &str, servi
 /// Refuses the cells that cannot make sense.
 fn refuse(address: &Address, server: &Server) -> Result<()> {
     match address.scheme.as_str() {
-        "memory" => Err(Error::usage(format!("cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"))),
+        "memory" => Err(Error::usage(format!(
+            "cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"
+        ))),
         "stdio" if server.addresses().iter().any(|other| other.scheme == "stdio") => {
             Err(Error::usage("cannot serve on stdio: twice: there is only one stdin"))
         }

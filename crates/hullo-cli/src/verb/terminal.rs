@@ -33,7 +33,11 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
     let mut screen = Screen { hex: args.hex, raw: args.raw, sent: 0, received: 0, printer: None };
     let _restored = Restored::now();
     if interactive {
-        voice.say("connected", &format!("connected to {peer} (Ctrl-D ends our side, Ctrl-C all)"), json!({ "peer": peer }));
+        voice.say(
+            "connected",
+            &format!("connected to {peer} (Ctrl-D ends our side, Ctrl-C all)"),
+            json!({ "peer": peer }),
+        );
         screen.printer = Some(edit(typed, args.crlf)?);
     } else {
         read(typed);
@@ -116,7 +120,9 @@ impl Screen {
 
     fn print(&mut self, text: String) -> Result<()> {
         match &mut self.printer {
-            Some(printer) => printer.print(text).map_err(|error| Error::new(hullo::Kind::Other, "cannot write to the terminal").because(error)),
+            Some(printer) => printer
+                .print(text)
+                .map_err(|error| Error::new(hullo::Kind::Other, "cannot write to the terminal").because(error)),
             None => super::print(text.as_bytes()),
         }
     }

@@ -4,8 +4,15 @@
 pub(crate) fn dump(mark: char, offset: usize, bytes: &[u8]) -> String {
     let mut text = String::new();
     for (row, chunk) in bytes.chunks(16).enumerate() {
-        let hex: String = chunk.iter().enumerate().map(|(at, byte)| format!("{}{byte:02x}", if at == 8 { "  " } else { " " })).collect();
-        let shown: String = chunk.iter().map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' }).collect();
+        let hex: String = chunk
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| format!("{}{byte:02x}", if at == 8 { "  " } else { " " }))
+            .collect();
+        let shown: String = chunk
+            .iter()
+            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
+            .collect();
         text += &format!("{mark} {:08x} {hex:<49}  {shown}\n", offset + row * 16);
     }
     text

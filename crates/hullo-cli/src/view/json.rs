@@ -19,7 +19,8 @@ fn write(value: &Value, depth: usize, paint: Paint, out: &mut String) {
             out.push('{');
             for (at, (name, value)) in fields.iter().enumerate() {
                 let comma = if at == 0 { "" } else { "," };
-                *out += &format!("{comma}\n{}{}: ", indent(depth + 1), paint.name(&Value::from(name.as_str()).to_string()));
+                *out +=
+                    &format!("{comma}\n{}{}: ", indent(depth + 1), paint.name(&Value::from(name.as_str()).to_string()));
                 write(value, depth + 1, paint, out);
             }
             *out += &format!("\n{}}}", indent(depth));
@@ -45,7 +46,10 @@ mod tests {
     #[test]
     fn objects_are_indented_and_the_rest_left_alone() {
         let pretty = |text| pretty(text, Paint::PLAIN);
-        assert_eq!(pretty(r#"{"b":[1,{}],"a":"x"}"#).unwrap(), "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\"\n}");
+        assert_eq!(
+            pretty(r#"{"b":[1,{}],"a":"x"}"#).unwrap(),
+            "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\"\n}"
+        );
         assert_eq!(pretty("12"), None);
         assert_eq!(pretty("{"), None);
     }

@@ -19,17 +19,26 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
             let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
             ("resolved", format!("resolved {host}: {}", list.join(", ")), json!({ "host": host, "addresses": list }))
         }
-        Event::Failed { address, error } => {
-            ("failed", format!("{address} did not take the connection: {error}"), json!({ "address": address.to_string(), "message": error.to_string() }))
-        }
+        Event::Failed { address, error } => (
+            "failed",
+            format!("{address} did not take the connection: {error}"),
+            json!({ "address": address.to_string(), "message": error.to_string() }),
+        ),
         Event::Connected { peer } => {
             let from = peer.local().net().map(|local| format!(" from {local}")).unwrap_or_default();
-            ("connected", format!("connected to {peer}{from}"), json!({ "peer": peer.to_string(), "local": peer.local_address() }))
+            (
+                "connected",
+                format!("connected to {peer}{from}"),
+                json!({ "peer": peer.to_string(), "local": peer.local_address() }),
+            )
         }
         Event::Secured(secured) => {
             let alpn = secured.alpn.as_deref().map(|alpn| format!(", {}", shown(alpn))).unwrap_or_default();
             let print = secured.fingerprint.as_deref().unwrap_or("no certificate");
-            let sentence = format!("{} {} {}{alpn}; {}: {print}", secured.version, secured.cipher, secured.exchange, secured.trust);
+            let sentence = format!(
+                "{} {} {}{alpn}; {}: {print}",
+                secured.version, secured.cipher, secured.exchange, secured.trust
+            );
             let facts = json!({
                 "version": secured.version, "cipher": secured.cipher, "exchange": secured.exchange,
                 "alpn": secured.alpn, "fingerprint": secured.fingerprint, "trust": secured.trust,
@@ -37,7 +46,9 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
             ("secured", sentence, facts)
         }
         Event::Agreed { protocol } => ("agreed", format!("{protocol} stands"), json!({ "protocol": protocol })),
-        Event::Opened { peer } => ("opened", format!("{peer} came"), json!({ "peer": peer.to_string(), "local": peer.local_address() })),
+        Event::Opened { peer } => {
+            ("opened", format!("{peer} came"), json!({ "peer": peer.to_string(), "local": peer.local_address() }))
+        }
         Event::FirstByte { after } => {
             let ms = after.as_secs_f64() * 1e3;
             ("first-byte", format!("first byte, {ms:.1} ms after the connection"), json!({ "ms": ms }))
@@ -50,7 +61,8 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
         Event::Trouble { peer, error } => {
             let who = peer.map(|peer| format!("{peer}: ")).unwrap_or_default();
             let message = shown(&error.to_string());
-            let facts = json!({ "peer": peer.map(ToString::to_string), "kind": error.kind().word(), "message": message });
+            let facts =
+                json!({ "peer": peer.map(ToString::to_string), "kind": error.kind().word(), "message": message });
             ("trouble", format!("{who}{message}"), facts)
         }
         Event::Note(note) => ("note", shown(note), json!({ "message": note })),

@@ -17,12 +17,12 @@ use bytes::Bytes;
 use futures_util::{Sink, Stream, task::AtomicWaker};
 use tokio::{
     sync::mpsc,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::datagrams::{Batch, Datagrams, Source};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     link::{Link, Packets},
     message::Message,
     peer::Peer,
@@ -40,13 +40,20 @@ pub(crate) const ALWAYS: usize = 256;
 /// How many times its question an answer to a stranger may be.
 pub(crate) const TIMES: usize = 3;
 
-/// Gives each peer of the socket a link of its own, at most `max_connections` of them; one that is quiet for `idle` ends.
+/// Gives each peer of the socket a link of its own, at most `max_connections` of them; one that is
+/// silent for `idle` has ended its side, and one that is silent for as long again is not talked to any more.
 ///
 /// Until a peer has been heard twice, all that it is sent is at most 256 bytes or 3 times what it sent, whichever is
 /// more; the rest waits. So nobody is flooded through us by a forged question.
 pub(crate) async fn by_peer<S: Service + ?Sized>(service: Arc<S>, socket: Datagrams, scope: Scope) -> Result<()> {
     let socket = Arc::new(socket);
-    let mut peers = Peers { socket: socket.clone(), service, scope: scope.clone(), known: HashMap::new(), ended: mpsc::unbounded_channel() };
+    let mut peers = Peers {
+        socket: socket.clone(),
+        service,
+        scope: scope.clone(),
+        known: HashMap::new(),
+        ended: mpsc::unbounded_channel(),
+    };
     let mut batch = Batch::new();
     let stopped = scope.stopped();
     tokio::pin!(stopped);
@@ -121,7 +128,8 @@ impl<S: Service + ?Sized> Peers<S> {
 
     fn meet(&mut self, from: Source, first: Bytes) {
         let (inbox, queue) = mpsc::channel(QUEUE);
-        let trust = Trust { heard: 0.into(), received: 0.into(), amplify: self.socket.amplify, waiting: AtomicWaker::new() };
+        let trust =
+            Trust { heard: 0.into(), received: 0.into(), amplify: self.socket.amplify, waiting: AtomicWaker::new() };
         let trust = Arc::new(trust);
         trust.heard(first.len());
         // There is room: the queue is new.
@@ -136,8 +144,9 @@ impl<S: Service + ?Sized> Peers<S> {
             held: None,
             blocked: None,
             idle,
-            moved: Instant::now(),
+            heard: Instant::now(),
             alarm: None,
+            patience: None,
         };
         self.known.insert(from, Known { inbox, trust });
         let peer = Peer::new(self.socket.scheme, from.endpoint(), self.socket.local.clone());
@@ -167,8 +176,11 @@ struct PeerPackets {
     held: Option<Bytes>,
     blocked: Option<BoxFuture<'static, ()>>,
     idle: Duration,
-    moved: Instant,
+    heard: Instant,
+    /// Ends the peer's side, once it has been silent for `idle`.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Ends ours, once it has been silent for as long again: datagrams to a peer that has gone come to no end.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream for PeerPackets {
@@ -176,22 +188,20 @@ impl Stream for PeerPackets {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Poll::Ready(bytes) = self.queue.poll_recv(cx) {
-            self.moved = Instant::now();
+            self.heard = Instant::now();
             return Poll::Ready(bytes.map(|bytes| Ok(Message::binary(bytes))));
         }
-        loop {
-            let due = self.moved + self.idle;
-            let idle = self.idle;
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(idle)));
-            if alarm.deadline() < due {
-                alarm.as_mut().reset(due);
-            }
-            ready!(alarm.as_mut().poll(cx));
-            if Instant::now() >= due {
-                return Poll::Ready(None);
-            }
-        }
+        let due = self.heard + self.idle;
+        poll_until(&mut self.alarm, due, cx).map(|()| None)
     }
+}
+
+fn poll_until(alarm: &mut Option<Pin<Box<Sleep>>>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+    if alarm.deadline() != due {
+        alarm.as_mut().reset(due);
+    }
+    alarm.as_mut().poll(cx)
 }
 
 impl PeerPackets {
@@ -199,7 +209,14 @@ impl PeerPackets {
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while let Some(bytes) = &self.held {
             self.trust.waiting.register(cx.waker());
-            if !self.trust.allows(self.sent + bytes.len()) {
+            let due = self.heard + 2 * self.idle;
+            let allowed = self.trust.allows(self.sent + bytes.len());
+            if Instant::now() >= due || !allowed && poll_until(&mut self.patience, due, cx).is_ready() {
+                self.held = None;
+                let about = format!("a peer was not heard for {:?}, and is not talked to any more", 2 * self.idle);
+                return Poll::Ready(Err(Error::new(Kind::Timeout, about)));
+            }
+            if !allowed {
                 return Poll::Pending;
             }
             if let Some(blocked) = &mut self.blocked {
@@ -214,7 +231,6 @@ impl PeerPackets {
                 sent => {
                     self.sent += bytes.len();
                     self.held = None;
-                    self.moved = Instant::now();
                     sent.map_err(|error| Error::io("cannot send a datagram", error))?;
                 }
             }

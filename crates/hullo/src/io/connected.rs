@@ -89,9 +89,10 @@ impl<S: Socket> Connected<S> {
         self.held = None;
         self.moved();
         Poll::Ready(sent.map(drop).map_err(|error| match error.raw_os_error() {
-            Some(code) if code == rustix::io::Errno::MSGSIZE.raw_os_error() => {
-                Error::new(Kind::TooLarge, format!("cannot send to {}: this is too long for one datagram", self.address))
-            }
+            Some(code) if code == rustix::io::Errno::MSGSIZE.raw_os_error() => Error::new(
+                Kind::TooLarge,
+                format!("cannot send to {}: this is too long for one datagram", self.address),
+            ),
             _ => self.error("send to", error),
         }))
     }

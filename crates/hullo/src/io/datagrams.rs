@@ -175,7 +175,8 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32)));
-    let mut slices: Vec<_> = batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
+    let mut slices: Vec<_> =
+        batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
     for message in received {
         let segments = message.cmsgs().ok().and_then(|mut cmsgs| {

@@ -58,7 +58,8 @@ struct Alarm {
 impl<S> Guard<S> {
     pub(crate) fn new(stream: S, peer: &Peer, scope: &Scope) -> Self {
         let now = Instant::now();
-        let watched = scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
+        let watched =
+            scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
         let idle = scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, alarm: None });
         Self { stream, scope: scope.clone(), watched, idle, stop: Some(Bell::default()) }
     }
@@ -94,7 +95,11 @@ impl<S> Guard<S> {
         let fresh = std::mem::take(&mut idle.fresh);
         loop {
             let due = idle.moved + idle.limit;
-            let alarm = idle.alarm.get_or_insert_with(|| Alarm { due, waker: cx.waker().clone(), sleep: Box::pin(sleep_until(due)) });
+            let alarm = idle.alarm.get_or_insert_with(|| Alarm {
+                due,
+                waker: cx.waker().clone(),
+                sleep: Box::pin(sleep_until(due)),
+            });
             // It is set already, and cannot have rung before what moved just now.
             if fresh && idle.moved < alarm.due && due != alarm.due && alarm.waker.will_wake(cx.waker()) {
                 return Poll::Pending;
@@ -105,7 +110,11 @@ impl<S> Guard<S> {
             }
             if due <= Instant::now() {
                 let about = format!("nothing moved for {:?}", idle.limit);
-                return Poll::Ready(Error::new(Kind::Timeout, about).hint("the address option idle sets this, as in ?idle=1h or ?idle=off").into());
+                return Poll::Ready(
+                    Error::new(Kind::Timeout, about)
+                        .hint("the address option idle sets this, as in ?idle=1h or ?idle=off")
+                        .into(),
+                );
             }
             alarm.due = due;
             alarm.sleep.as_mut().reset(due);
@@ -146,7 +155,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         }
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write_vectored(cx, bufs) {
             Poll::Ready(Ok(n)) => {
                 self.moved(0, n);

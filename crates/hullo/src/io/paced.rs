@@ -43,7 +43,9 @@ impl Body for Paced {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let frame = frame.transpose().map_err(|error| Error::new(Kind::Cut, "the request's body was cut off").because(error))?;
+        let frame = frame
+            .transpose()
+            .map_err(|error| Error::new(Kind::Cut, "the request's body was cut off").because(error))?;
         if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
             self.received += data.len() as u64;
             let taken = self.since.elapsed();

@@ -9,7 +9,10 @@ use tokio::io::unix::AsyncFd;
 ///
 /// # Errors
 /// The kernel cannot poll it.
-#[allow(deprecated, reason = "what replaces it is an unsafe fn, because a type may lie about its descriptor; a Socket owns its own and does not")]
+#[allow(
+    deprecated,
+    reason = "what replaces it is an unsafe fn, because a type may lie about its descriptor; a Socket owns its own and does not"
+)]
 pub(crate) fn registered(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     AsyncFd::new(socket)
 }

@@ -29,7 +29,11 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 /// Reads into a slice; 0 is the end.
-pub(crate) fn poll_read<S: AsyncRead + ?Sized>(cx: &mut Context<'_>, stream: Pin<&mut S>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+pub(crate) fn poll_read<S: AsyncRead + ?Sized>(
+    cx: &mut Context<'_>,
+    stream: Pin<&mut S>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
     let mut buf = ReadBuf::new(buf);
     ready!(stream.poll_read(cx, &mut buf))?;
     Poll::Ready(Ok(buf.filled().len()))

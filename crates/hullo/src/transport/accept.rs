@@ -53,7 +53,13 @@ impl Drop for SocketFile {
 
 impl Door {
     /// Takes over a listening, non-blocking socket.
-    pub(crate) fn new(socket: Socket, address: Address, scheme: &'static str, local: Endpoint, file: Option<SocketFile>) -> Result<Self> {
+    pub(crate) fn new(
+        socket: Socket,
+        address: Address,
+        scheme: &'static str,
+        local: Endpoint,
+        file: Option<SocketFile>,
+    ) -> Result<Self> {
         let about = || format!("cannot listen on {address}");
         let socket = registered(socket).map_err(|error| Error::io(about(), error))?;
         Ok(Self { socket, address, scheme, local, _file: file })
@@ -62,7 +68,11 @@ impl Door {
     /// Accepts until the scope stops; `open` holds the conversation, on the core that it was given to.
     ///
     /// It returns a future in a box: what stays with every idle connection is then that box and no more.
-    pub(crate) async fn accept(self, scope: Scope, open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static) -> Result<()> {
+    pub(crate) async fn accept(
+        self,
+        scope: Scope,
+        open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static,
+    ) -> Result<()> {
         let places = Arc::new(Semaphore::new(scope.limits().max_connections));
         let guests = Guests::default();
         let stopped = scope.stopped();
@@ -84,7 +94,10 @@ impl Door {
                 }
             };
             let Some(guest) = guests.admit(&remote, scope.limits().max_per_peer) else {
-                let error = Error::new(crate::Kind::Refused, format!("{} has as many connections as max-per-peer allows", Shown(&remote)));
+                let error = Error::new(
+                    crate::Kind::Refused,
+                    format!("{} has as many connections as max-per-peer allows", Shown(&remote)),
+                );
                 scope.tell(&Event::Trouble { peer: None, error: &error });
                 continue;
             };
@@ -107,7 +120,10 @@ impl Door {
 
     /// One connection failed, or we are out of something: neither ends the server.
     async fn trouble(&self, scope: &Scope, error: io::Error) {
-        let exhausted = matches!(error.raw_os_error(), Some(libc_errno::EMFILE | libc_errno::ENFILE | libc_errno::ENOBUFS | libc_errno::ENOMEM));
+        let exhausted = matches!(
+            error.raw_os_error(),
+            Some(libc_errno::EMFILE | libc_errno::ENFILE | libc_errno::ENOBUFS | libc_errno::ENOMEM)
+        );
         let error = Error::io(format!("cannot accept on {}", self.address), error);
         scope.tell(&Event::Trouble { peer: None, error: &error });
         if exhausted {

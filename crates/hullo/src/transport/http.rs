@@ -228,7 +228,9 @@ fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => bad("there are two Host headers\n"),
         (None, None) if request.version() == Version::HTTP_11 => bad("there is no Host header\n"),
-        (Some(host), None) if !is_host(host.as_bytes()) && !(host.is_empty() && target.host().is_some()) => bad("the Host header names no host\n"),
+        // With the whole URL as the target an empty one is right: the URL has the host.
+        (Some(host), None) if host.is_empty() && target.host().is_some() => Ok(()),
+        (Some(host), None) if !is_host(host.as_bytes()) => bad("the Host header names no host\n"),
         _ => Ok(()),
     }
 }

@@ -62,7 +62,8 @@ impl Items {
     pub(super) fn headers(&self, headers: &mut HeaderMap) -> Result<()> {
         for item in self.0.iter().filter(|item| matches!(item.sign, Sign::Header | Sign::Empty)) {
             let wrong = || Error::usage(format!("'{}' cannot be a header", item.name.escape_debug()));
-            let name: HeaderName = item.name.parse().map_err(|error| wrong().because(error as http::header::InvalidHeaderName))?;
+            let name: HeaderName =
+                item.name.parse().map_err(|error| wrong().because(error as http::header::InvalidHeaderName))?;
             if item.sign == Sign::Header && item.value.is_empty() {
                 headers.remove(name);
             } else {
@@ -85,7 +86,8 @@ impl Items {
         let mut object = Map::new();
         for item in self.fields() {
             let json = |text: &str| {
-                serde_json::from_str(text).map_err(|error| Error::usage(format!("the field '{}' is not JSON", item.name)).because(error))
+                serde_json::from_str(text)
+                    .map_err(|error| Error::usage(format!("the field '{}' is not JSON", item.name)).because(error))
             };
             let value = match item.sign {
                 Sign::Text => Value::from(item.value.as_str()),
@@ -109,7 +111,9 @@ impl Items {
     fn multipart(&self) -> Result<(Bytes, String)> {
         let parts: Vec<(&Item, Vec<u8>)> = self
             .fields()
-            .map(|item| Ok((item, if item.sign == Sign::File { bytes_of(&item.value)? } else { plain(item)?.into_bytes() })))
+            .map(|item| {
+                Ok((item, if item.sign == Sign::File { bytes_of(&item.value)? } else { plain(item)?.into_bytes() }))
+            })
             .collect::<Result<_>>()?;
         // A boundary that is in no part: as long as one has it, a longer one is tried.
         let mut boundary = "hullo-boundary".to_owned();
@@ -120,10 +124,17 @@ impl Items {
         let mut body = Vec::new();
         for (item, bytes) in parts {
             let name = quoted(&item.name);
-            body.extend_from_slice(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"").as_bytes());
+            body.extend_from_slice(
+                format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"").as_bytes(),
+            );
             if item.sign == Sign::File {
-                let file = Path::new(&item.value).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                body.extend_from_slice(format!("; filename=\"{}\"\r\nContent-Type: application/octet-stream", quoted(&file)).as_bytes());
+                let file = Path::new(&item.value)
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+                body.extend_from_slice(
+                    format!("; filename=\"{}\"\r\nContent-Type: application/octet-stream", quoted(&file)).as_bytes(),
+                );
             }
             body.extend_from_slice(b"\r\n\r\n");
             body.extend_from_slice(&bytes);
@@ -174,7 +185,8 @@ fn bytes_of(path: &str) -> Result<Vec<u8>> {
 }
 
 fn text_of(path: &str) -> Result<String> {
-    String::from_utf8(bytes_of(path)?).map_err(|error| Error::new(Kind::File, format!("{path} is not UTF-8")).because(error))
+    String::from_utf8(bytes_of(path)?)
+        .map_err(|error| Error::new(Kind::File, format!("{path} is not UTF-8")).because(error))
 }
 
 fn escape(text: &str) -> String {
@@ -215,7 +227,8 @@ mod tests {
 
     #[test]
     fn bodies_are_built() {
-        let items = |words: &[&str]| Items::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap();
+        let items =
+            |words: &[&str]| Items::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap();
         assert_eq!(items(&["b=x", "a:=[1]"]).body(false).unwrap().0, r#"{"b":"x","a":[1]}"#);
         assert_eq!(items(&["b=x y&", "é=1"]).body(true).unwrap().0, "b=x+y%26&%C3%A9=1");
         assert_eq!(items(&["q==1 2", "r==&"]).query(Some("p".to_owned())).unwrap(), "p&q=1+2&r=%26");
