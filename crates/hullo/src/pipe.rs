@@ -23,17 +23,14 @@ pub struct Pump {
     flushed: bool,
     ended: bool,
     moved: u64,
+    /// It was the writer that failed, if anything did.
+    refused: bool,
 }
 
 impl Pump {
     /// How many bytes have been written.
     pub fn moved(&self) -> u64 {
         self.moved
-    }
-
-    /// Whether the reader has ended.
-    pub fn ended(&self) -> bool {
-        self.ended
     }
 
     /// Moves what can be moved; ready when the reader has ended and the writer has been shut down.
@@ -48,8 +45,8 @@ impl Pump {
         let mut stream = pin!(stream);
         loop {
             while !self.held.is_empty() {
-                let n = ready!(stream.as_mut().poll_write(cx, &self.held))?;
-                self.wrote(n)?;
+                let written = ready!(stream.as_mut().poll_write(cx, &self.held));
+                let n = self.wrote(written)?;
                 self.held.advance(n);
             }
             if self.ended {
@@ -81,21 +78,22 @@ impl Pump {
             if n > 0 {
                 self.flushed = false;
                 let written = match stream.poll_write(cx, &buf[..n]) {
-                    Poll::Ready(written) => written?,
+                    Poll::Ready(written) => self.wrote(written)?,
                     Poll::Pending => 0,
                 };
-                if written > 0 {
-                    self.wrote(written)?;
-                }
                 self.held.extend_from_slice(&buf[written..n]);
             }
             Poll::Ready(Ok(()))
         })
     }
 
-    fn wrote(&mut self, n: usize) -> io::Result<()> {
-        self.moved += n as u64;
-        if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+    fn wrote(&mut self, written: io::Result<usize>) -> io::Result<usize> {
+        let written = written.and_then(|n| if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(n) });
+        match &written {
+            Ok(n) => self.moved += *n as u64,
+            Err(_) => self.refused = true,
+        }
+        written
     }
 }
 
@@ -109,24 +107,92 @@ pub async fn echo<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(stream: &mut S) ->
     Ok(pump.moved)
 }
 
-/// Joins two streams: each end's half-close is passed on, and the other direction goes on until *its* end.
+/// Two streams joined: each end's half-close is passed on, and the other direction goes on until *its* end.
 ///
-/// Returns the bytes moved from `a` to `b`, and back.
+/// An end that takes nothing more may still have something to say, and that is passed on before its error is returned.
+#[derive(Default)]
+pub struct Pipe {
+    there: Pump,
+    back: Pump,
+    there_done: bool,
+    back_done: bool,
+    failure: Option<io::Error>,
+}
+
+impl Pipe {
+    /// Bytes moved from `a` to `b`.
+    pub fn there(&self) -> u64 {
+        self.there.moved
+    }
+
+    /// Bytes moved from `b` to `a`.
+    pub fn back(&self) -> u64 {
+        self.back.moved
+    }
+
+    /// Whether `a` has ended, and `b` been told.
+    pub fn there_done(&self) -> bool {
+        self.there_done
+    }
+
+    /// Whether `b` has ended, and `a` been told.
+    pub fn back_done(&self) -> bool {
+        self.back_done
+    }
+
+    /// Moves what can be moved; ready when both ends have ended. The two streams must be the same at each call.
+    ///
+    /// # Errors
+    /// Either stream's; the conversation is then of no further use.
+    pub fn poll<A, B>(&mut self, cx: &mut Context<'_>, a: &mut A, b: &mut B) -> Poll<io::Result<()>>
+    where
+        A: AsyncRead + AsyncWrite + Unpin + ?Sized,
+        B: AsyncRead + AsyncWrite + Unpin + ?Sized,
+    {
+        if !self.there_done {
+            let moved = self.there.poll(cx, &mut Joined(&mut *a, &mut *b));
+            self.there_done = settled(moved, self.there.refused && !self.back_done, &mut self.failure)?;
+        }
+        if !self.back_done {
+            let moved = self.back.poll(cx, &mut Joined(&mut *b, &mut *a));
+            self.back_done = settled(moved, self.back.refused && !self.there_done, &mut self.failure)?;
+        }
+        match (self.there_done && self.back_done, self.failure.take_if(|_| self.there_done && self.back_done)) {
+            (true, Some(error)) => Poll::Ready(Err(error)),
+            (true, None) => Poll::Ready(Ok(())),
+            (false, _) => Poll::Pending,
+        }
+    }
+
+    /// What has failed so far, while the other direction goes on.
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+}
+
+/// Whether a direction is done. An error ends everything, unless it is to `wait` for the other direction.
+fn settled(moved: Poll<io::Result<()>>, wait: bool, failure: &mut Option<io::Error>) -> io::Result<bool> {
+    match moved {
+        Poll::Pending => Ok(false),
+        Poll::Ready(Ok(())) => Ok(true),
+        Poll::Ready(Err(error)) if wait => {
+            *failure = Some(error);
+            Ok(true)
+        }
+        Poll::Ready(Err(error)) => Err(failure.take().unwrap_or(error)),
+    }
+}
+
+/// Joins two streams until both have ended. Returns the bytes moved from `a` to `b`, and back.
 ///
 /// # Errors
-/// Either stream's; the conversation is then of no further use.
+/// As [`Pipe::poll`].
 pub async fn pipe<A, B>(a: &mut A, b: &mut B) -> io::Result<(u64, u64)>
 where
     A: AsyncRead + AsyncWrite + Unpin + ?Sized,
     B: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
-    let (mut there, mut back) = (Pump::default(), Pump::default());
-    let (mut there_done, mut back_done) = (false, false);
-    poll_fn(|cx| {
-        there_done = there_done || there.poll(cx, &mut Joined(&mut *a, &mut *b))?.is_ready();
-        back_done = back_done || back.poll(cx, &mut Joined(&mut *b, &mut *a))?.is_ready();
-        if there_done && back_done { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
-    })
-    .await?;
-    Ok((there.moved, back.moved))
+    let mut pipe = Pipe::default();
+    poll_fn(|cx| pipe.poll(cx, a, b)).await?;
+    Ok((pipe.there(), pipe.back()))
 }

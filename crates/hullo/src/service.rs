@@ -196,7 +196,7 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
         let mut answers = Vec::new();
         for train in batch.trains() {
             let from = train.from();
-            let peer = Peer::new(socket.scheme, from.endpoint(), socket.local.clone());
+            let peer = Peer::new(socket.scheme, from.endpoint(), from.local(&socket.local));
             for datagram in train.datagrams() {
                 let (answer, socket, peer) = (answer.clone(), socket.clone(), peer.clone());
                 let message = Message { bytes: bytes::Bytes::copy_from_slice(datagram), text: true };

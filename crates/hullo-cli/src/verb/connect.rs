@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use hullo::{Address, BoxStream, Error, Limits, Message, Packets, Result, Wire, dial, pipe::Pump};
+use hullo::{Address, BoxStream, Error, Limits, Message, Packets, Result, Wire, dial, pipe::Pipe};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, join},
     time::{Instant, sleep_until, timeout_at},
@@ -49,33 +49,21 @@ pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
 /// Once the other end has ended its side it mostly is gone, which only another write could tell: so stdin then has
 /// `linger` to bring more, and a server that closes does not leave us waiting for input that nobody will give.
 async fn stream_bytes(mut stream: BoxStream, linger: Duration, address: &Address) -> Result<()> {
-    let (mut stdin, mut stdout) = (tokio::io::stdin(), tokio::io::stdout());
-    let (mut there, mut back) = (Pump::default(), Pump::default());
-    let (mut there_done, mut back_done, mut moved) = (false, false, 0);
-    let mut wait = pin!(sleep_until(Instant::now()));
+    let mut stdio = join(tokio::io::stdin(), tokio::io::stdout());
+    let (mut pipe, mut moved) = (Pipe::default(), None);
+    let mut patience = pin!(sleep_until(Instant::now()));
     let piped = poll_fn(|cx| {
-        if !there_done {
-            match there.poll(cx, &mut join(&mut stdin, &mut stream)) {
-                Poll::Ready(Ok(())) => there_done = true,
-                // It has gone: what it said before that is still to be read, and there is nobody to talk to.
-                Poll::Ready(Err(_)) if back_done => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
-            }
+        if let Poll::Ready(done) = pipe.poll(cx, &mut stdio, &mut stream) {
+            return Poll::Ready(done);
         }
-        if !back_done && back.poll(cx, &mut join(&mut stream, &mut stdout))?.is_ready() {
-            back_done = true;
-            wait.as_mut().reset(Instant::now() + linger);
+        if !pipe.back_done() {
+            return Poll::Pending;
         }
-        if back_done && there.moved() > moved {
-            moved = there.moved();
-            wait.as_mut().reset(Instant::now() + linger);
+        if moved != Some(pipe.there()) {
+            moved = Some(pipe.there());
+            patience.as_mut().reset(Instant::now() + linger);
         }
-        match (back_done, there_done) {
-            (true, true) => Poll::Ready(std::io::Result::Ok(())),
-            (true, false) => wait.as_mut().poll(cx).map(Ok),
-            _ => Poll::Pending,
-        }
+        patience.as_mut().poll(cx).map(Ok)
     });
     piped.await.map_err(|error| Error::io(format!("the conversation with {} was cut off", address.bare()), error))
 }

@@ -40,8 +40,8 @@ pub(crate) const ALWAYS: usize = 256;
 /// How many times its question an answer to a stranger may be.
 pub(crate) const TIMES: usize = 3;
 
-/// Gives each peer of the socket a link of its own, at most `max_connections` of them; one that is
-/// silent for `idle` has ended its side, and one that is silent for as long again is not talked to any more.
+/// Gives each peer of the socket a link of its own, at most `max_connections` of them. One that is silent for `idle` has
+/// ended its side, and one that is silent for as long again is not talked to any more.
 ///
 /// Until a peer has been heard twice, all that it is sent is at most 256 bytes or 3 times what it sent, whichever is
 /// more; the rest waits. So nobody is flooded through us by a forged question.
@@ -149,7 +149,7 @@ impl<S: Service + ?Sized> Peers<S> {
             patience: None,
         };
         self.known.insert(from, Known { inbox, trust });
-        let peer = Peer::new(self.socket.scheme, from.endpoint(), self.socket.local.clone());
+        let peer = Peer::new(self.socket.scheme, from.endpoint(), from.local(&self.socket.local));
         let (service, scope, ended) = (self.service.clone(), self.scope.clone(), self.ended.0.clone());
         self.scope.converse(peer.clone(), async move {
             let served = converse(service, Link::packets(packets, peer, scope)).await;

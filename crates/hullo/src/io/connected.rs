@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::{
-    io::ReadBuf,
+    io::{Interest, ReadBuf},
     net::{UdpSocket, UnixDatagram},
     time::{Instant, Sleep, sleep_until},
 };
@@ -23,14 +24,20 @@ use crate::{
     framing::too_large,
     link::Packets,
     message::Message,
-    scope::Scope,
+    scope::{BoxFuture, Scope},
     watch::Event,
 };
 
 /// What the two kinds of datagram sockets have in common.
-pub(crate) trait Socket: Sized + Send + Unpin + 'static {
+pub(crate) trait Socket: Sized + Send + Sync + Unpin + 'static {
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Completes with what the network says of a datagram that was sent: on UDP, that nobody listens there. That makes
+    /// no socket readable, and so wakes nobody who waits in `poll_recv`.
+    fn complaint(self: Arc<Self>) -> BoxFuture<'static, io::Error> {
+        Box::pin(std::future::pending())
+    }
 }
 
 impl Socket for UdpSocket {
@@ -40,6 +47,20 @@ impl Socket for UdpSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, buf)
+    }
+
+    fn complaint(self: Arc<Self>) -> BoxFuture<'static, io::Error> {
+        Box::pin(async move {
+            loop {
+                match self.ready(Interest::ERROR).await.and_then(|_| self.take_error()) {
+                    Ok(Some(error)) | Err(error) => return error,
+                    // Somebody else was told: wait for the next.
+                    Ok(None) => {
+                        drop(self.try_io(Interest::ERROR, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into())))
+                    }
+                }
+            }
+        })
     }
 }
 
@@ -55,7 +76,8 @@ impl Socket for UnixDatagram {
 
 /// The datagrams of a connected socket, as a wire. They have no end: it goes on until `idle`, or for ever.
 pub(crate) struct Connected<S> {
-    socket: S,
+    socket: Arc<S>,
+    complaint: BoxFuture<'static, io::Error>,
     address: String,
     scope: Scope,
     since: Instant,
@@ -68,7 +90,9 @@ impl<S: Socket> Connected<S> {
     pub(crate) fn new(socket: S, to: &Address, scope: &Scope) -> Self {
         let since = Instant::now();
         let idle = scope.limits().idle.map(|idle| (idle, Box::pin(sleep_until(since + idle))));
-        Self { socket, address: to.bare().to_string(), scope: scope.clone(), since, received: false, held: None, idle }
+        let (socket, address) = (Arc::new(socket), to.bare().to_string());
+        let complaint = socket.clone().complaint();
+        Self { socket, complaint, address, scope: scope.clone(), since, received: false, held: None, idle }
     }
 
     fn error(&self, doing: &str, error: io::Error) -> Error {
@@ -81,6 +105,12 @@ impl<S: Socket> Connected<S> {
         if let Some((idle, alarm)) = &mut self.idle {
             alarm.as_mut().reset(Instant::now() + *idle);
         }
+    }
+
+    fn poll_complaint(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let error = ready!(self.complaint.as_mut().poll(cx));
+        self.complaint = self.socket.clone().complaint();
+        Poll::Ready(error)
     }
 
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -106,6 +136,10 @@ impl<S: Socket> Stream for Connected<S> {
             let mut buf = ReadBuf::new(buf);
             self.socket.poll_recv(cx, &mut buf).map_ok(|()| Bytes::copy_from_slice(buf.filled()))
         });
+        let received = match received {
+            Poll::Pending => self.poll_complaint(cx).map(Err),
+            received => received,
+        };
         match received {
             Poll::Ready(Ok(bytes)) => {
                 if !std::mem::replace(&mut self.received, true) {

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsRawFd,
     sync::Arc,
 };
@@ -12,11 +13,13 @@ use std::{
 use nix::{
     cmsg_space,
     errno::Errno,
+    libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo},
     sys::socket::{
         ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom, recvmmsg, sendmmsg,
         sendmsg, setsockopt, sockopt,
     },
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -80,11 +83,15 @@ impl<'a> Train<'a> {
 
 /// Where a datagram came from: an address that the kernel can send to, unless it is a unix socket without a name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Source(Option<SockaddrStorage>);
+pub(crate) struct Source {
+    address: Option<SockaddrStorage>,
+    /// Which of our addresses it was sent to, where we listen on all of them: the answer must come from there.
+    via: Option<IpAddr>,
+}
 
 impl Source {
     pub(crate) fn endpoint(&self) -> Endpoint {
-        let Self(Some(address)) = self else { return Endpoint::Unnamed };
+        let Some(address) = &self.address else { return Endpoint::Unnamed };
         if let Some(v4) = address.as_sockaddr_in() {
             return Endpoint::Net(std::net::SocketAddrV4::from(*v4).into());
         }
@@ -95,6 +102,18 @@ impl Source {
         let path = unix.path().map(|path| path.display().to_string());
         let hidden = || unix.as_abstract().map(|name| format!("@{}", String::from_utf8_lossy(name)));
         path.or_else(hidden).map_or(Endpoint::Unnamed, |name| Endpoint::Name(Arc::from(name)))
+    }
+
+    /// Our own end as that peer sees it, which is `bound` unless that is all addresses.
+    pub(crate) fn local(&self, bound: &Endpoint) -> Endpoint {
+        match (self.via, bound.net()) {
+            (Some(ip), Some(bound)) => Endpoint::Net((ip, bound.port()).into()),
+            _ => bound.clone(),
+        }
+    }
+
+    fn is_unix(&self) -> bool {
+        self.address.is_some_and(|address| address.as_unix_addr().is_some())
     }
 
     /// Whether an answer can be sent there: the client of a unix socket may have no name.
@@ -123,6 +142,11 @@ impl Datagrams {
         if local.net().is_some() {
             // Where the kernel cannot join datagrams into trains they come one by one.
             let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
+        }
+        match local.net().map(|local| local.ip()) {
+            Some(IpAddr::V4(ip)) if ip.is_unspecified() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+            Some(IpAddr::V6(ip)) if ip.is_unspecified() => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+            _ => {}
         }
         Ok(Self { socket: registered(socket)?, scheme, local, amplify })
     }
@@ -174,19 +198,31 @@ impl Datagrams {
 fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32)));
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, in6_pktinfo)));
     let mut slices: Vec<_> =
         batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
     for message in received {
-        let segments = message.cmsgs().ok().and_then(|mut cmsgs| {
-            cmsgs.find_map(|cmsg| match cmsg {
-                ControlMessageOwned::UdpGroSegments(len) => usize::try_from(len).ok(),
-                _ => None,
-            })
-        });
-        let stride = segments.filter(|stride| *stride > 0).unwrap_or(message.bytes.max(1));
-        batch.slots.push(Slot { from: Source(message.address), len: message.bytes, stride });
+        let mut slot = Slot {
+            from: Source { address: message.address, via: None },
+            len: message.bytes,
+            stride: message.bytes.max(1),
+        };
+        for told in message.cmsgs().into_iter().flatten() {
+            match told {
+                ControlMessageOwned::UdpGroSegments(len) => {
+                    slot.stride = usize::try_from(len).unwrap_or_default().max(1)
+                }
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    slot.from.via = Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into())
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    slot.from.via = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into())
+                }
+                _ => {}
+            }
+        }
+        batch.slots.push(slot);
     }
     let got = batch.slots.len();
     batch.want = if got == batch.want { (batch.want * 2).min(SLOTS) } else { (got * 2).clamp(1, SLOTS) };
@@ -197,33 +233,64 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
 fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     let (len, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
-    batch.slots.push(Slot { from: Source(from), len, stride: len.max(1) });
+    batch.slots.push(Slot { from: Source { address: from, via: None }, len, stride: len.max(1) });
     Ok(())
 }
 
 /// How many of the messages are done with: sent, or refused by the kernel for a reason of their own.
 fn try_send(socket: &Socket, messages: &[(Source, &[u8])]) -> io::Result<usize> {
-    let messages = &messages[..messages.len().min(SLOTS)];
+    let via = messages[0].0.via;
+    let alike = messages.iter().take(SLOTS).take_while(|(to, _)| to.via == via).count();
+    let messages = &messages[..alike];
     let slices: Vec<_> = messages.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-    let to: Vec<_> = messages.iter().map(|(to, _)| to.0).collect();
-    let sent = if let ([slice], [to]) = (slices.as_slice(), to.as_slice()) {
-        sendmsg(socket.as_raw_fd(), slice, &[], MsgFlags::MSG_DONTWAIT, to.as_ref()).map(|_| 1)
-    } else {
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(messages.len(), None);
-        let flags = MsgFlags::MSG_DONTWAIT;
-        sendmmsg(socket.as_raw_fd(), &mut headers, slices.iter(), to, [], flags).map(Iterator::count)
-    };
+    let to: Vec<_> = messages.iter().map(|(to, _)| to.address).collect();
+    let sent = from(via, |from| {
+        if let ([slice], [to]) = (slices.as_slice(), to.as_slice()) {
+            return sendmsg(socket.as_raw_fd(), slice, from, MsgFlags::MSG_DONTWAIT, to.as_ref()).map(|_| 1);
+        }
+        let mut headers =
+            MultiHeaders::<SockaddrStorage>::preallocate(messages.len(), via.map(|_| cmsg_space!(in6_pktinfo)));
+        sendmmsg(socket.as_raw_fd(), &mut headers, slices.iter(), &to, from, MsgFlags::MSG_DONTWAIT)
+            .map(Iterator::count)
+    });
     match sent {
         Ok(sent) => Ok(sent),
+        // A unix socket that is not read makes whoever sends to it wait, and with us everybody else: it goes without.
+        Err(Errno::EAGAIN) if messages[0].0.is_unix() && has_room(socket) => Ok(1),
         Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
         // The first one failed for a reason of its own (too long, the peer is gone): go on behind it.
         Err(_) => Ok(1),
     }
 }
 
+/// Whether there is room in our own buffer, so that it is the other's that is full.
+fn has_room(socket: &Socket) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
 fn try_send_train(socket: &Socket, train: &Train<'_>) -> io::Result<()> {
     let stride = u16::try_from(train.stride).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let (slice, to) = ([IoSlice::new(train.bytes)], train.from.0.as_ref());
-    sendmsg(socket.as_raw_fd(), &slice, &[ControlMessage::UdpGsoSegments(&stride)], MsgFlags::MSG_DONTWAIT, to)?;
+    let (slice, to) = ([IoSlice::new(train.bytes)], train.from.address.as_ref());
+    from(train.from.via, |from| {
+        let told = [&[ControlMessage::UdpGsoSegments(&stride)], from].concat();
+        sendmsg(socket.as_raw_fd(), &slice, &told, MsgFlags::MSG_DONTWAIT, to)
+    })?;
     Ok(())
+}
+
+/// Sends with the word to the kernel which of our addresses is the sender's, where it is not the socket's own.
+fn from<T>(via: Option<IpAddr>, send: impl FnOnce(&[ControlMessage<'_>]) -> T) -> T {
+    match via {
+        None => send(&[]),
+        Some(IpAddr::V4(ip)) => {
+            let spec = in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
+            let info = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: spec, ipi_addr: in_addr { s_addr: 0 } };
+            send(&[ControlMessage::Ipv4PacketInfo(&info)])
+        }
+        Some(IpAddr::V6(ip)) => {
+            let info = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: ip.octets() }, ipi6_ifindex: 0 };
+            send(&[ControlMessage::Ipv6PacketInfo(&info)])
+        }
+    }
 }

@@ -28,7 +28,7 @@ use crate::{
     io::linger,
     link::{BoxStream, Joined, Link},
     peer::Peer,
-    pipe::Pump,
+    pipe::Pipe,
     scope::BoxFuture,
 };
 
@@ -91,24 +91,21 @@ impl Service for Exec {
 
 /// Joins the stream and the program until the output has ended, and either the input has too or the program.
 async fn talk(stream: &mut BoxStream, stdin: ChildStdin, stdout: ChildStdout, child: &mut Child, group: Group) -> io::Result<()> {
-    let (mut stdin, mut stdout, mut group) = (Input(Some(stdin)), stdout, Some(group));
-    let (mut there, mut back) = (Pump::default(), Pump::default());
-    let (mut there_done, mut back_done, mut exited) = (false, false, false);
+    let (mut program, mut group) = (Joined(stdout, Input(Some(stdin))), Some(group));
+    let (mut pipe, mut exited, mut rest) = (Pipe::default(), false, None);
     let mut wait = Box::pin(child.wait());
-    let mut rest = None;
     poll_fn(|cx| {
-        there_done = there_done || there.poll(cx, &mut Joined(&mut *stream, &mut stdin))?.is_ready();
-        back_done = back_done || back.poll(cx, &mut Joined(&mut stdout, &mut *stream))?.is_ready();
+        let ended = pipe.poll(cx, stream, &mut program)?.is_ready();
         exited = exited || wait.as_mut().poll(cx).is_ready();
         if exited {
             // What the program left behind would hold its stdout open for ever.
             group = None;
         }
-        if back_done && exited {
-            return Poll::Ready(Ok(()));
+        if exited && pipe.back_done() {
+            return Poll::Ready(pipe.failure().map_or(Ok(()), Err));
         }
         // One of the two is to follow the other: the rest of the output, or the program's end.
-        if exited || back_done && there_done {
+        if exited || ended {
             let rest = rest.get_or_insert_with(|| Box::pin(sleep(REST)));
             return rest.as_mut().poll(cx).map(Ok);
         }
