@@ -196,3 +196,67 @@ where
     poll_fn(|cx| pipe.poll(cx, a, b)).await?;
     Ok((pipe.there(), pipe.back()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, join, sink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_half_close_is_passed_on_and_the_late_answer_comes_back() {
+        let (mut client, mut near) = duplex(8);
+        let (mut far, mut server) = duplex(8);
+        let piped = tokio::spawn(async move { pipe(&mut near, &mut far).await });
+        client.write_all(b"a long question").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut question = String::new();
+        server.read_to_string(&mut question).await.unwrap();
+        server.write_all(b"late").await.unwrap();
+        drop(server);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!((question.as_str(), answer.as_str()), ("a long question", "late"));
+        assert_eq!(piped.await.unwrap().unwrap(), (15, 4));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_takes_nothing_more_is_heard_out() {
+        let (mut client, mut near) = duplex(64);
+        // It says something, and takes nothing.
+        let (mut voice, reader) = duplex(64);
+        let (broken, gone) = duplex(1);
+        drop(gone);
+        let mut far = join(reader, broken);
+        client.write_all(b"lost").await.unwrap();
+        let piped = tokio::spawn(async move { pipe(&mut near, &mut far).await });
+        voice.write_all(b"last words").await.unwrap();
+        drop(voice);
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "last words");
+        assert_eq!(piped.await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_stands_still_stops_the_reader() {
+        let (mut client, near) = duplex(1 << 20);
+        let (stuck, _unread) = duplex(16);
+        let mut pair = join(near, stuck);
+        let mut pump = Pump::default();
+        client.write_all(&[7; 300_000]).await.unwrap();
+        poll_fn(|cx| {
+            assert!(pump.poll(cx, &mut pair).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(pump.moved(), 16);
+        assert!(pump.held.len() <= 128 << 10, "{} bytes are held", pump.held.len());
+    }
+
+    #[tokio::test]
+    async fn an_end_moves_nothing() {
+        assert_eq!(echo(&mut join(tokio::io::empty(), sink())).await.unwrap(), 0);
+    }
+}
