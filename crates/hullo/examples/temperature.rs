@@ -11,7 +11,10 @@ struct Fahrenheit;
 impl Reply for Fahrenheit {
     async fn reply(&self, message: Message, _: &Peer) -> Result<Option<Message>> {
         let text = message.to_text();
-        let celsius: f64 = text.trim().parse().map_err(|error| Error::usage("this is no number").because(error as std::num::ParseFloatError))?;
+        let celsius: f64 = text
+            .trim()
+            .parse()
+            .map_err(|error| Error::usage("this is no number").because(error as std::num::ParseFloatError))?;
         Ok(Some(Message::text(format!("{:.1}", celsius * 1.8 + 32.0))))
     }
 }

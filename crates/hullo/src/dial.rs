@@ -1,14 +1,13 @@
 //! The client's end: links to addresses, and one question with its answer.
 
 use bytes::BytesMut;
-use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
     framing::{self, Framing, too_large},
-    io::exchange::{empty, full},
+    io::exchange::{collect, empty, full},
     link::Link,
     message::Message,
     options::End,
@@ -102,7 +101,7 @@ async fn ask_http(to: &Address, message: Option<Message>, scope: &Scope) -> Resu
     let reply = async {
         let response = request::exchange(to, method, http::HeaderMap::new(), body, scope).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
+        let body = collect(response.into_body(), scope.limits().max).await?;
         Ok((status, body))
     };
     let (status, body) = scope.in_time(about, reply).await?;

@@ -140,6 +140,11 @@ impl Pipe {
         self.back_done
     }
 
+    /// Whether something that `b` said, if only its end, waits for `a` to take it.
+    pub fn back_waits(&self) -> bool {
+        !self.back_done && (self.back.ended || !self.back.held.is_empty())
+    }
+
     /// Moves what can be moved; ready when both ends have ended. The two streams must be the same at each call.
     ///
     /// # Errors

@@ -18,7 +18,10 @@ const EXAMPLES: &[(&str, &str)] = &[
 #[test]
 fn every_example_runs() {
     for (name, line) in EXAMPLES {
-        let run = Command::new(env!("CARGO")).args(["run", "--quiet", "--package", "hullo", "--example", name]).output().unwrap();
+        let run = Command::new(env!("CARGO"))
+            .args(["run", "--quiet", "--package", "hullo", "--example", name])
+            .output()
+            .unwrap();
         let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
         assert!(run.status.success() && out.lines().any(|said| said == *line), "{name}: {out}{err}");
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use etcetera::BaseStrategy;
-use hullo::{Error, Link, Message, Result, framing};
+use hullo::{Error, Link, Message, Result, Wire, framing};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::{DefaultEditor, ExternalPrinter, error::ReadlineError};
 use serde_json::json;
@@ -38,7 +38,16 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
             &format!("connected to {peer} (Ctrl-D ends our side, Ctrl-C all)"),
             json!({ "peer": peer }),
         );
-        screen.printer = Some(edit(typed, args.crlf)?);
+        // A text framing ends lines by itself; bytes to be seen, and messages, are as they are typed.
+        let framed = matches!(link.wire, Wire::Stream(_)) && !args.hex;
+        let end = match (framed, args.crlf) {
+            (true, true) => "\r",
+            (true, false) => "",
+            (false, true) => "\r\n",
+            (false, false) if matches!(link.wire, Wire::Stream(_)) => "\n",
+            (false, false) => "",
+        };
+        screen.printer = Some(edit(typed, end)?);
     } else {
         read(typed);
     }
@@ -49,11 +58,8 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
     loop {
         tokio::select! {
             typed = input.recv(), if open => match typed {
-                Some(Typed::Line(mut line)) => {
+                Some(Typed::Line(line)) => {
                     if args.hex {
-                        if interactive {
-                            line.extend_from_slice(b"\n");
-                        }
                         screen.sent(&line);
                     }
                     session.send(Message { bytes: line.into(), text: true }).await?;
@@ -129,7 +135,7 @@ impl Screen {
 }
 
 /// Starts the editor in a thread of its own: it waits for keys, which no runtime can do for it.
-fn edit(typed: mpsc::Sender<Typed>, crlf: bool) -> Result<Box<dyn ExternalPrinter + Send>> {
+fn edit(typed: mpsc::Sender<Typed>, end: &'static str) -> Result<Box<dyn ExternalPrinter + Send>> {
     let wrong = |error| Error::new(hullo::Kind::Other, "cannot edit lines on this terminal").because(error);
     let mut editor = DefaultEditor::new().map_err(wrong)?;
     let printer = editor.create_external_printer().map_err(wrong)?;
@@ -147,7 +153,7 @@ fn edit(typed: mpsc::Sender<Typed>, crlf: bool) -> Result<Box<dyn ExternalPrinte
                         let _ = editor.append_history(history);
                     }
                     let mut line = line.into_bytes();
-                    line.extend_from_slice(if crlf { b"\r" } else { b"" });
+                    line.extend_from_slice(end.as_bytes());
                     Typed::Line(line)
                 }
                 Err(ReadlineError::Eof) => Typed::End,

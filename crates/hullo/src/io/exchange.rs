@@ -1,9 +1,13 @@
 //! HTTP exchanges as conversations: the request's body is what the service reads, the response's what it writes.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +17,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBod
 use hyper::body::{Body as _, Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 use tokio_util::sync::PollSender;
 
@@ -83,17 +87,13 @@ pub(crate) async fn as_conversation<S: Service + ?Sized>(
     peer: Peer,
     scope: Scope,
 ) -> Result<Response<Body>> {
-    let (sender, mut pieces) = mpsc::channel(QUEUE);
-    // Weak, so that the response ends where the service shuts its side down, and not only when it returns.
-    let failed = sender.downgrade();
+    let (sender, pieces) = mpsc::channel(QUEUE);
+    let (tell, told) = oneshot::channel();
     let stream = Exchange::new(request.into_body(), sender);
+    let mut said = Said { pieces, shut: stream.shut.clone(), told: Some(told) };
     let link = Link::over(stream, peer, scope.clone());
-    scope.spawn(async move {
-        if let (Err(error), Some(failed)) = (service.serve(link).await, failed.upgrade()) {
-            let _ = failed.send(Err(error)).await;
-        }
-    });
-    let first = match pieces.recv().await {
+    scope.spawn(async move { drop(tell.send(service.serve(link).await)) });
+    let first = match poll_fn(|cx| said.poll_next(cx)).await {
         None => return Ok(Response::new(empty())),
         Some(piece) => piece?,
     };
@@ -104,11 +104,31 @@ pub(crate) async fn as_conversation<S: Service + ?Sized>(
     let mut first = Some(Ok(first));
     let rest = futures_util::stream::poll_fn(move |cx| match first.take() {
         Some(first) => Poll::Ready(Some(first)),
-        None => pieces.poll_recv(cx),
+        None => said.poll_next(cx),
     });
     let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(rest)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
+}
+
+/// What a service says in an exchange.
+struct Said {
+    pieces: mpsc::Receiver<Piece>,
+    shut: Arc<AtomicBool>,
+    told: Option<oneshot::Receiver<Result<()>>>,
+}
+
+impl Said {
+    /// The next piece. What the service has shut down is whole; what it only let go of is as whole as it then says.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let piece = ready!(self.pieces.poll_recv(cx));
+        let Some(told) = self.told.as_mut().filter(|_| piece.is_none() && !self.shut.load(Relaxed)) else {
+            return Poll::Ready(piece);
+        };
+        let served = ready!(Pin::new(told).poll(cx)).unwrap_or_else(|_| Err(Error::new(Kind::Cut, "the answer was cut off")));
+        self.told = None;
+        Poll::Ready(served.err().map(Err))
+    }
 }
 
 /// The two bodies of an exchange as a stream.
@@ -116,11 +136,12 @@ pub(crate) struct Exchange {
     body: Option<Body>,
     chunk: Bytes,
     sender: PollSender<Piece>,
+    shut: Arc<AtomicBool>,
 }
 
 impl Exchange {
     pub(crate) fn new(body: Body, sender: mpsc::Sender<Piece>) -> Self {
-        Self { body: Some(body), chunk: Bytes::new(), sender: PollSender::new(sender) }
+        Self { body: Some(body), chunk: Bytes::new(), sender: PollSender::new(sender), shut: Arc::default() }
     }
 }
 
@@ -156,6 +177,7 @@ impl AsyncWrite for Exchange {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut.store(true, Relaxed);
         self.sender.close();
         Poll::Ready(Ok(()))
     }

@@ -100,8 +100,8 @@ impl<S> Guard<S> {
                 waker: cx.waker().clone(),
                 sleep: Box::pin(sleep_until(due)),
             });
-            // It is set already, and cannot have rung before what moved just now.
-            if fresh && idle.moved < alarm.due && due != alarm.due && alarm.waker.will_wake(cx.waker()) {
+            // It is set already, and will ring. (It may have rung: what moved last need not have moved just now.)
+            if fresh && due != alarm.due && !alarm.sleep.is_elapsed() && alarm.waker.will_wake(cx.waker()) {
                 return Poll::Pending;
             }
             alarm.waker.clone_from(cx.waker());

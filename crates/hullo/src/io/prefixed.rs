@@ -17,8 +17,13 @@ pub(crate) struct Prefixed<S> {
 
 impl<S> Prefixed<S> {
     pub(crate) fn new(first: Bytes, stream: S) -> Self {
-        Self { first, stream }
+        Self { first: released(first), stream }
     }
+}
+
+/// Empty bytes may still hold the whole buffer that they were once a part of.
+fn released(bytes: Bytes) -> Bytes {
+    if bytes.is_empty() { Bytes::new() } else { bytes }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
@@ -29,6 +34,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         let n = self.first.len().min(buf.remaining());
         buf.put_slice(&self.first[..n]);
         self.first.advance(n);
+        self.first = released(std::mem::take(&mut self.first));
         Poll::Ready(Ok(()))
     }
 }

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncWrite,
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::sleep,
+    time::{Sleep, sleep},
 };
 
 use super::{Service, Settings, Spec, missing};
@@ -79,8 +79,9 @@ impl Service for Exec {
             let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err(Error::new(Kind::Program, "the program has no stdin or stdout"));
             };
+            let idle = link.scope.limits().idle;
             let mut stream = link.stream();
-            let talked = talk(&mut stream, stdin, stdout, &mut child, group).await;
+            let talked = talk(&mut stream, stdin, stdout, &mut child, group, idle).await;
             // Reaped here; where this is dropped before, the runtime does it.
             let _ = child.wait().await;
             talked.map_err(|error| Error::io("the program's link was cut off", error))?;
@@ -90,9 +91,17 @@ impl Service for Exec {
 }
 
 /// Joins the stream and the program until the output has ended, and either the input has too or the program.
-async fn talk(stream: &mut BoxStream, stdin: ChildStdin, stdout: ChildStdout, child: &mut Child, group: Group) -> io::Result<()> {
+async fn talk(
+    stream: &mut BoxStream,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    child: &mut Child,
+    group: Group,
+    idle: Option<Duration>,
+) -> io::Result<()> {
     let (mut program, mut group) = (Joined(stdout, Input(Some(stdin))), Some(group));
     let (mut pipe, mut exited, mut rest) = (Pipe::default(), false, None);
+    let mut silence = idle.map(Silence::new);
     let mut wait = Box::pin(child.wait());
     poll_fn(|cx| {
         let ended = pipe.poll(cx, stream, &mut program)?.is_ready();
@@ -104,14 +113,44 @@ async fn talk(stream: &mut BoxStream, stdin: ChildStdin, stdout: ChildStdout, ch
         if exited && pipe.back_done() {
             return Poll::Ready(pipe.failure().map_or(Ok(()), Err));
         }
+        if pipe.back_waits() {
+            // For a reader who may take their time, which is for the stream to bound.
+            rest = None;
+            return Poll::Pending;
+        }
         // One of the two is to follow the other: the rest of the output, or the program's end.
         if exited || ended {
             let rest = rest.get_or_insert_with(|| Box::pin(sleep(REST)));
             return rest.as_mut().poll(cx).map(Ok);
         }
-        Poll::Pending
+        match &mut silence {
+            Some(silence) if pipe.there_done() => silence.poll(cx, pipe.back()).map(Err),
+            _ => Poll::Pending,
+        }
     })
     .await
+}
+
+/// The link's `idle` where its input has ended: the stream, of which nothing is asked any more, cannot tell then.
+struct Silence {
+    limit: Duration,
+    moved: u64,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        Self { limit, moved: 0, alarm: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<io::Error> {
+        if moved != std::mem::replace(&mut self.moved, moved) {
+            self.alarm = None;
+        }
+        let limit = self.limit;
+        ready!(self.alarm.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        Poll::Ready(Error::new(Kind::Timeout, format!("the program said nothing for {limit:?}")).into())
+    }
 }
 
 /// A program's stdin. A program may stop reading whenever it likes: what it does not want goes nowhere.

@@ -151,10 +151,10 @@ impl Front {
         let scope = self.scope.clone();
         let io = TokioIo::new(Guard::new(stream, &peer, &scope).until_its_own_end());
         let mut builder = auto::Builder::new(TokioExecutor::new());
+        // Not pipeline_flush: with it hyper stores what a client that goes on sending does not read, without a bound.
         builder
             .http1()
             .half_close(true)
-            .pipeline_flush(true)
             .max_buf_size(HEAD)
             .header_read_timeout(scope.limits().timeout)
             .timer(TokioTimer::new());

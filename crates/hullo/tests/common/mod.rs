@@ -17,10 +17,15 @@ use hullo::{
     Address, BoxFuture, Limits, Link, Message, Result, Scope, Server, Service, Watch,
     service::{Settings, find},
 };
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::{Builder, Handle},
+    sync::mpsc,
+};
 
 /// The bound of every test: what hangs has failed. Nothing comes near it otherwise.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long what ends may take to end.
 pub const GRACE: Duration = Duration::from_secs(20);
@@ -109,7 +114,8 @@ pub fn cores() -> Vec<Handle> {
 }
 
 fn core() -> Handle {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap_or_else(|error| panic!("no runtime: {error}"));
+    let runtime =
+        Builder::new_current_thread().enable_all().build().unwrap_or_else(|error| panic!("no runtime: {error}"));
     let handle = runtime.handle().clone();
     std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
     handle
@@ -135,7 +141,69 @@ pub fn text(message: Option<Message>) -> Option<String> {
 
 /// What is heard on a server's address, asked anew: the next client is served.
 pub async fn still_serves(at: &Address, question: &str, answer: &str) {
-    let asked = hullo::ask_in(at, Some(Message::from(question)), &Scope::default());
-    let said = in_time("the next client", asked).await.unwrap_or_else(|error| panic!("the next client: {error}"));
+    let scope = Scope::default();
+    let asked = in_time("the next client", hullo::ask_in(at, Some(Message::from(question)), &scope));
+    let said = asked.await.unwrap_or_else(|error| panic!("the next client: {error}"));
     assert_eq!(said.to_text().trim_end(), answer, "the next client of {at}");
+}
+
+/// A client below every protocol: it sends what it likes.
+pub struct Raw(pub TcpStream);
+
+impl Raw {
+    pub async fn to(server: &Address) -> Self {
+        let stream = TcpStream::connect((server.host.as_str(), server.port.unwrap_or_default())).await;
+        Self(stream.unwrap_or_else(|error| panic!("cannot connect to {server}: {error}")))
+    }
+
+    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap_or_else(|error| panic!("cannot write: {error}"));
+    }
+
+    /// All that comes until the server closes, however it does that.
+    pub async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        let _ = in_time("the end", self.0.read_to_end(&mut rest)).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    /// What comes up to and with `end`.
+    pub async fn until(&mut self, end: &str) -> String {
+        let mut heard = Vec::new();
+        in_time(end, async {
+            while !heard.ends_with(end.as_bytes()) {
+                match self.0.read_u8().await {
+                    Ok(byte) => heard.push(byte),
+                    Err(error) => panic!("{error} after '{}'", String::from_utf8_lossy(&heard)),
+                }
+            }
+        })
+        .await;
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+
+    /// Closes with a reset, as a machine does that is switched off and on.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// A service, and the news of each conversation's end.
+pub struct Told(Arc<dyn Service>, mpsc::UnboundedSender<()>);
+
+impl Told {
+    pub fn of(service: Arc<dyn Service>) -> (Arc<Self>, mpsc::UnboundedReceiver<()>) {
+        let (ended, ends) = mpsc::unbounded_channel();
+        (Arc::new(Self(service, ended)), ends)
+    }
+}
+
+impl Service for Told {
+    fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let served = self.0.clone().serve(link).await;
+            let _ = self.1.send(());
+            served
+        })
+    }
 }

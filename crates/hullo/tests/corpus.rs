@@ -1,0 +1,59 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! The fuzz targets over their corpus: what fuzzing once found, and what it began with, stays right.
+
+#[path = "../../../fuzz/bodies.rs"]
+#[allow(unreachable_pub, reason = "it is the fuzz targets' own")]
+mod bodies;
+
+use std::{collections::BTreeSet, fs, panic, path::Path};
+
+use bodies::TARGETS;
+
+fn corpus() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus")
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn every_target_has_a_corpus_and_a_file() {
+    let targets = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(names(&corpus()), targets, "the folders of fuzz/corpus, and TARGETS");
+    let files = targets.iter().map(|name| format!("{name}.rs")).collect();
+    assert_eq!(names(&corpus().join("../fuzz_targets")), files, "the files of fuzz/fuzz_targets, and TARGETS");
+}
+
+#[test]
+fn the_corpus_runs_through_every_target() {
+    for (target, body) in TARGETS {
+        let folder = corpus().join(target);
+        let files = names(&folder);
+        assert!(files.len() >= 5, "the corpus of {target} is small");
+        let wrong: Vec<_> = files
+            .iter()
+            .filter(|file| {
+                let bytes = fs::read(folder.join(file)).unwrap();
+                panic::catch_unwind(|| body(&bytes)).is_err()
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{target} fails on {wrong:?} of {}", folder.display());
+    }
+}
+
+/// A target that accepted everything would prove nothing: each sees good input in its corpus, and bad.
+#[test]
+fn the_corpus_has_good_and_bad_of_each_kind() {
+    let texts = |target: &str| {
+        let folder = corpus().join(target);
+        names(&folder).into_iter().map(move |file| fs::read(folder.join(file)).unwrap()).collect::<Vec<_>>()
+    };
+    let addresses = texts("address").into_iter().filter_map(|bytes| String::from_utf8(bytes).ok());
+    let (good, bad): (Vec<_>, Vec<_>) = addresses.partition(|text| text.parse::<hullo::Address>().is_ok());
+    assert!(good.len() >= 5 && bad.len() >= 5, "{} good addresses, {} bad", good.len(), bad.len());
+    let framings: BTreeSet<_> =
+        texts("framing").iter().map(|bytes| bytes[0] as usize % hullo::framing::FRAMINGS.len()).collect();
+    assert_eq!(framings, (0..hullo::framing::FRAMINGS.len()).collect(), "every framing has a file");
+}

@@ -1,0 +1,114 @@
+//! What each fuzz target does with its bytes. `cargo test` runs the same over the corpus, without libFuzzer.
+//!
+//! That nothing panics is the least of it: each asserts what the parser promises.
+
+use bytes::BytesMut;
+use hullo::{
+    Address, Message,
+    framing::{FRAMINGS, Framing},
+    websocket::{Reader, Received, Role, write},
+};
+
+/// A target: its name, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target, by the name of its folder in `fuzz/corpus`.
+pub const TARGETS: &[Target] = &[("address", address), ("framing", framing), ("websocket", websocket)];
+
+/// What is read as an address is written as one that reads the same.
+pub fn address(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(address) = text.parse::<Address>() {
+        let written = address.to_string();
+        assert_eq!(written.parse().ok(), Some(address.clone()), "{text:?} is written as {written:?}");
+        let _ = (address.bare().to_string(), address.target(), address.authority());
+    }
+    if let Ok(resource) = Address::resource(text) {
+        let written = resource.to_string();
+        assert_eq!(Address::resource(&written).ok(), Some(resource), "{text:?} is written as {written:?}");
+    }
+}
+
+/// The first byte chooses the framing, the second `max` and how the rest is cut: the cut makes no difference.
+pub fn framing(bytes: &[u8]) {
+    let &[which, how, ref rest @ ..] = bytes else { return };
+    let spec = &FRAMINGS[usize::from(which) % FRAMINGS.len()];
+    let max = usize::from(how >> 4) * 8;
+    let at_once = messages((spec.make)(max), rest, rest.len().max(1));
+    let in_pieces = messages((spec.make)(max), rest, usize::from(how & 15) + 1);
+    assert!(at_once.0.iter().all(|message| message.len() <= max), "{}: longer than {max}", spec.name);
+    match spec.name {
+        // It has no borders that a cut could move.
+        "raw" => assert_eq!(at_once.0.concat(), in_pieces.0.concat()),
+        name => assert_eq!(at_once, in_pieces, "{name}"),
+    }
+}
+
+/// The messages up to the end or to an error, and whether there was one.
+fn messages(mut framing: Box<dyn Framing>, bytes: &[u8], cut: usize) -> (Vec<Vec<u8>>, bool) {
+    let (mut buf, mut messages) = (BytesMut::new(), Vec::new());
+    for piece in bytes.chunks(cut) {
+        buf.extend_from_slice(piece);
+        loop {
+            match framing.decode(&mut buf) {
+                Ok(Some(message)) => messages.push(message.bytes.to_vec()),
+                Ok(None) => break,
+                Err(_) => return (messages, true),
+            }
+        }
+    }
+    loop {
+        match framing.finish(&mut buf) {
+            Ok(Some(message)) => messages.push(message.bytes.to_vec()),
+            end => return (messages, end.is_err()),
+        }
+    }
+}
+
+/// The first byte chooses the end and how the rest is cut: the cut makes no difference, no message is over `max`, a text
+/// is UTF-8, and what is read can be written and read again.
+pub fn websocket(bytes: &[u8]) {
+    const MAX: usize = 200;
+    let &[how, ref rest @ ..] = bytes else { return };
+    let role = if how & 0x80 == 0 { Role::Server } else { Role::Client };
+    let at_once = frames(Reader::new(role, MAX), rest, rest.len().max(1));
+    let in_pieces = frames(Reader::new(role, MAX), rest, usize::from(how & 0x1f) + 1);
+    assert_eq!(at_once, in_pieces);
+    for received in &at_once.0 {
+        if let Received::Message(message) = received {
+            assert!(message.bytes.len() <= MAX, "a message of {} bytes", message.bytes.len());
+            assert!(!message.text || std::str::from_utf8(&message.bytes).is_ok(), "a text that is not UTF-8");
+            again(message, role);
+        }
+    }
+}
+
+/// All that is read up to the farewell, the end or a breach, and that breach's code.
+fn frames(mut reader: Reader, bytes: &[u8], cut: usize) -> (Vec<Received>, Option<u16>) {
+    let (mut buf, mut read) = (BytesMut::new(), Vec::new());
+    for piece in bytes.chunks(cut) {
+        buf.extend_from_slice(piece);
+        loop {
+            match reader.read(&mut buf) {
+                Ok(Some(received)) => {
+                    let farewell = matches!(received, Received::Close(_));
+                    read.push(received);
+                    if farewell {
+                        return (read, None);
+                    }
+                }
+                Ok(None) => break,
+                Err(breach) => return (read, Some(breach.code)),
+            }
+        }
+    }
+    (read, None)
+}
+
+/// What one end writes the other reads.
+fn again(message: &Message, role: Role) {
+    let mut frame = BytesMut::new();
+    write(message, (role == Role::Server).then_some([1, 2, 3, 4]), &mut frame);
+    let (read, breach) = frames(Reader::new(role, message.bytes.len()), &frame, frame.len());
+    assert_eq!((read, breach), (vec![Received::Message(message.clone())], None));
+}
