@@ -87,7 +87,8 @@ pub(crate) struct Serve {
   hullo connect localhost:7007                  talk to a server, line by line
   hullo connect tls://example.org:443 --crlf    lines end in CR LF
   hullo connect ws://127.0.0.1:7107/ --hex      see every byte
-  tar c . | hullo connect host:9000             a pipe gets bytes, exactly; its end is a half-close")]
+  tar c . | hullo connect host:9000             a pipe gets bytes, exactly; its end is a half-close
+  tail -f log | hullo connect --lines wss://example.org/log")]
 pub(crate) struct Connect {
     /// The address
     pub(crate) address: String,
@@ -104,7 +105,11 @@ pub(crate) struct Connect {
     #[arg(long)]
     pub(crate) raw: bool,
 
-    /// On wires that have no end (datagrams): wait this long for more after the end of the input
+    /// On datagrams and WebSockets each line is a message, and each message that comes is printed as a line
+    #[arg(long, conflicts_with = "hex")]
+    pub(crate) lines: bool,
+
+    /// Where only one end can end (datagrams, WebSockets of others): wait this long for more after the end of the input
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) linger: Duration,
 }
@@ -131,9 +136,9 @@ pub(crate) struct Ask {
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
     pub(crate) quiet: Duration,
 
-    /// Give up after this long
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
-    pub(crate) timeout: Duration,
+    /// Give up after this long [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(ClapArgs)]

@@ -10,6 +10,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use hullo::{Error, Kind};
+use report::Voice;
 
 mod args;
 mod report;
@@ -21,19 +23,36 @@ mod view;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    let voice = report::Voice::new(args.json, args.verbose);
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return misused(&error),
+    };
+    let voice = Voice::new(args.json, args.verbose);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return voice.fail(&hullo::Error::io("cannot start", error)),
+        Err(error) => return voice.fail(&Error::io("cannot start", error)),
     };
     let outcome = runtime.block_on(verb::run(args.verb, voice));
     // A thread may wait for a line that nobody will type; it is not waited for.
     runtime.shutdown_background();
     match outcome {
         Ok(code) => code,
+        // Who stops reading us, as `head` does, knows why: as by the signal that this is to other programs.
+        Err(error) if error.kind() == Kind::Cut && error.to_string().starts_with(verb::STDOUT) => ExitCode::from(141),
         Err(error) => voice.fail(&error),
     }
+}
+
+/// Says what was wrong with the words, or what was asked for instead of a verb: the help, the version.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        let text = error.to_string();
+        let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        return Voice::new(true, false).fail(&Error::usage(sentence.to_owned()).hint("hullo --help"));
+    }
+    // Nobody may be there to read it.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { Kind::Usage.code() } else { 0 })
 }
 
 /// A runtime of one thread. It looks for new events after as many tasks as one look can bring: with the default of 61 a

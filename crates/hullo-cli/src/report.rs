@@ -69,25 +69,49 @@ impl Voice {
 
     /// Whoever tells the timeline, if that is wanted.
     pub(crate) fn watch(self) -> Option<Arc<dyn Watch>> {
-        let watch = move |event: &Event<'_>| {
-            let (name, sentence, facts) = timeline::line(event);
-            if self.json {
-                self.say(name, "", facts);
-            } else {
-                eprintln!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
-            }
-        };
-        self.verbose.then(|| Arc::new(watch) as Arc<dyn Watch>)
+        self.verbose.then(|| Arc::new(Timeline(self)) as Arc<dyn Watch>)
+    }
+
+    /// The same for a server, which without `-v` tells what is its own trouble, and not its clients'.
+    pub(crate) fn server_watch(self) -> Arc<dyn Watch> {
+        Arc::new(Timeline(self))
+    }
+}
+
+struct Timeline(Voice);
+
+impl Watch for Timeline {
+    fn event(&self, event: &Event<'_>) {
+        let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
+        if !self.0.verbose && !matches!(event, Event::Trouble { error, .. } if ours(error.kind())) {
+            return;
+        }
+        let (name, sentence, facts) = timeline::line(event);
+        if self.0.json {
+            self.0.say(name, "", facts);
+        } else {
+            eprintln!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
+        }
+    }
+
+    fn counts(&self) -> bool {
+        self.0.verbose
     }
 }
 
 /// Text from outside without what could steer a terminal.
 pub(crate) fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' { c.escape_default().collect::<Vec<_>>() } else { vec![c] }
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.replace("\r\n", "\n").chars() {
+        // What turns the direction of writing makes text look like another one.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || c.is_control() && c != '\n' && c != '\t' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// The table of exit statuses, for the help.
@@ -97,5 +121,8 @@ pub(crate) fn exit_statuses() -> String {
     for kind in Kind::ALL {
         text += &line(kind.code(), kind.word(), kind.meaning().trim());
     }
-    text + "  3-5  status       With request --check-status: the response was a 3xx, 4xx or 5xx."
+    let status = "  3-5  status       With request --check-status: the response was a 3xx, 4xx or 5xx.\n";
+    text + status
+        + &line(130, "interrupted", "Ctrl-C.")
+        + line(141, "unread", "Nobody reads our stdout any more.").trim_end()
 }

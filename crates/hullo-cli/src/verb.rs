@@ -13,6 +13,7 @@ mod generate;
 mod playground;
 mod request;
 mod serve;
+mod stdio;
 mod terminal;
 
 /// Does what the user said; the exit status is the verb's own where that is no error.
@@ -28,9 +29,12 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
     }
 }
 
+/// What cannot be done when nobody reads our stdout, or it is full.
+pub(crate) const STDOUT: &str = "cannot write to stdout";
+
 /// Writes to stdout, and says so when nobody reads it any more.
 pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| hullo::Error::io("cannot write to stdout", error))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| hullo::Error::io(STDOUT, error))
 }

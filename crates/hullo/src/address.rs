@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::{
-    error::{Error, Result, unknown},
+    error::{Error, Result, brief, unknown},
     options::{OPTIONS, Options, find},
 };
 
@@ -68,11 +68,16 @@ impl Address {
     /// As [`FromStr`].
     pub fn resource(text: &str) -> Result<Self> {
         let text = text.strip_prefix("://").map_or_else(|| text.to_owned(), |rest| format!("http://{rest}"));
-        let mut address = parse(&text, "http", |name| TRUST.contains(&name))?;
+        parse(&text, "http", |name| TRUST.contains(&name)).map(|address| address.on_a_host())
+    }
+
+    /// The same address with a host where it names a resource: without one it is on this machine.
+    pub fn on_a_host(&self) -> Self {
+        let mut address = self.clone();
         if address.host.is_empty() && RESOURCES.contains(&address.scheme.as_str()) {
             address.host = "localhost".to_owned();
         }
-        Ok(address)
+        address
     }
 
     /// The same address without its options: what a person needs to find it.
@@ -94,7 +99,9 @@ impl Address {
     /// Path and query as an HTTP request line has them.
     pub fn target(&self) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
-        self.query.as_ref().map_or(path.to_owned(), |query| format!("{path}?{query}"))
+        let target = self.query.as_ref().map_or(path.to_owned(), |query| format!("{path}?{query}"));
+        // What is written in another alphabet travels as UTF-8 in percent signs; the rest is left as it is.
+        utf8_percent_encode(&target, CONTROLS).to_string()
     }
 
     /// Refuses an address with a part that its transport has no use for.
@@ -111,7 +118,7 @@ impl Address {
 }
 
 fn parse(text: &str, default: &str, ours: fn(&str) -> bool) -> Result<Address> {
-    let wrong = |why: &str| Error::usage(format!("'{}' is not an address: {why}", text.escape_debug()));
+    let wrong = |why: &str| Error::usage(format!("'{}' is not an address: {why}", brief(&without_user(text))));
     if text.is_empty() || text.len() > 8192 {
         return Err(wrong(if text.is_empty() { "it is empty" } else { "it is longer than 8192 bytes" }));
     }
@@ -149,17 +156,36 @@ fn parse(text: &str, default: &str, ours: fn(&str) -> bool) -> Result<Address> {
         }
     }
     for pair in fragment.into_iter().flat_map(|options| options.split('&')).filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        option(&mut options, name, value)?;
+        match pair.split_once('=') {
+            // A place in a page, as it stands behind a URL that was copied from a browser.
+            None if resource && find(pair).is_none() => {}
+            named => {
+                let (name, value) = named.unwrap_or((pair, ""));
+                option(&mut options, name, value)?;
+            }
+        }
     }
     let query = query.filter(|query| !theirs.is_empty() || query.is_empty() && resource).map(|_| theirs.join("&"));
     Ok(Address { scheme: scheme.to_owned(), host, port, path, query, options })
+}
+
+/// The text without the name and password that somebody may have put before the host: an error is no place for them.
+fn without_user(text: &str) -> String {
+    let start = text.find("//").map_or(0, |at| at + 2);
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}…{}", &text[..start], &text[start + at..]),
+        None => text.to_owned(),
+    }
 }
 
 fn option(options: &mut Options, name: &str, value: &str) -> Result<()> {
     let value = decode(value).ok_or_else(|| Error::usage(format!("the value of the option '{name}' is not UTF-8")))?;
     if value.contains(char::is_control) {
         return Err(Error::usage(format!("the value of the option '{name}' has a control character in it")));
+    }
+    if options.iter().any(|(known, _)| known == name) {
+        return Err(Error::usage(format!("the option '{name}' stands there twice")));
     }
     options.set(name, value)
 }
@@ -197,7 +223,10 @@ fn host_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
             return Err("an IPv6 address is written in brackets, as in [::1]:8080");
         }
         if host.contains(|c: char| !c.is_alphanumeric() && !"-._~".contains(c)) {
-            return Err("its host has a character that no host has");
+            return Err(match host {
+                "*" => "for all of this machine's addresses write 0.0.0.0 or [::]",
+                _ => "its host has a character that no host has",
+            });
         }
     }
     let port = match port {

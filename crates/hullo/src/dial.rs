@@ -1,7 +1,9 @@
 //! The client's end: links to addresses, and one question with its answer.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::{
     address::Address,
@@ -30,7 +32,7 @@ pub async fn connect(address: &str) -> Result<Link> {
 /// As [`connect`].
 pub async fn dial(to: &Address, scope: &Scope) -> Result<Link> {
     let transport = transport::find(to, End::Connect)?.transport;
-    transport.connect(to.clone(), scope.under(&to.options)?).await
+    transport.connect(to.on_a_host(), scope.under(&to.options)?).await
 }
 
 /// Sends one message to an address and returns the reply.
@@ -38,7 +40,7 @@ pub async fn dial(to: &Address, scope: &Scope) -> Result<Link> {
 /// # Errors
 /// As [`connect`]; that there was no reply within `timeout`, or that the other end closed without one.
 pub async fn ask(address: &str, message: impl Into<Message>) -> Result<Message> {
-    ask_in(&address.parse()?, Some(message.into()), &Scope::default()).await
+    ask_in(&address.parse()?, Some(message.into()), &Scope::default(), None).await
 }
 
 impl From<&str> for Message {
@@ -53,37 +55,53 @@ impl From<String> for Message {
     }
 }
 
-/// The same in a scope; without a message only what the other end says by itself is waited for.
+/// The same in a scope, and `within` a time instead of the address's `timeout`; without a message only what the other end
+/// says by itself is waited for.
 ///
 /// On a stream a newline ends the message, and the reply is whole when its last line or its JSON value has ended, when
 /// the other end has closed, or when it has been quiet for `quiet`; unless the option `frame` says where messages end.
 ///
 /// # Errors
 /// As [`ask`].
-pub async fn ask_in(to: &Address, message: Option<Message>, scope: &Scope) -> Result<Message> {
+pub async fn ask_in(
+    to: &Address,
+    message: Option<Message>,
+    scope: &Scope,
+    within: Option<Duration>,
+) -> Result<Message> {
     let scope = scope.under(&to.options)?;
-    let due = Instant::now() + scope.limits().timeout;
-    if matches!(to.scheme.as_str(), "http" | "https") {
-        return ask_http(to, message, &scope).await;
-    }
-    let mut session = dial(to, &scope).await?.session(&REPLY);
+    let within = within.unwrap_or(scope.limits().timeout);
+    let asked = async {
+        match to.scheme.as_str() {
+            "http" | "https" => ask_http(to, message, &scope).await,
+            _ => ask_session(to, message, &scope).await,
+        }
+    };
+    timeout(within, asked).await.unwrap_or_else(|_| {
+        Err(Error::new(Kind::Timeout, format!("no answer from {} within {within:?}", to.bare()))
+            .hint("wait longer with --timeout 1m"))
+    })
+}
+
+/// How long a stream may be silent before it is told that there is no more to come.
+const SILENCE: Duration = Duration::from_secs(1);
+
+async fn ask_session(to: &Address, message: Option<Message>, scope: &Scope) -> Result<Message> {
+    let mut session = dial(to, scope).await?.session(&REPLY);
     match message {
         Some(message) => session.send(message).await?,
         // A datagram server hears of us only by a datagram.
         None if session.endless() => session.send(Message::text("")).await?,
         None => {}
     }
-    let late = || {
-        let about = format!("no answer from {} within {:?}", to.bare(), scope.limits().timeout);
-        Error::new(Kind::Timeout, about).hint("wait longer with --timeout 1m")
-    };
-    // A server that answers only at the end of its input is told of that end, but late: others take it for good-bye.
-    let half = Instant::now() + (due - Instant::now()) / 2;
-    let answer = match timeout_at(half, session.recv()).await {
+    let answer = match timeout(SILENCE, session.recv()).await {
         Ok(answer) => answer?,
+        // It may answer only at the end of its input. To whom that end would be good-bye it is not told.
         Err(_) => {
-            session.finish().await?;
-            timeout_at(due, session.recv()).await.map_err(|_| late())??
+            if !session.endless() {
+                session.finish().await?;
+            }
+            session.recv().await?
         }
     };
     let answer = answer.ok_or_else(|| Error::new(Kind::Cut, format!("{} closed without an answer", to.bare())))?;
@@ -97,14 +115,9 @@ async fn ask_http(to: &Address, message: Option<Message>, scope: &Scope) -> Resu
         Some(message) => (http::Method::POST, full(message.bytes)),
         None => (http::Method::GET, empty()),
     };
-    let about = || format!("no answer from {}", to.bare());
-    let reply = async {
-        let response = request::exchange(to, method, http::HeaderMap::new(), body, scope).await?;
-        let status = response.status();
-        let body = collect(response.into_body(), scope.limits().max).await?;
-        Ok((status, body))
-    };
-    let (status, body) = scope.in_time(about, reply).await?;
+    let response = request::exchange(to, method, request::defaults(), body, scope).await?;
+    let status = response.status();
+    let body = collect(response.into_body(), scope.limits().max).await?;
     if !status.is_success() {
         let said = String::from_utf8_lossy(&body).trim().to_owned();
         return Err(Error::new(Kind::Protocol, format!("{} answered {status}", to.bare())).because(said));

@@ -152,7 +152,7 @@ impl fmt::Display for Error {
 }
 
 /// The operating system's sentence without its number, in the middle of ours.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let text = text.find(" (os error").map_or(text, |at| &text[..at]);
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
@@ -187,9 +187,18 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     names.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|name| score(name) >= 0.5)
 }
 
+/// The beginning of a text that somebody typed or sent, without what could steer a terminal: an error is one sentence.
+pub(crate) fn brief(text: &str) -> String {
+    let mut brief: String = text.chars().take(100).flat_map(char::escape_debug).collect();
+    if text.chars().nth(100).is_some() {
+        brief.push('…');
+    }
+    brief
+}
+
 /// An error for a name that is not in a table, with the nearest one as the hint.
 pub(crate) fn unknown<'a>(what: &str, word: &str, names: impl IntoIterator<Item = &'a str> + Clone) -> Error {
-    let error = Error::usage(format!("no {what} is called '{word}'"));
+    let error = Error::usage(format!("no {what} is called '{}'", brief(word)));
     match nearest(word, names.clone()) {
         Some(name) => error.hint(format!("did you mean '{name}'?")),
         None => error.hint(format!("there are: {}", names.into_iter().collect::<Vec<_>>().join(", "))),

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Result, brief, unknown};
 
 /// What an option's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ fn check(spec: &Spec, value: &str) -> Result<()> {
         Value::Share => (share(value).is_some(), "a number from 0 to 1"),
         Value::Text => (!value.is_empty(), "a value"),
     };
-    let shown = value.escape_debug();
+    let shown = brief(value);
     let name = spec.name;
     if good { Ok(()) } else { Err(Error::usage(format!("the option {name} takes {form}, not '{shown}'"))) }
 }

@@ -50,7 +50,10 @@ impl Pump {
                 self.held.advance(n);
             }
             if self.ended {
-                return stream.poll_shutdown(cx);
+                // Not every writer's shutdown flushes: what stdout was given last is written by another thread.
+                let flushed = ready!(stream.as_mut().poll_flush(cx));
+                self.refused = flushed.is_err();
+                return flushed.map_or_else(|error| Poll::Ready(Err(error)), |()| stream.poll_shutdown(cx));
             }
             // The capacity goes back once a held rest has gone.
             self.held = BytesMut::new();

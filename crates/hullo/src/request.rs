@@ -25,7 +25,7 @@ pub struct Call {
     pub method: Method,
     /// The URL.
     pub to: Address,
-    /// The headers; `Host` is added where it is missing.
+    /// The headers, to begin with `Accept` and `User-Agent`; `Host` is added where it is missing.
     pub headers: HeaderMap,
     /// Makes the body, for each time that it is sent.
     pub body: Box<dyn Fn() -> Result<Body> + Send + Sync>,
@@ -34,7 +34,7 @@ pub struct Call {
 impl Call {
     /// A request without a body.
     pub fn new(method: Method, to: Address) -> Self {
-        Self { method, to, headers: HeaderMap::new(), body: Box::new(|| Ok(empty())) }
+        Self { method, to, headers: defaults(), body: Box::new(|| Ok(empty())) }
     }
 
     /// Sends it. `redirects` is how many redirects are followed; the response of the last one is returned, with the URL
@@ -95,6 +95,11 @@ fn resolve(location: &HeaderValue, from: &Address) -> Result<Address> {
     let wrong = || Error::new(Kind::Protocol, format!("{} redirects to what is no URL", from.bare()));
     let location = location.to_str().map_err(|_| wrong())?;
     let location = location.split('#').next().unwrap_or_default();
+    let scheme = location.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| !scheme.contains(['/', '?']));
+    if let Some(scheme) = scheme.filter(|scheme| !matches!(*scheme, "http" | "https")) {
+        let about = format!("{} redirects to another protocol ({})", from.bare(), crate::error::brief(scheme));
+        return Err(Error::new(Kind::Protocol, about));
+    }
     let absolute = if location.starts_with("http://") || location.starts_with("https://") {
         location.to_owned()
     } else if let Some(rest) = location.strip_prefix("//") {
@@ -139,6 +144,14 @@ fn options_without(options: &crate::options::Options, without: &str) -> Result<c
     Ok(kept)
 }
 
+/// What every request says of itself unless told otherwise.
+pub(crate) fn defaults() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("hullo/", env!("CARGO_PKG_VERSION"))));
+    headers
+}
+
 /// One request and its response; the head of it must come within `timeout`.
 pub(crate) async fn exchange(
     to: &Address,
@@ -153,16 +166,12 @@ pub(crate) async fn exchange(
             .hint("for other transports there are ask and connect"));
     }
     let scope = scope.under(&to.options)?;
+    let to = &to.on_a_host();
     let uri: Uri = format!("{}://{}{}", to.scheme, to.authority(), to.target())
         .parse()
         .map_err(|error| Error::usage(format!("{} is no URL", to.bare())).because(error as http::uri::InvalidUri))?;
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    request
-        .headers_mut()
-        .entry(USER_AGENT)
-        .or_insert(HeaderValue::from_static(concat!("hullo/", env!("CARGO_PKG_VERSION"))));
-    request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     let (response, _) = over_http::exchange(to, request, &scope).await?;
     let about = to.bare().to_string();
     Ok(response.map(|body| {

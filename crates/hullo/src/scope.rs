@@ -148,7 +148,7 @@ impl Scope {
 
     /// Whether somebody watches, so that there is a point in counting.
     pub fn watched(&self) -> bool {
-        self.0.life.watch.is_some()
+        self.0.life.watch.as_ref().is_some_and(|watch| watch.counts())
     }
 
     /// Tells whoever watches.

@@ -83,7 +83,7 @@ impl Server {
     }
 
     /// Stops accepting, lets conversations finish for as long as `grace`, and ends the rest. Says whether all finished.
-    pub async fn end(self, grace: Duration) -> bool {
+    pub async fn end(&mut self, grace: Duration) -> bool {
         self.scope.end(grace).await
     }
 }

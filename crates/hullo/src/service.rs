@@ -174,6 +174,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         Kind::Usage | Kind::Protocol => StatusCode::BAD_REQUEST,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Kind::Program => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -266,6 +267,15 @@ fn hold_back(answer: &Message) -> Message {
     ))
 }
 
+/// The name of one of the [`Settings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// `--text`.
+    Text,
+    /// `-- CMD ARG...`.
+    Command,
+}
+
 /// What the command line hands to a service when it is made.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -273,6 +283,23 @@ pub struct Settings {
     pub text: Option<String>,
     /// The program and its arguments after `--`, for services that run one.
     pub command: Vec<std::ffi::OsString>,
+    /// Where programs are looked for, as `PATH` has it.
+    pub path: Option<std::ffi::OsString>,
+}
+
+impl Settings {
+    /// Refuses the settings that mean nothing to that service.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn suit(&self, spec: &Spec) -> Result<()> {
+        let given =
+            [(Setting::Text, self.text.is_some(), "--text"), (Setting::Command, !self.command.is_empty(), "a program")];
+        match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
+            Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A line of the table of services.
@@ -283,6 +310,8 @@ pub struct Spec {
     pub about: &'static str,
     /// What to type to see it at work.
     pub sample: &'static str,
+    /// The settings that mean something to it.
+    pub takes: &'static [Setting],
     /// Makes one.
     ///
     /// # Errors

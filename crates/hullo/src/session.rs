@@ -50,6 +50,8 @@ struct Framed {
     incoming: BytesMut,
     outgoing: BytesMut,
     unflushed: bool,
+    /// Why nothing more will come.
+    failed: Option<io::Error>,
     /// Runs while an unfinished message waits for its rest.
     pause: Option<Pin<Box<Sleep>>>,
     ended: bool,
@@ -66,6 +68,7 @@ impl Session {
                 incoming: BytesMut::new(),
                 outgoing: BytesMut::new(),
                 unflushed: false,
+                failed: None,
                 pause: None,
                 ended: false,
             }),
@@ -183,17 +186,32 @@ impl Framed {
                 self.pause = None;
                 return Poll::Ready(Ok(Some(message)));
             }
+            if let Some(error) = self.failed.take() {
+                // What came before the failure comes first, where a pause would have ended it too.
+                if self.framing.patience() > 0
+                    && let Some(message) = self.framing.finish(&mut self.incoming)?
+                {
+                    self.failed = Some(error);
+                    return Poll::Ready(Ok(Some(message)));
+                }
+                return Poll::Ready(Err(cut(error)));
+            }
             if self.incoming.is_empty() {
                 // The capacity goes back.
                 self.incoming = BytesMut::new();
             }
             // A peer that does not read may still send: flushing is not waited for here, but in `send`.
-            let _ = self.poll_flush(cx).map_err(cut)?;
+            let unsent = match self.poll_flush(cx) {
+                Poll::Ready(Err(error)) => Some(error),
+                _ => None,
+            };
             match self.poll_fill(cx) {
-                Poll::Ready(n) => {
-                    self.ended = n.map_err(cut)? == 0;
+                Poll::Ready(Ok(n)) => {
+                    self.ended = n == 0;
                     self.pause = None;
                 }
+                Poll::Ready(Err(error)) => self.failed = Some(error),
+                Poll::Pending if unsent.is_some() => self.failed = unsent,
                 Poll::Pending => {
                     ready!(self.poll_pause(cx, scope));
                     self.pause = None;

@@ -8,6 +8,11 @@ use crate::{error::Error, peer::Peer};
 pub trait Watch: Send + Sync + 'static {
     /// Something happened.
     fn event(&self, event: &Event<'_>);
+
+    /// Whether the bytes of each conversation are to be counted, which costs each of them some memory.
+    fn counts(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Watch for F {
@@ -24,7 +29,7 @@ pub enum Event<'a> {
     /// A name has these addresses, in the order in which they will be tried.
     Resolved { host: &'a str, addresses: &'a [SocketAddr] },
     /// One of the addresses did not answer; the next is tried.
-    Failed { address: SocketAddr, error: &'a std::io::Error },
+    Failed { address: SocketAddr, why: &'a str },
     /// The connection stands.
     Connected { peer: &'a Peer },
     /// The encryption stands.

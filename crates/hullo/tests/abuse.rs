@@ -50,17 +50,30 @@ async fn here(at: &str, name: &str) -> (Server, Address, Folder) {
 #[tokio::test]
 async fn who_connects_and_says_nothing_is_let_go() {
     for at in [
-        "tcp://127.0.0.1:0?idle=100ms",
+        "tcp://127.0.0.1:0?idle=100ms&timeout=1h",
         // What is waited for here is a handshake, which has its own time.
         "tls://127.0.0.1:0?idle=1h&timeout=100ms",
         "https://127.0.0.1:0?idle=1h&timeout=100ms",
         "wss://127.0.0.1:0?idle=1h&timeout=100ms",
-        "ws://127.0.0.1:0?idle=100ms",
-        "http://127.0.0.1:0?idle=100ms",
+        "ws://127.0.0.1:0?idle=100ms&timeout=1h",
+        "http://127.0.0.1:0?idle=100ms&timeout=1h",
     ] {
         let (_server, to, _folder) = here(at, "json").await;
         Raw::to(&to).await.rest().await;
         still_serves(&to, QUESTION, ANSWER).await;
+    }
+}
+
+/// Nothing is in flight with somebody who has not even begun.
+#[tokio::test]
+async fn who_says_nothing_does_not_hold_up_the_end() {
+    for scheme in ["tcp", "tls", "ws", "wss", "http", "https"] {
+        let (mut server, to, _folder) = here(&format!("{scheme}://127.0.0.1:0?timeout=1h"), "json").await;
+        let mut silent = Raw::to(&to).await;
+        // Connections are taken in order: when this one is served, the silent one has been taken.
+        still_serves(&to, QUESTION, ANSWER).await;
+        assert!(in_time(scheme, server.end(Duration::from_secs(5))).await, "{scheme} waits for who says nothing");
+        assert_eq!(silent.rest().await, "", "{scheme}");
     }
 }
 
@@ -210,7 +223,7 @@ async fn what_we_hold_for_somebody_who_does_not_read_is_bounded() {
 #[tokio::test]
 async fn an_answer_without_an_end_is_an_error_to_who_asked() {
     let (_server, to, _folder) = here("http://127.0.0.1:0", "chargen").await;
-    let asked = in_time("chargen", hullo::ask_in(&to, Some("go".into()), &Scope::default())).await;
+    let asked = in_time("chargen", hullo::ask_in(&to, Some("go".into()), &Scope::default(), None)).await;
     assert_eq!(asked.map(|answer| answer.bytes.len()).map_err(|error| error.kind()), Err(Kind::TooLarge));
 }
 

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 //! Datagrams done right: nobody is flooded through us, each peer has one link, trains come back whole.
 //!
 //! Servers run on the test's own thread, so that what they do in one go is done when the test goes on.
@@ -17,11 +18,12 @@ use std::{
 
 use common::{By, GRACE, Told, in_time, service, service_with, serving, serving_in, shell, text, watched};
 use hullo::{
-    Address, Answer, BoxFuture, Event, Limits, Link, Message, Peer, Reply, Result, Scope, Server, Service, framing,
-    service::Settings,
+    Address, Answer, BoxFuture, Error, Event, Limits, Link, Message, Peer, Reply, Result, Scope, Server, Service,
+    framing, service::Settings,
 };
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::{
+    io::AsyncWriteExt,
     net::UdpSocket,
     sync::{Semaphore, mpsc},
     time::timeout,
@@ -72,7 +74,7 @@ impl Stranger {
 }
 
 fn greet(size: usize) -> Arc<dyn Service> {
-    service_with("greet", &Settings { text: Some("x".repeat(size - 2)), command: Vec::new() })
+    service_with("greet", &Settings { text: Some("x".repeat(size - 2)), ..Settings::default() })
 }
 
 // Amplification.
@@ -185,6 +187,21 @@ async fn a_programs_output_is_held_until_its_peer_is_heard_twice() {
         }
         assert_eq!(heard, 20_000, "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_write_of_nothing_is_no_datagram() {
+    let says = By(|link: Link| async move {
+        let mut stream = link.stream();
+        let said = async {
+            assert_eq!(stream.write(b"").await?, 0);
+            stream.write_all(b"something").await?;
+            stream.flush().await
+        };
+        said.await.map_err(|error| Error::io("cannot say something", error))
+    });
+    let server = serving("udp://127.0.0.1:0", Arc::new(says)).await;
+    assert_eq!(Stranger::new(server.address()).await.ask(b"?").await, b"something");
 }
 
 // One link for each peer.
@@ -419,12 +436,12 @@ impl Reply for Held {
 async fn a_reply_under_way_is_sent_though_the_server_ends() {
     let (begun, mut begins) = mpsc::unbounded_channel();
     let release = Arc::new(Semaphore::new(0));
-    let server = serving("udp://127.0.0.1:0", Arc::new(Answer(Held(release.clone(), begun)))).await;
+    let mut server = serving("udp://127.0.0.1:0", Arc::new(Answer(Held(release.clone(), begun)))).await;
     let to = server.address().clone();
     let stranger = Stranger::new(&to).await;
     stranger.say(b"hullo").await;
     begins.recv().await.unwrap();
-    let ends = tokio::spawn(server.end(GRACE));
+    let ends = tokio::spawn(async move { server.end(GRACE).await });
     tokio::task::yield_now().await;
     release.add_permits(1);
     assert_eq!(stranger.hear().await, b"hullo");

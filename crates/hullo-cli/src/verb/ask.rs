@@ -17,20 +17,21 @@ use crate::{
 pub(super) async fn run(args: Ask, voice: Voice) -> Result<ExitCode> {
     let address: Address = args.address.parse()?;
     let mut limits = Limits::default();
-    (limits.quiet, limits.timeout) = (args.quiet, args.timeout);
+    limits.quiet = args.quiet;
     let message = match args.message {
         Some(message) => Some(Message { bytes: message.into_vec().into(), text: true }),
         None if stdin().is_terminal() => None,
         None => piped()?,
     };
-    let answer = ask_in(&address, message, &voice.scope(limits)).await?;
+    let answer = ask_in(&address, message, &voice.scope(limits), args.timeout).await?;
     let paint = paint::on_stdout();
     let mut bytes = answer.bytes.to_vec();
     if stdout().is_terminal() {
         let text = answer.to_text();
         bytes = json::pretty(&text, paint).unwrap_or_else(|| shown(&text)).into_bytes();
     }
-    if !bytes.ends_with(b"\n") {
+    // A text is a line; other bytes are left as they are, unless somebody is to read them.
+    if !bytes.ends_with(b"\n") && (stdout().is_terminal() || std::str::from_utf8(&bytes).is_ok()) {
         bytes.push(b'\n');
     }
     super::print(&bytes)?;

@@ -2,11 +2,11 @@
 
 use std::{
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use hullo::{Address, Error, Event, Kind, Limits, Message, Result, Scope, framing, request::Call};
+use hullo::{Address, Error, Event, Kind, Limits, Message, Result, Scope, Watch, framing, request::Call};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -31,9 +31,14 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
     let mut pause = AGAIN;
     let mut attempts = 1;
     loop {
-        let scope = Scope::new(limits.clone(), Some(Arc::new(move |event: &Event<'_>| step(voice, event))));
-        match attempt(&address, &scope).await {
+        if let Some(wait) = args.wait {
+            limits.timeout = args.timeout.min(wait.saturating_sub(since.elapsed()).max(AGAIN));
+        }
+        // The steps of the first attempt are shown as they come; of later ones only those that led to an answer.
+        let steps = Arc::new(Steps { voice, later: Mutex::new((attempts > 1 && !voice.verbose).then(Vec::new)) });
+        match attempt(&address, &Scope::new(limits.clone(), Some(steps.clone()))).await {
             Ok(how) => {
+                steps.show_later();
                 let took = since.elapsed();
                 let sentence = format!("{} {} is up: {how}", paint::on_stdout().good("ok"), address.bare());
                 say(
@@ -84,7 +89,7 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
             Ok(format!("it answers {status}"))
         }
         "udp" | "unix-dgram" => {
-            let answer = hullo::ask_in(to, Some(Message::text("")), scope).await?;
+            let answer = hullo::ask_in(to, Some(Message::text("")), scope, None).await?;
             Ok(format!("it answers an empty datagram with {} bytes", answer.bytes.len()))
         }
         _ => {
@@ -101,14 +106,36 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
     }
 }
 
-fn step(voice: Voice, event: &Event<'_>) {
-    if matches!(event, Event::Closed { .. }) && !voice.verbose {
-        return;
+/// The steps of an attempt, shown at once or kept for later.
+struct Steps {
+    voice: Voice,
+    later: Mutex<Option<Vec<Step>>>,
+}
+
+type Step = (&'static str, String, Value);
+
+impl Steps {
+    fn show_later(&self) {
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for (name, sentence, facts) in later.into_iter().flatten() {
+            // What cannot be printed here fails again, and is reported, at the last line.
+            let _ = say(self.voice, name, &sentence, facts);
+        }
     }
-    let (name, sentence, facts) = timeline::line(event);
-    let clock = paint::on_stdout().quiet(&timeline::clock(START.elapsed()));
-    // What cannot be printed here fails again, and is reported, at the last line.
-    let _ = say(voice, name, &format!("{clock}  {sentence}"), facts);
+}
+
+impl Watch for Steps {
+    fn event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Closed { .. }) && !self.voice.verbose {
+            return;
+        }
+        let (name, sentence, facts) = timeline::line(event);
+        let sentence = format!("{}  {sentence}", paint::on_stdout().quiet(&timeline::clock(START.elapsed())));
+        match &mut *self.later.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(later) => later.push((name, sentence, facts)),
+            None => drop(say(self.voice, name, &sentence, facts)),
+        }
+    }
 }
 
 /// The steps are what this verb is for: they go to stdout.

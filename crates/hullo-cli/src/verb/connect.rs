@@ -9,15 +9,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use hullo::{Address, BoxStream, Error, Limits, Message, Packets, Result, Wire, dial, pipe::Pipe};
+use hullo::{Address, BoxStream, Error, Kind, Limits, Message, Packets, Result, Wire, dial, pipe::Pipe};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, join},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, join},
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::terminal;
+use super::{
+    STDOUT,
+    stdio::{Stdin, Stdout},
+    terminal,
+};
 use crate::{args::Connect, report::Voice};
 
 /// A piece of a pipe that becomes one datagram.
@@ -33,8 +36,8 @@ pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
     let talk = async {
         match link.wire {
             _ if interactive || args.hex => terminal::talk(link, &args, interactive, voice).await,
-            Wire::Stream(stream) => stream_bytes(stream, args.linger, &address).await,
-            Wire::Packets(packets) => pass_packets(packets, args.linger).await,
+            Wire::Stream(stream) => stream_bytes(stream, &args, &address).await,
+            Wire::Packets(packets) => pass_packets(packets, &args).await,
         }
     };
     tokio::select! {
@@ -48,8 +51,8 @@ pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
 ///
 /// Once the other end has ended its side it mostly is gone, which only another write could tell: so stdin then has
 /// `linger` to bring more, and a server that closes does not leave us waiting for input that nobody will give.
-async fn stream_bytes(mut stream: BoxStream, linger: Duration, address: &Address) -> Result<()> {
-    let mut stdio = join(tokio::io::stdin(), tokio::io::stdout());
+async fn stream_bytes(mut stream: BoxStream, args: &Connect, address: &Address) -> Result<()> {
+    let mut stdio = join(Stdin::new(args.crlf), Stdout::new(args.raw));
     let (mut pipe, mut moved) = (Pipe::default(), None);
     let mut patience = pin!(sleep_until(Instant::now()));
     let piped = poll_fn(|cx| {
@@ -59,50 +62,86 @@ async fn stream_bytes(mut stream: BoxStream, linger: Duration, address: &Address
         if !pipe.back_done() {
             return Poll::Pending;
         }
+        // Where nobody reads stdout any more there is nothing to go on for.
+        if let Some(error) = pipe.failure() {
+            return Poll::Ready(Err(error));
+        }
         if moved != Some(pipe.there()) {
             moved = Some(pipe.there());
-            patience.as_mut().reset(Instant::now() + linger);
+            patience.as_mut().reset(Instant::now() + args.linger);
         }
         patience.as_mut().poll(cx).map(Ok)
     });
     piped.await.map_err(|error| Error::io(format!("the conversation with {} was cut off", address.bare()), error))
 }
 
-/// The same over packets: a piece of stdin becomes one, and each that comes is written out as it is.
-async fn pass_packets(packets: Box<dyn Packets>, linger: Duration) -> Result<()> {
+/// The same over packets: a piece of stdin, or with `--lines` a line, becomes one, and each that comes is written out.
+async fn pass_packets(packets: Box<dyn Packets>, args: &Connect) -> Result<()> {
     let (ends, piece) = (packets.ends(), packets.largest().min(DATAGRAM));
     let (mut sink, mut source) = packets.split();
-    let (mut stdin, mut stdout) = (tokio::io::stdin(), tokio::io::stdout());
-    let mut buf = vec![0; piece];
+    let (mut stdin, mut stdout) = (BufReader::with_capacity(piece, Stdin::new(args.crlf)), Stdout::new(args.raw));
+    let mut next = Vec::new();
     let mut input = true;
     let far = || Instant::now() + Duration::from_secs(1 << 30);
     let mut due = far();
     loop {
         tokio::select! {
-            read = stdin.read(&mut buf), if input => {
+            read = read_piece(&mut stdin, &mut next, args.lines), if input => {
                 match read.map_err(|error| Error::io("cannot read stdin", error))? {
                     0 if ends => {
                         input = false;
                         sink.close().await?;
                     }
-                    0 => (input, due) = (false, Instant::now() + linger),
-                    n => sink.send(Message { bytes: Bytes::copy_from_slice(&buf[..n]), text: true }).await?,
+                    0 => (input, due) = (false, Instant::now() + args.linger),
+                    _ => sink.send(message(std::mem::take(&mut next), args.lines)).await?,
                 }
             }
             message = timeout_at(due, source.next()) => match message {
                 Ok(Some(message)) => {
                     let written = async {
                         stdout.write_all(&message?.bytes).await?;
+                        stdout.write_all(if args.lines { b"\n" } else { b"" }).await?;
                         stdout.flush().await
                     };
-                    written.await.map_err(|error| Error::io("cannot write to stdout", error))?;
+                    written.await.map_err(|error| Error::io(STDOUT, error))?;
                     if !input && !ends {
-                        due = Instant::now() + linger;
+                        due = Instant::now() + args.linger;
                     }
                 }
-                // It has ended, or fallen quiet where there is no end: our farewell is the last word.
-                Ok(None) | Err(_) => return sink.close().await,
+                Ok(None) => {
+                    // All that it had to say is here; whether it still hears our farewell is of no interest.
+                    let _ = sink.close().await;
+                    return Ok(());
+                }
+                // It has fallen quiet, and there is no end to wait for: our farewell is the last word.
+                Err(_) => return sink.close().await,
             },
         }
     }
+}
+
+/// The next piece or line of the input; 0 is the end. Cancel-safe: what has been read is in `next`, and stays there.
+async fn read_piece(stdin: &mut BufReader<Stdin>, next: &mut Vec<u8>, lines: bool) -> std::io::Result<usize> {
+    if lines {
+        let limit = Limits::default().max;
+        let n = (&mut *stdin).take((limit - next.len().min(limit)) as u64).read_until(b'\n', next).await?;
+        return if n == 0 && next.len() >= limit {
+            Err(Error::new(Kind::TooLarge, "a line is too long for a message").into())
+        } else {
+            Ok(next.len())
+        };
+    }
+    let n = stdin.fill_buf().await?.len();
+    next.extend_from_slice(stdin.buffer());
+    stdin.consume(n);
+    Ok(n)
+}
+
+/// A message of a line, without its end; or of a piece of bytes, which is meant as text where it is lines of it.
+fn message(mut bytes: Vec<u8>, line: bool) -> Message {
+    let text = line || bytes.ends_with(b"\n") && std::str::from_utf8(&bytes).is_ok();
+    if line && bytes.ends_with(b"\n") {
+        bytes.truncate(bytes.len() - if bytes.ends_with(b"\r\n") { 2 } else { 1 });
+    }
+    Message { bytes: bytes.into(), text }
 }

@@ -20,13 +20,14 @@ const PLACES: &[(&str, u16)] =
 
 /// What the playground's exec runs: it cannot harm anybody.
 const SHOUT: &[&str] = &["sed", "-u", r"s/.*/\U&!/"];
+const SHOUTS: &str = "runs a program for each link; here one that shouts back: sed -u 's/.*/\\U&!/'";
 
 const PAGE: &str = include_str!("../page.html");
 const PAGE_PORT: u16 = 8080;
 
 /// Opens everything, and shows what to type.
 pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
-    let settings = Settings { text: None, command: SHOUT.iter().map(Into::into).collect() };
+    let settings = Settings { command: SHOUT.iter().map(Into::into).collect(), ..Settings::default() };
     let mut cards = Vec::new();
     for (spec, port) in in_order() {
         let service = (spec.make)(&settings)?;
@@ -121,30 +122,23 @@ impl Card {
     }
 }
 
+/// Shows what to type: stacked, so that it fits a terminal of 80 columns and can be copied.
 fn show(cards: &[Card], page: &Address) {
     let paint = paint::on_stderr();
-    eprintln!();
-    let width = cards
-        .iter()
-        .flat_map(Card::commands)
-        .filter(|(with, _)| *with == "hullo")
-        .map(|(_, command)| command.len())
-        .max()
-        .unwrap_or_default();
-    eprintln!("{}", paint.bold(&format!("  {:<9} {:<width$}   {}", "service", "with hullo", "with nc or curl")));
+    eprintln!("\n{}", paint.bold("  service    what to type at it"));
     for card in cards {
-        let mut commands = card.commands().into_iter().map(|(_, command)| command);
-        let mut next = || commands.next().unwrap_or_default();
-        let name = paint.name(&format!("{:<9}", card.spec.name));
-        eprintln!("  {name} {:<width$}   {}", next(), paint.quiet(&next()));
-        eprintln!("  {:<9} {:<width$}   {}", "", "", paint.quiet(&next()));
+        for (at, (_, command)) in card.commands().iter().enumerate() {
+            let name = if at == 0 { card.spec.name } else { "" };
+            let command = if at == 0 { command.clone() } else { paint.quiet(command) };
+            eprintln!("  {} {command}", paint.name(&format!("{name:<10}")));
+        }
     }
-    eprintln!(
-        "\n  Try them in a browser: {}   Talk: {}",
-        paint.bold(&format!("http://127.0.0.1:{}", page.port.unwrap_or_default())),
-        paint.bold("hullo connect ADDRESS")
-    );
-    eprintln!("  Not installed yet? Type {} for hullo. Ctrl-C ends it all.\n", paint.bold("target/release/hullo"));
+    let page = format!("http://127.0.0.1:{}", page.port.unwrap_or_default());
+    eprintln!("\n  In a browser: {}", paint.bold(&page));
+    if let Ok(program) = std::env::current_exe() {
+        eprintln!("  Where hullo is not installed, it is {}", program.display());
+    }
+    eprintln!("  Ctrl-C ends it all.\n");
 }
 
 /// The start page.
@@ -156,7 +150,7 @@ impl Page {
     fn new(cards: &[Card]) -> Self {
         let services: Vec<Value> = cards.iter().map(|card| json!({
             "name": card.spec.name,
-            "about": card.spec.about,
+            "about": if card.spec.name == "exec" { SHOUTS } else { card.spec.about },
             "sample": card.spec.sample,
             "ws": format!("ws://127.0.0.1:{}/", card.port("ws")),
             "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -1,14 +1,13 @@
 //! `hullo request POST https://example.org/items name=Ada`: the HTTP client.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{IsTerminal, Read, Write, stdin, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderName, HeaderValue, Method, Response, header};
 use http_body_util::BodyExt;
 use hullo::{
     Address, Error, Kind, Limits, Result,
@@ -16,6 +15,7 @@ use hullo::{
     request::Call,
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -44,7 +44,8 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
         voice.say("insecure", "warning: nobody has verified who this is; use pin or ca", json!({}));
     }
     let mut limits = Limits::default();
-    limits.idle = Some(Duration::from_secs(300));
+    // A body that comes to a halt is given up like a head that does not come.
+    limits.idle = Some(args.timeout);
     let (scope, about) = (voice.scope(limits), call.to.bare());
     let late = || {
         Error::new(Kind::Timeout, format!("no answer from {about} within {:?}", args.timeout))
@@ -75,31 +76,31 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
 
 /// The method where there is one, the URL, and the items.
 fn words(words: &[String]) -> Result<(Option<Method>, &str, &[String])> {
-    let is_method = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
+    let method = |word: &str| match word.to_ascii_uppercase() {
+        known if METHODS.contains(&known.as_str()) => Some(known),
+        own if own == word && !word.is_empty() && word.bytes().all(|c| c.is_ascii_uppercase()) => Some(own),
+        _ => None,
+    };
     match words {
-        [method, url, rest @ ..] if is_method(method) => {
-            let method = Method::from_bytes(method.as_bytes())
-                .map_err(|error| Error::usage(format!("'{method}' is no method")).because(error))?;
-            Ok((Some(method), url, rest))
+        [first, url, rest @ ..] if method(first).is_some() => {
+            let name = method(first).unwrap_or_default();
+            let wrong =
+                |error| Error::usage(format!("'{name}' is no method")).because(error as http::method::InvalidMethod);
+            Ok((Some(Method::from_bytes(name.as_bytes()).map_err(wrong)?), url, rest))
         }
         [url, rest @ ..] => Ok((None, url, rest)),
         [] => Err(Error::usage("there is no URL")),
     }
 }
 
+/// The methods that may be written small.
+const METHODS: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
 fn call(args: &Request, method: Option<Method>, address: Address, items: &Items) -> Result<Call> {
-    let piped = match (&args.raw, &method) {
-        (Some(raw), _) => Some(raw.clone().into_bytes()),
-        // Only for a method that is said, and has a body: a script's stdin may be open for ever.
-        (None, Some(method)) if !items.has_fields() && has_body(method) && !stdin().is_terminal() => {
-            let mut bytes = Vec::new();
-            stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .map_err(|error| Error::io("cannot read the body from stdin", error))?;
-            (!bytes.is_empty()).then_some(bytes)
-        }
-        _ => None,
+    let piped = match &args.raw {
+        Some(raw) => Some(raw.clone().into_bytes()),
+        None if items.has_fields() => None,
+        None => piped(method.as_ref())?,
     };
     if piped.is_some() && items.has_fields() {
         return Err(Error::usage("there are both --raw and fields: the body can be only one of them"));
@@ -117,6 +118,10 @@ fn call(args: &Request, method: Option<Method>, address: Address, items: &Items)
         call.headers.insert(header::CONTENT_TYPE, kind);
         call.body = Box::new(move || Ok(full(bytes.clone())));
     }
+    if !posts && has_body(&call.method) {
+        // A server may wait for a body that is not announced (RFC 9110, section 8.6).
+        call.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     items.headers(&mut call.headers)?;
     Ok(call)
 }
@@ -125,21 +130,45 @@ fn has_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
+/// The body from stdin, where there is one. Where no method says that there is, only what comes within a moment is waited
+/// for: the stdin of a script may be open for ever.
+fn piped(method: Option<&Method>) -> Result<Option<Vec<u8>>> {
+    let stdin = stdin();
+    let surely = method.is_some_and(has_body);
+    if stdin.is_terminal() || !surely && method.is_some() {
+        return Ok(None);
+    }
+    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+    let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    if !surely && !poll(&mut ready, Some(&moment)).is_ok_and(|ready| ready > 0) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    stdin.lock().read_to_end(&mut bytes).map_err(|error| Error::io("cannot read the body from stdin", error))?;
+    Ok((!bytes.is_empty()).then_some(bytes))
+}
+
+/// Headers whose values prove who somebody is.
+fn is_secret(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "cookie" | "set-cookie")
+        || ["auth", "token", "secret", "key", "password"].iter().any(|word| name.contains(word))
+}
+
 fn show_head(mark: char, first: &str, headers: &http::HeaderMap, voice: Voice) {
+    let value = |name: &HeaderName, value: &HeaderValue| match is_secret(name) {
+        true => "(not shown)".to_owned(),
+        false => shown(&String::from_utf8_lossy(value.as_bytes())),
+    };
     if voice.json {
-        let list: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()])
-            .collect();
+        let list: Vec<_> = headers.iter().map(|(name, text)| [name.to_string(), value(name, text)]).collect();
         let event = if mark == '>' { "request" } else { "response" };
         return voice.say(event, "", json!({ "head": first, "headers": list }));
     }
     let paint = paint::on_stderr();
     eprintln!("{mark} {}", paint.bold(first));
-    for (name, value) in headers {
-        let secret = *name == header::AUTHORIZATION || *name == header::COOKIE;
-        let value = if secret { "(not shown)".to_owned() } else { shown(&String::from_utf8_lossy(value.as_bytes())) };
-        eprintln!("{mark} {}: {value}", paint.name(name.as_str()));
+    for (name, text) in headers {
+        eprintln!("{mark} {}: {}", paint.name(name.as_str()), value(name, text));
     }
     eprintln!("{mark}");
 }
@@ -181,14 +210,17 @@ fn output(args: &Request, from: &Address) -> Option<PathBuf> {
             name => name,
         })
     };
-    args.output.clone().or_else(|| args.download.then(name))
+    args.output.clone().or_else(|| args.download.then(|| unused(name())))
 }
 
-/// Streams the body to a file: what arrived stays there, and a body that is cut off is an error.
+/// Streams the body to a file, which has its name once it is whole: one that is cut off stays beside it as `.part`.
 async fn download(response: Response<Body>, path: &Path, voice: Voice) -> Result<()> {
-    let about = || format!("cannot write {}", path.display());
+    let part = path.with_added_extension("part");
+    // What is no file, as /dev/null, is written to as it is.
+    let target = if path.exists() && !path.is_file() { path } else { &part };
+    let about = || format!("cannot write {}", target.display());
     let size = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let mut file = File::create(path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
+    let mut file = File::create(target).map_err(|error| Error::io(about(), error).of(Kind::File))?;
     let bar = progress(size, voice);
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
@@ -197,13 +229,19 @@ async fn download(response: Response<Body>, path: &Path, voice: Voice) -> Result
         bar.inc(data.len() as u64);
     }
     bar.finish_and_clear();
+    if target == part {
+        fs::rename(&part, path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
+    }
     let bytes = bar.position();
-    voice.say(
-        "downloaded",
-        &format!("{bytes} bytes in {}", path.display()),
-        json!({ "bytes": bytes, "file": path.display().to_string() }),
-    );
+    let facts = json!({ "bytes": bytes, "file": path.display().to_string() });
+    voice.say("downloaded", &format!("{bytes} bytes in {}", path.display()), facts);
     Ok(())
+}
+
+/// That name, or with a number where there is such a file: a name that a server chose overwrites nothing.
+fn unused(name: PathBuf) -> PathBuf {
+    let numbered = (1..).map(|number: u32| name.with_added_extension(number.to_string()));
+    std::iter::once(name.clone()).chain(numbered).find(|name| !name.exists()).unwrap_or_default()
 }
 
 fn progress(size: Option<u64>, voice: Voice) -> ProgressBar {

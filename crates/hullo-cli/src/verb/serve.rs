@@ -1,10 +1,12 @@
 //! `hullo serve echo tcp://:7007 ws://:7107`: services on addresses, until Ctrl-C.
 
-use std::{path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{num::NonZeroU32, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server, Service,
+    options::End,
     service::{self, Settings},
+    transport,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
@@ -24,14 +26,26 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         (None, None) => Config::default(),
     };
     let mut limits = Limits::server();
-    if let Some(most) = args.max_connections.or(config.max_connections) {
+    if let Some(most) = args.max_connections.or(config.max_connections.map(NonZeroU32::get)) {
         (limits.max_connections, limits.max_per_peer) = (most as usize, (most as usize).div_ceil(2));
     }
-    limits.max_per_peer = args.max_per_peer.or(config.max_per_peer).map_or(limits.max_per_peer, |most| most as usize);
+    limits.max_per_peer = args
+        .max_per_peer
+        .or(config.max_per_peer.map(NonZeroU32::get))
+        .map_or(limits.max_per_peer, |most| most as usize);
     raise_file_limit();
-    let mut server = Server::new(Scope::on_cores(limits, voice.watch(), cores()?, None));
+    let mut server = Server::new(Scope::on_cores(limits, Some(voice.server_watch()), cores()?, None));
     if config.serve.is_empty() {
         playground::open(&mut server, voice).await?;
+    }
+    for one in &config.serve {
+        // All of it is looked at before any of it listens.
+        one.check()?;
+    }
+    let stdio =
+        config.serve.iter().flat_map(|one| &one.addresses).filter(|text| matches!(text.as_str(), "-" | "stdio:"));
+    if stdio.count() > 1 {
+        return Err(Error::usage("cannot serve on stdio: twice: there is only one stdin"));
     }
     for one in &config.serve {
         one.open(&mut server, voice).await?;
@@ -43,8 +57,8 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Config {
-    max_connections: Option<u32>,
-    max_per_peer: Option<u32>,
+    max_connections: Option<NonZeroU32>,
+    max_per_peer: Option<NonZeroU32>,
     #[serde(default)]
     serve: Vec<One>,
 }
@@ -85,15 +99,41 @@ impl Config {
 }
 
 impl One {
-    async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {
+    /// Refuses what cannot be meant, and the cells that cannot make sense.
+    fn check(&self) -> Result<()> {
+        if self.service.contains([':', '/']) {
+            let error =
+                Error::usage(format!("'{}' is an address, and stands where the service is named", self.service));
+            return Err(error.hint(format!("hullo serve echo {}", self.service)));
+        }
         let spec = service::find(&self.service)?;
         if self.addresses.is_empty() {
             let error = Error::usage(format!("{} has no address to listen on", spec.name));
             return Err(error
                 .hint(format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)));
         }
+        self.settings().suit(spec)?;
+        for address in &self.addresses {
+            let address: Address = address.parse()?;
+            transport::find(&address, End::Listen)?;
+            if address.scheme == "memory" {
+                let about = format!(
+                    "cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"
+                );
+                return Err(Error::usage(about));
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Settings {
         let command = self.command.iter().map(Into::into).collect();
-        let service = (spec.make)(&Settings { text: self.text.clone(), command })?;
+        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH") }
+    }
+
+    async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {
+        let spec = service::find(&self.service)?;
+        let service = (spec.make)(&self.settings())?;
         for address in &self.addresses {
             listen(server, address, spec.name, service.clone(), voice).await?;
         }
@@ -110,7 +150,6 @@ pub(super) async fn listen(
     voice: Voice,
 ) -> Result<Address> {
     let address: Address = address.parse()?;
-    refuse(&address, server)?;
     let notes = server.listen(&address, service).await?;
     let bound = server.addresses().last().cloned().unwrap_or(address).bare();
     voice.say(
@@ -122,19 +161,6 @@ pub(super) async fn listen(
         voice.say("note", &format!("  {note}"), json!({ "message": note }));
     }
     Ok(bound)
-}
-
-/// Refuses the cells that cannot make sense.
-fn refuse(address: &Address, server: &Server) -> Result<()> {
-    match address.scheme.as_str() {
-        "memory" => Err(Error::usage(format!(
-            "cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"
-        ))),
-        "stdio" if server.addresses().iter().any(|other| other.scheme == "stdio") => {
-            Err(Error::usage("cannot serve on stdio: twice: there is only one stdin"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
@@ -149,8 +175,8 @@ async fn wait(mut server: Server, grace: Duration, voice: Voice) -> Result<ExitC
     }
     let finished = tokio::select! {
         finished = server.end(grace) => finished,
-        // Who asks twice does not want to wait.
-        _ = interrupt.recv() => false,
+        // Who asks twice does not want to wait; the programs of exec go all the same.
+        _ = interrupt.recv() => server.end(Duration::ZERO).await,
     };
     if !finished {
         voice.say("cut", "some conversations were cut off", json!({}));

@@ -9,7 +9,7 @@ use std::{
 use etcetera::BaseStrategy;
 use hullo::{Error, Link, Message, Result, Wire, framing};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use rustyline::{DefaultEditor, ExternalPrinter, error::ReadlineError};
+use rustyline::{Config, DefaultEditor, ExternalPrinter, error::ReadlineError};
 use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -47,7 +47,11 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
             (false, false) if matches!(link.wire, Wire::Stream(_)) => "\n",
             (false, false) => "",
         };
-        screen.printer = Some(edit(typed, end)?);
+        match edit(typed.clone(), end) {
+            Ok(printer) => screen.printer = Some(printer),
+            // A terminal that cannot do it (TERM=dumb) still has lines.
+            Err(_) => read(typed),
+        }
     } else {
         read(typed);
     }
@@ -68,6 +72,7 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
                 Some(Typed::Interrupt) => return Ok(()),
                 Some(Typed::End) | None => {
                     open = false;
+                    screen.say(voice, interactive, "our side has ended; waiting for the other (Ctrl-C ends all)")?;
                     if !endless {
                         session.finish().await?;
                     }
@@ -75,7 +80,10 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
             },
             message = session.recv(), if open || !endless => match message? {
                 Some(message) => screen.received(&message)?,
-                None => return session.close().await,
+                None => {
+                    screen.say(voice, interactive && open, "the other end has closed")?;
+                    return session.close().await;
+                }
             },
             // A wire without an end: what still comes within a moment belongs to what was asked.
             else => {
@@ -101,6 +109,18 @@ struct Screen {
 }
 
 impl Screen {
+    /// Says what has happened, above the line that is being typed.
+    fn say(&mut self, voice: Voice, wanted: bool, sentence: &str) -> Result<()> {
+        match &self.printer {
+            _ if !wanted => Ok(()),
+            Some(_) if !voice.json => self.print(paint::on_stdout().quiet(sentence) + "\n"),
+            _ => {
+                voice.say("note", sentence, json!({ "message": sentence }));
+                Ok(())
+            }
+        }
+    }
+
     fn sent(&mut self, bytes: &[u8]) {
         let text = hex::dump('>', self.sent, bytes);
         self.sent += bytes.len();
@@ -126,9 +146,11 @@ impl Screen {
 
     fn print(&mut self, text: String) -> Result<()> {
         match &mut self.printer {
-            Some(printer) => printer
-                .print(text)
-                .map_err(|error| Error::new(hullo::Kind::Other, "cannot write to the terminal").because(error)),
+            Some(printer) => {
+                // It fails where the editor has ended, by Ctrl-C: of that the news is on its way.
+                let _ = printer.print(text);
+                Ok(())
+            }
             None => super::print(text.as_bytes()),
         }
     }
@@ -137,7 +159,9 @@ impl Screen {
 /// Starts the editor in a thread of its own: it waits for keys, which no runtime can do for it.
 fn edit(typed: mpsc::Sender<Typed>, end: &'static str) -> Result<Box<dyn ExternalPrinter + Send>> {
     let wrong = |error| Error::new(hullo::Kind::Other, "cannot edit lines on this terminal").because(error);
-    let mut editor = DefaultEditor::new().map_err(wrong)?;
+    // A line that begins with a space is not remembered.
+    let config = Config::builder().history_ignore_space(true).build();
+    let mut editor = DefaultEditor::with_config(config).map_err(wrong)?;
     let printer = editor.create_external_printer().map_err(wrong)?;
     let history = history_file();
     if let Some(history) = &history {

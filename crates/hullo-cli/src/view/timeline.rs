@@ -19,11 +19,10 @@ pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
             let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
             ("resolved", format!("resolved {host}: {}", list.join(", ")), json!({ "host": host, "addresses": list }))
         }
-        Event::Failed { address, error } => (
-            "failed",
-            format!("{address} did not take the connection: {error}"),
-            json!({ "address": address.to_string(), "message": error.to_string() }),
-        ),
+        Event::Failed { address, why } => {
+            let facts = json!({ "address": address.to_string(), "message": why });
+            ("failed", format!("{address} did not take the connection: {why}"), facts)
+        }
         Event::Connected { peer } => {
             let from = peer.local().net().map(|local| format!(" from {local}")).unwrap_or_default();
             (

@@ -141,6 +141,8 @@ impl<S: Service + ?Sized> Peers<S> {
             to: from,
             trust: trust.clone(),
             sent: 0,
+            scope: self.scope.clone(),
+            told: false,
             held: None,
             blocked: None,
             idle,
@@ -173,6 +175,9 @@ struct PeerPackets {
     to: Source,
     trust: Arc<Trust>,
     sent: usize,
+    scope: Scope,
+    /// Whoever watches has been told that something waits.
+    told: bool,
     held: Option<Bytes>,
     blocked: Option<BoxFuture<'static, ()>>,
     idle: Duration,
@@ -217,6 +222,11 @@ impl PeerPackets {
                 return Poll::Ready(Err(Error::new(Kind::Timeout, about)));
             }
             if !allowed {
+                if !std::mem::replace(&mut self.told, true) {
+                    let to = self.to.endpoint();
+                    let note = format!("{} bytes for {to} wait until it is heard again (see amplify)", bytes.len());
+                    self.scope.tell(&Event::Note(&note));
+                }
                 return Poll::Pending;
             }
             if let Some(blocked) = &mut self.blocked {

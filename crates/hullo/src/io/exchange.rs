@@ -125,7 +125,8 @@ impl Said {
         let Some(told) = self.told.as_mut().filter(|_| piece.is_none() && !self.shut.load(Relaxed)) else {
             return Poll::Ready(piece);
         };
-        let served = ready!(Pin::new(told).poll(cx)).unwrap_or_else(|_| Err(Error::new(Kind::Cut, "the answer was cut off")));
+        let served =
+            ready!(Pin::new(told).poll(cx)).unwrap_or_else(|_| Err(Error::new(Kind::Cut, "the answer was cut off")));
         self.told = None;
         Poll::Ready(served.err().map(Err))
     }
@@ -167,6 +168,10 @@ fn gone<E>(_: E) -> io::Error {
 
 impl AsyncWrite for Exchange {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            // Nothing does not begin a response.
+            return Poll::Ready(Ok(0));
+        }
         ready!(self.sender.poll_reserve(cx)).map_err(gone)?;
         self.sender.send_item(Ok(Frame::data(Bytes::copy_from_slice(buf)))).map_err(gone)?;
         Poll::Ready(Ok(buf.len()))

@@ -77,6 +77,9 @@ impl<S> Guard<S> {
     }
 
     fn moved(&mut self, received: usize, sent: usize) {
+        if received + sent == 0 {
+            return;
+        }
         if let Some(idle) = &mut self.idle {
             (idle.moved, idle.fresh) = (Instant::now(), true);
         }

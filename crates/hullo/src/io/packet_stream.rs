@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{link::Packets, message::Message};
 
-/// The messages of `packets` joined; what is written leaves as binary messages of at most the packets' own size.
+/// The messages of `packets` joined, a text message with a newline where it has none; what is written leaves as binary messages of at most the packets' own size.
 pub(crate) struct PacketStream {
     packets: Box<dyn Packets>,
     rest: Bytes,
@@ -25,12 +25,20 @@ impl PacketStream {
     }
 }
 
+/// A text message is a line to a program that reads lines; bytes stay as they are.
+fn line(message: Message) -> Bytes {
+    if !message.text || message.bytes.is_empty() || message.bytes.ends_with(b"\n") {
+        return message.bytes;
+    }
+    [&message.bytes[..], b"\n"].concat().into()
+}
+
 impl AsyncRead for PacketStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while self.rest.is_empty() && !self.ended {
             match ready!(Pin::new(&mut self.packets).poll_next(cx)?) {
                 // An empty message carries no byte, and is not the end.
-                Some(message) => self.rest = message.bytes,
+                Some(message) => self.rest = line(message),
                 None => self.ended = true,
             }
         }
@@ -43,6 +51,10 @@ impl AsyncRead for PacketStream {
 
 impl AsyncWrite for PacketStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            // Nothing is no message.
+            return Poll::Ready(Ok(0));
+        }
         ready!(Pin::new(&mut self.packets).poll_ready(cx)?);
         let n = buf.len().min(self.packets.largest());
         Pin::new(&mut self.packets).start_send(Message::binary(Bytes::copy_from_slice(&buf[..n])))?;

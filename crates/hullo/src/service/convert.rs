@@ -16,6 +16,7 @@ pub const SPEC: Spec = Spec {
     name: "convert",
     about: "converts temperatures between °C, °F and K",
     sample: "36.6",
+    takes: &[],
     make: |_| Ok(Arc::new(Answer(Convert))),
 };
 

@@ -22,6 +22,7 @@ pub const SPEC: Spec = Spec {
     name: "discard",
     about: "takes everything and says nothing",
     sample: "nobody will hear this",
+    takes: &[],
     make: |_| Ok(Arc::new(Discard)),
 };
 

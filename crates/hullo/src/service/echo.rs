@@ -28,6 +28,7 @@ pub const SPEC: Spec = Spec {
     name: "echo",
     about: "gives back what comes, as it comes",
     sample: "hello",
+    takes: &[],
     make: |_| Ok(Arc::new(Echo)),
 };
 

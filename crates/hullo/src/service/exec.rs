@@ -5,9 +5,11 @@
 //! Its stderr is the server's. It runs in a process group of its own, which is killed when the link ends.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     future::{Future, poll_fn},
     io,
+    os::unix::ffi::OsStrExt,
+    path::Path,
     pin::Pin,
     process::Stdio,
     sync::Arc,
@@ -15,14 +17,17 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    fs::{Access, access},
+    process::{Pid, Signal, kill_process_group},
+};
 use tokio::{
     io::AsyncWrite,
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::{Sleep, sleep},
+    time::{Sleep, interval, sleep},
 };
 
-use super::{Service, Settings, Spec, missing};
+use super::{Service, Setting, Settings, Spec, missing};
 use crate::{
     error::{Error, Kind, Result},
     io::linger,
@@ -33,11 +38,19 @@ use crate::{
 };
 
 /// This service's line of the table.
-pub const SPEC: Spec =
-    Spec { name: "exec", about: "runs a program for each link: -- CMD ARG...", sample: "hello", make: |settings| Ok(Arc::new(Exec::new(settings)?)) };
+pub const SPEC: Spec = Spec {
+    name: "exec",
+    about: "runs a program for each link: -- CMD ARG...",
+    sample: "hello",
+    takes: &[Setting::Command],
+    make: |settings| Ok(Arc::new(Exec::new(settings)?)),
+};
 
 /// How long the rest of a program's output may take to arrive once the program has ended.
 const REST: Duration = Duration::from_secs(1);
+
+/// How often a link that has ended its side is asked whether it is still there.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// The service that runs a program.
 pub struct Exec {
@@ -54,6 +67,7 @@ impl Exec {
         let Some((program, arguments)) = settings.command.split_first() else {
             return Err(missing("exec has no program to run", "put it at the end: hullo serve exec ADDRESS -- cat -n"));
         };
+        look_up(program, settings.path.as_deref())?;
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
     }
 
@@ -71,6 +85,18 @@ impl Exec {
     }
 }
 
+/// Refuses a program that cannot be run, before the first client finds out.
+fn look_up(program: &OsStr, path: Option<&OsStr>) -> Result<()> {
+    let runs = |file: &Path| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    let found = match path {
+        _ if program.as_bytes().contains(&b'/') => runs(Path::new(program)),
+        Some(path) => std::env::split_paths(path).any(|folder| runs(&folder.join(program))),
+        None => true,
+    };
+    let about = || format!("there is no program '{}' that can be run", program.display());
+    if found { Ok(()) } else { Err(Error::new(Kind::Program, about())) }
+}
+
 impl Service for Exec {
     fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
@@ -83,14 +109,18 @@ impl Service for Exec {
             let mut stream = link.stream();
             let talked = talk(&mut stream, stdin, stdout, &mut child, group, idle).await;
             // Reaped here; where this is dropped before, the runtime does it.
-            let _ = child.wait().await;
-            talked.map_err(|error| Error::io("the program's link was cut off", error))?;
+            let status = child.wait().await;
+            let said = talked.map_err(|error| Error::io("the program's link was cut off", error))?;
+            if let Some(status) = status.ok().filter(|status| said == 0 && !status.success()) {
+                return Err(Error::new(Kind::Program, format!("'{}' said nothing and ended with {status}", self.program.display())));
+            }
             linger::close(&mut stream).await.map_err(|error| Error::io("the program's answer did not all leave", error))
         })
     }
 }
 
-/// Joins the stream and the program until the output has ended, and either the input has too or the program.
+/// Joins the stream and the program until the output has ended, and either the input has too or the program. Returns how
+/// many bytes the program said.
 async fn talk(
     stream: &mut BoxStream,
     stdin: ChildStdin,
@@ -98,10 +128,11 @@ async fn talk(
     child: &mut Child,
     group: Group,
     idle: Option<Duration>,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let (mut program, mut group) = (Joined(stdout, Input(Some(stdin))), Some(group));
     let (mut pipe, mut exited, mut rest) = (Pipe::default(), false, None);
     let mut silence = idle.map(Silence::new);
+    let mut probe = interval(PROBE);
     let mut wait = Box::pin(child.wait());
     poll_fn(|cx| {
         let ended = pipe.poll(cx, stream, &mut program)?.is_ready();
@@ -123,12 +154,21 @@ async fn talk(
             let rest = rest.get_or_insert_with(|| Box::pin(sleep(REST)));
             return rest.as_mut().poll(cx).map(Ok);
         }
-        match &mut silence {
-            Some(silence) if pipe.there_done() => silence.poll(cx, pipe.back()).map(Err),
-            _ => Poll::Pending,
+        if pipe.there_done() {
+            while probe.poll_tick(cx).is_ready() {
+                // Of a stream that has ended its side only a write tells that it has been reset; one of no bytes will do.
+                if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_write(cx, &[]) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            if let Some(silence) = &mut silence {
+                return silence.poll(cx, pipe.back()).map(Err);
+            }
         }
+        Poll::Pending
     })
-    .await
+    .await?;
+    Ok(pipe.back())
 }
 
 /// The link's `idle` where its input has ended: the stream, of which nothing is asked any more, cannot tell then.

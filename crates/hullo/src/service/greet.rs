@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{Request, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 
-use super::{Service, Spec};
+use super::{Service, Setting, Spec};
 use crate::{
     error::{Error, Result},
     io::{
@@ -27,6 +27,7 @@ pub const SPEC: Spec = Spec {
     name: "greet",
     about: "says hello and closes",
     sample: "",
+    takes: &[Setting::Text],
     make: |settings| Ok(Arc::new(Greet::new(settings.text.as_deref().unwrap_or("Hello, World!")))),
 };
 

@@ -21,6 +21,7 @@ pub const SPEC: Spec = Spec {
     name: "json",
     about: "answers any JSON value, and JSON-RPC 2.0",
     sample: r#"{"name":"Ada"}"#,
+    takes: &[],
     make: |_| Ok(Arc::new(Answer(Json))),
 };
 

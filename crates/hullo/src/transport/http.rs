@@ -22,7 +22,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 
 use super::{
     Listener, Spec, Transport,
@@ -133,13 +136,21 @@ impl Front {
             None => Box::new(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?),
             Some(identity) => Box::new(Box::pin(identity.accept(fd, &self.scope)).await?),
         };
+        let limits = self.scope.limits();
+        let patience = limits.idle.map_or(limits.timeout, |idle| idle.min(limits.timeout));
+        let stream = tokio::select! {
+            begun = Prefixed::begun(stream) => begun?,
+            () = sleep(patience) => return Err(Error::new(Kind::Timeout, format!("the client said nothing for {patience:?}"))),
+            // Nothing is under way yet that could be finished.
+            () = self.scope.stopped() => return Ok(()),
+        };
         let agreed = Agreed::default();
         // Boxed, so that a WebSocket does not keep room for an HTTP connection all its life.
         Box::pin(self.clone().exchanges(stream, peer, agreed.clone())).await?;
         let upgrade = agreed.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((upgrade, peer)) = upgrade {
             let upgraded = upgrade.await.map_err(|error| Error::new(Kind::Cut, "the WebSocket did not begin").because(error))?;
-            if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Guard<BoxStream>>>(upgraded) {
+            if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Guard<Prefixed<BoxStream>>>>(upgraded) {
                 let stream = Prefixed::new(parts.read_buf, parts.io.into_inner().until_stopped());
                 return converse(self.service.clone(), ws::link(Box::new(stream), peer, self.scope.clone())).await;
             }
@@ -147,7 +158,7 @@ impl Front {
         Ok(())
     }
 
-    async fn exchanges(self: Arc<Self>, stream: BoxStream, peer: Peer, agreed: Agreed) -> Result<()> {
+    async fn exchanges(self: Arc<Self>, stream: Prefixed<BoxStream>, peer: Peer, agreed: Agreed) -> Result<()> {
         let scope = self.scope.clone();
         let io = TokioIo::new(Guard::new(stream, &peer, &scope).until_its_own_end());
         let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -174,7 +185,7 @@ impl Front {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer, agreed: Agreed) -> Result<Response<Body>> {
-        let mut response = match judge(&request) {
+        let mut response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
             Err((status, why)) => text(status, why),
             Ok(()) if ws::is_upgrade(&request) && request.version() < Version::HTTP_2 => self.upgrade(request, peer, &agreed),
             Ok(()) if self.plain == Plain::Refused => {
@@ -201,9 +212,15 @@ impl Front {
         Ok(response)
     }
 
-    fn upgrade(&self, mut request: Request<Incoming>, peer: Peer, agreed: &Agreed) -> Response<Body> {
+    /// Refuses the pages of other sites.
+    fn origins<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
         let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
-        let response = ws::answer(&request, Origins { allowed: self.origin.as_deref(), loopback });
+        let origins = Origins { allowed: self.origin.as_deref(), loopback };
+        origins.allow(request).map_err(|why| (StatusCode::FORBIDDEN, why))
+    }
+
+    fn upgrade(&self, mut request: Request<Incoming>, peer: Peer, agreed: &Agreed) -> Response<Body> {
+        let response = ws::answer(&request);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let peer = peer.at_path(request.uri().path());
             let upgrade = (hyper::upgrade::on(&mut request), peer);
@@ -283,7 +300,7 @@ pub(crate) async fn exchange(to: &Address, request: Request<Body>, scope: &Scope
         sender.send_request(request).await.map_err(wrong)?
     } else {
         scope.tell(&Event::Agreed { protocol: "HTTP/1.1" });
-        let (mut sender, connection) = http1::Builder::new().max_buf_size(16 * HEAD).handshake(io).await.map_err(wrong)?;
+        let (mut sender, connection) = http1::Builder::new().max_buf_size(16 * HEAD).title_case_headers(true).handshake(io).await.map_err(wrong)?;
         scope.spawn(async move { drop(connection.with_upgrades().await) });
         sender.send_request(relative(request)).await.map_err(wrong)?
     };

@@ -216,6 +216,10 @@ impl AsyncRead for Half {
 
 impl AsyncWrite for Half {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            // To the reader a piece of nothing would be the end.
+            return Poll::Ready(Ok(0));
+        }
         ready!(self.poll_room(cx))?;
         let n = buf.len().min(PIECE);
         self.put(Bytes::copy_from_slice(&buf[..n]))?;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, plain},
     io::guard::Guard,
     link::Link,
     peer::{Endpoint, Peer},
@@ -159,7 +159,7 @@ pub(super) async fn dial(to: &Address, scheme: &'static str, port: Option<u16>, 
     };
     let stream = scope.in_time(|| format!("cannot connect to {}", to.bare()), async {
         let addresses = interleaved(resolve(to, port).await?);
-        if to.host.parse::<IpAddr>().is_err() {
+        if !to.host.is_empty() && to.host.parse::<IpAddr>().is_err() {
             scope.tell(&Event::Resolved { host: &to.host, addresses: &addresses });
         }
         race(&addresses, to, scope).await
@@ -205,7 +205,7 @@ async fn race(addresses: &[SocketAddr], to: &Address, scope: &Scope) -> Result<T
             finished = running.next() => match finished {
                 Some((_, Ok(stream))) => return Ok(stream),
                 Some((address, Err(error))) => {
-                    scope.tell(&Event::Failed { address, error: &error });
+                    scope.tell(&Event::Failed { address, why: &plain(&error.to_string()) });
                     // What the first address said is what a person expects to hear.
                     failure.get_or_insert(error);
                 }

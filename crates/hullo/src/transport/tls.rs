@@ -85,7 +85,11 @@ impl Identity {
             let stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
             self.acceptor.accept(stream).await.map_err(handshake_error)
         };
-        let stream = scope.in_time(|| "the TLS handshake failed".to_owned(), accept).await?;
+        let stream = tokio::select! {
+            stream = scope.in_time(|| "the TLS handshake failed".to_owned(), accept) => stream?,
+            // Nothing is under way yet that could be finished.
+            () = scope.stopped() => return Err(Error::new(Kind::Cut, "the server ended before the TLS handshake did")),
+        };
         Ok(TlsStream { stream, strict: false })
     }
 }
@@ -195,6 +199,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
             } else {
                 Ok(())
             }),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Poll::Ready(Err(trust::broken(error).into())),
             read => read,
         }
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use ::aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    },
 };
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -114,7 +115,7 @@ pub(super) fn is_upgrade<B>(request: &Request<B>) -> bool {
 }
 
 /// The server's answer to a handshake (section 4.2).
-pub(super) fn answer<B>(request: &Request<B>, origins: Origins<'_>) -> Response<Body> {
+pub(super) fn answer<B>(request: &Request<B>) -> Response<Body> {
     let headers = request.headers();
     let connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let upgrades = connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
@@ -130,9 +131,6 @@ pub(super) fn answer<B>(request: &Request<B>, origins: Origins<'_>) -> Response<
     let Some(key) = key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16)) else {
         return text(StatusCode::BAD_REQUEST, "there is no Sec-WebSocket-Key of 16 bytes\n");
     };
-    if let Err(why) = origins.allow(headers) {
-        return text(StatusCode::FORBIDDEN, why);
-    }
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let to = response.headers_mut();
@@ -157,7 +155,8 @@ fn accept(key: &str) -> String {
     STANDARD.encode(hash)
 }
 
-/// Which pages' scripts may open a WebSocket here. Browsers let any page try, and say in `Origin` which it is.
+/// Which web pages may talk to us. Browsers let the scripts of any page try: what a server on loopback does for its user
+/// it must not do for whatever page that user looks at.
 #[derive(Clone, Copy)]
 pub(super) struct Origins<'a> {
     /// The option `origin`.
@@ -168,25 +167,33 @@ pub(super) struct Origins<'a> {
 
 impl Origins<'_> {
     /// Allows whoever is no browser, and pages of our own host: their port may be another one.
-    fn allow(self, headers: &HeaderMap) -> Result<(), &'static str> {
-        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(origin) = text(ORIGIN) else { return Ok(()) };
-        if let Some(allowed) = self.allowed {
-            let good = allowed == "*" || allowed.split(',').any(|one| one.trim() == origin);
+    pub(super) fn allow<B>(self, request: &Request<B>) -> Result<(), &'static str> {
+        let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let origin = text(ORIGIN);
+        let browser = origin.is_some() || text(USER_AGENT).is_some_and(|agent| agent.starts_with("Mozilla/"));
+        if !browser || self.allowed == Some("*") {
+            return Ok(());
+        }
+        if let (Some(allowed), Some(origin)) = (self.allowed, origin) {
+            let good = allowed.split(',').any(|one| one.trim() == origin);
             return if good { Ok(()) } else { Err("this Origin is not the one that the option origin allows\n") };
         }
-        let host = text(HOST).map(hostname).unwrap_or_default();
-        let theirs = origin.split_once("://").map(|(_, rest)| hostname(rest)).unwrap_or_default();
-        if host.is_empty() || theirs != host {
-            return Err("pages of other sites may not open a WebSocket here; the option origin allows them: ?origin=*\n");
-        }
+        let host = text(HOST).or(request.uri().host()).map(hostname).unwrap_or_default();
         let is_loopback = |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if self.loopback && !is_loopback(host) {
             return Err("this name is not one of this machine's own\n");
         }
+        let cross_site = text(SEC_FETCH_SITE) == Some("cross-site") && text(SEC_FETCH_MODE) != Some("navigate");
+        let theirs = origin.map(|origin| origin.split_once("://").map(|(_, rest)| hostname(rest)).unwrap_or_default());
+        if host.is_empty() || cross_site || theirs.is_some_and(|theirs| theirs != host) {
+            return Err("pages of other sites may not talk to this server; the option origin allows them: ?origin=*\n");
+        }
         Ok(())
     }
 }
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// The host without its port and brackets.
 fn hostname(authority: &str) -> &str {
@@ -201,6 +208,7 @@ fn hostname(authority: &str) -> &str {
 pub(super) type Agreed = Arc<std::sync::Mutex<Option<(hyper::upgrade::OnUpgrade, Peer)>>>;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -211,11 +219,9 @@ mod tests {
 
     #[test]
     fn only_pages_of_our_own_host_may_connect() {
-        let try_it = |origin: &'static str, host: &'static str, allowed, loopback| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, HeaderValue::from_static(host));
-            headers.insert(ORIGIN, HeaderValue::from_static(origin));
-            Origins { allowed, loopback }.allow(&headers).is_ok()
+        let try_it = |origin: &str, host: &str, allowed, loopback| {
+            let request = Request::get("/").header(HOST, host).header(ORIGIN, origin).body(()).unwrap();
+            Origins { allowed, loopback }.allow(&request).is_ok()
         };
         assert!(try_it("http://127.0.0.1:8080", "127.0.0.1:7008", None, true));
         assert!(try_it("http://[::1]:8080", "[::1]:7008", None, true));
@@ -224,5 +230,10 @@ mod tests {
         assert!(try_it("https://chat.example", "chat.example", None, false));
         assert!(try_it("https://other.example", "chat.example", Some("*"), false));
         assert!(!try_it("null", "127.0.0.1:7008", None, true));
+        let browser = |host: &str, site: &str| {
+            let request = Request::get("/").header(HOST, host).header(USER_AGENT, "Mozilla/5.0").header(SEC_FETCH_SITE, site);
+            Origins { allowed: None, loopback: true }.allow(&request.body(()).unwrap()).is_ok()
+        };
+        assert!(browser("localhost:80", "none") && !browser("rebound.example", "same-origin") && !browser("localhost", "cross-site"));
     }
 }

@@ -25,7 +25,7 @@ use tokio::{
 };
 
 /// The bound of every test: what hangs has failed. Nothing comes near it otherwise.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long what ends may take to end.
 pub const GRACE: Duration = Duration::from_secs(20);
@@ -79,7 +79,7 @@ pub fn with(address: &Address, options: &str) -> Address {
 
 /// A service of the table; `exec` runs `cat`.
 pub fn service(name: &str) -> Arc<dyn Service> {
-    service_with(name, &Settings { text: None, command: vec!["cat".into()] })
+    service_with(name, &Settings { command: vec!["cat".into()], ..Settings::default() })
 }
 
 pub fn service_with(name: &str, settings: &Settings) -> Arc<dyn Service> {
@@ -88,7 +88,7 @@ pub fn service_with(name: &str, settings: &Settings) -> Arc<dyn Service> {
 
 /// `exec` of a line of shell.
 pub fn shell(line: &str) -> Arc<dyn Service> {
-    service_with("exec", &Settings { text: None, command: vec!["sh".into(), "-c".into(), line.into()] })
+    service_with("exec", &Settings { command: vec!["sh".into(), "-c".into(), line.into()], ..Settings::default() })
 }
 
 /// A server on one address, with a server's own limits.
@@ -142,7 +142,7 @@ pub fn text(message: Option<Message>) -> Option<String> {
 /// What is heard on a server's address, asked anew: the next client is served.
 pub async fn still_serves(at: &Address, question: &str, answer: &str) {
     let scope = Scope::default();
-    let asked = in_time("the next client", hullo::ask_in(at, Some(Message::from(question)), &scope));
+    let asked = in_time("the next client", hullo::ask_in(at, Some(Message::from(question)), &scope, None));
     let said = asked.await.unwrap_or_else(|error| panic!("the next client: {error}"));
     assert_eq!(said.to_text().trim_end(), answer, "the next client of {at}");
 }

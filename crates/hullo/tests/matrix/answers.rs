@@ -18,7 +18,7 @@ pub(crate) async fn answers(row: Row) {
 
 async fn said(row: Row, column: &Column, what: &str) {
     let (opened, mut begins) = mpsc::unbounded_channel();
-    let cell = Cell::seen(row, "", service(column.service), Some(opened)).await;
+    let mut cell = Cell::seen(row, "", service(column.service), Some(opened)).await;
     match column.says {
         Says::Answer(question, answer) => assert_eq!(line(cell.ask(Some(question)).await), answer, "{what}"),
         Says::Greeting(greeting) => assert_eq!(line(cell.ask(None).await), greeting, "{what}"),

@@ -56,7 +56,7 @@ async fn ends_well(row: Row) {
         let busy = busy.clone();
         move |link| busy.clone().hold(link)
     }));
-    let Cell { server, to, at, folder } = Cell::new(row, "", service.clone()).await;
+    let Cell { mut server, to, at, folder } = Cell::new(row, "", service.clone()).await;
 
     let mut idle = Idle::new(row, &to).await;
     let mut talk = hullo::dial(&to, &Scope::default()).await.unwrap().session(&framing::lines::SPEC);
@@ -64,7 +64,7 @@ async fn ends_well(row: Row) {
     talk.flush().await.unwrap();
     until(&mut stages, Stage::Waits).await;
 
-    let ends = tokio::spawn(server.end(GRACE));
+    let ends = tokio::spawn(async move { server.end(GRACE).await });
     idle.ends().await;
     if row.carries != Carries::Exchanges {
         until(&mut stages, Stage::Ended).await;
@@ -138,7 +138,7 @@ async fn refused(to: &Address) {
     loop {
         let link = match hullo::dial(to, &Scope::default()).await {
             Ok(link) if to.scheme.starts_with("http") => through_or_not(link).await,
-            Ok(link) => Ok(drop(link)),
+            Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
         match link {

@@ -70,7 +70,7 @@ impl Cell {
     }
 
     pub(crate) async fn ask(&self, question: Option<&str>) -> Result<Message> {
-        hullo::ask_in(&self.to, question.map(Message::from), &Scope::default()).await
+        hullo::ask_in(&self.to, question.map(Message::from), &Scope::default(), None).await
     }
 }
 

@@ -36,6 +36,9 @@ async fn answer_late(link: Link, late: Duration) -> Result<()> {
         stream.read_to_string(&mut question).await?;
         assert_eq!(question, "question");
         sleep(late).await;
+        // A write of nothing is not the end, and no message.
+        stream.write_all(b"").await?;
+        assert_eq!(stream.write(b"").await?, 0);
         stream.write_all(b"0123456789").await?;
         stream.shutdown().await
     };

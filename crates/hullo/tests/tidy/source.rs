@@ -49,7 +49,7 @@ pub(crate) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back().is_some_and(is_word);
         let after = line[at + word.len()..].chars().next().is_some_and(is_word);
-        !(opens && before) && !(closes && after)
+        !(opens && before || closes && after)
     })
 }
 

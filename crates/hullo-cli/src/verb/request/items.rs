@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hullo::{Error, Kind, Result};
-use serde_json::{Map, Value};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 /// The separators, longer ones first, so that `:=` is not taken for `:`.
 const SEPARATORS: &[(&str, Sign)] = &[
@@ -83,21 +86,23 @@ impl Items {
     }
 
     fn json(&self) -> Result<(Bytes, String)> {
-        let mut object = Map::new();
+        let mut fields: Vec<(&str, Box<RawValue>)> = Vec::new();
         for item in self.fields() {
-            let json = |text: &str| {
-                serde_json::from_str(text)
-                    .map_err(|error| Error::usage(format!("the field '{}' is not JSON", item.name)).because(error))
+            // To the letter: a number of many digits is not rounded.
+            let wrong = |error| {
+                Error::usage(format!("the field '{}' is not JSON", item.name)).because(error as serde_json::Error)
             };
             let value = match item.sign {
-                Sign::Text => Value::from(item.value.as_str()),
-                Sign::TextFile => Value::from(text_of(&item.value)?),
-                Sign::JsonFile => json(&text_of(&item.value)?)?,
-                _ => json(&item.value)?,
+                Sign::Text => to_raw_value(&item.value),
+                Sign::TextFile => to_raw_value(&text_of(&item.value)?),
+                Sign::JsonFile => RawValue::from_string(text_of(&item.value)?.trim().to_owned()),
+                _ => RawValue::from_string(item.value.trim().to_owned()),
             };
-            object.insert(item.name.clone(), value);
+            fields.retain(|(name, _)| *name != item.name);
+            fields.push((&item.name, value.map_err(wrong)?));
         }
-        Ok((Value::Object(object).to_string().into(), "application/json".to_owned()))
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
+        Ok((format!("{{{}}}", fields.join(",")).into(), "application/json".to_owned()))
     }
 
     fn form(&self) -> Result<(Bytes, String)> {
@@ -166,7 +171,11 @@ fn parse(word: &str) -> Result<Item> {
             Some(c) => name.push(c),
             None => {
                 let hint = "an item is Header:value, name==value, name=value, name:=json or name@file";
-                return Err(Error::usage(format!("'{}' is not an item", word.escape_debug())).hint(hint));
+                return Err(Error::usage(format!(
+                    "'{}' is not an item",
+                    word.chars().take(100).collect::<String>().escape_debug()
+                ))
+                .hint(hint));
             }
         }
     }
@@ -232,6 +241,10 @@ mod tests {
         assert_eq!(items(&["b=x", "a:=[1]"]).body(false).unwrap().0, r#"{"b":"x","a":[1]}"#);
         assert_eq!(items(&["b=x y&", "é=1"]).body(true).unwrap().0, "b=x+y%26&%C3%A9=1");
         assert_eq!(items(&["q==1 2", "r==&"]).query(Some("p".to_owned())).unwrap(), "p&q=1+2&r=%26");
+        assert_eq!(
+            items(&["big:=12345678901234567890123"]).body(false).unwrap().0,
+            r#"{"big":12345678901234567890123}"#
+        );
         assert!(items(&["a:={"]).body(false).unwrap_err().to_string().contains("is not JSON"));
     }
 }

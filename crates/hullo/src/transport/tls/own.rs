@@ -1,18 +1,22 @@
 //! Our own certificate: read from PEM files, or made once and kept.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use etcetera::BaseStrategy;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use tokio_rustls::rustls::{
     self, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
     server::WebPkiClientVerifier,
 };
 
@@ -31,9 +35,9 @@ pub(super) fn server_config(at: &Address, alpn: &[Vec<u8>], scope: &Scope) -> Re
     let (chain, key) = match files(at)? {
         Some(chain) => chain,
         None => {
-            let (chain, folder) = kept(scope)?;
+            let (chain, whence) = own(scope)?;
             let print = chain.0.first().map(|cert| fingerprint(cert)).unwrap_or_default();
-            notes.push(format!("a certificate of our own, kept in {}: clients trust it with ?pin={print}", folder.display()));
+            notes.push(format!("a certificate of our own, {whence}: clients trust it with ?pin={print}"));
             chain
         }
     };
@@ -71,7 +75,7 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let about = || format!("cannot read the certificates in {}", path.display());
     let read = fs::read(path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
     let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read).collect();
@@ -91,37 +95,57 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     })
 }
 
-/// The certificate that was made for this user, made now if there is none.
+/// The certificate that was made for this user, made now if there is none, and what to say about it. Where nothing can be
+/// kept it is for this run alone.
+fn own(scope: &Scope) -> Result<(Chain, String)> {
+    match kept(scope) {
+        Ok((chain, file)) => Ok((chain, format!("kept in {}", file.display()))),
+        Err(error) => {
+            let pem = make().map_err(|error| tls("cannot make a certificate", error))?;
+            let wrong = |error| tls("cannot read our own certificate", error as pem::Error);
+            let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().map_err(wrong)?;
+            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(wrong)?;
+            Ok(((chain, key), format!("for this run alone ({error})")))
+        }
+    }
+}
+
 fn kept(scope: &Scope) -> Result<(Chain, PathBuf)> {
     let folder = match scope.state() {
         Some(folder) => folder.clone(),
         None => {
-            let base = etcetera::choose_base_strategy().map_err(|error| {
-                let about = "cannot keep a certificate: there is no home folder";
-                Error::new(Kind::File, about).because(error).hint("give cert and key, as in ?cert=a.pem&key=a.key")
-            })?;
+            let base = etcetera::choose_base_strategy()
+                .map_err(|error| Error::new(Kind::File, "there is no home folder").because(error))?;
             base.state_dir().unwrap_or_else(|| base.data_dir()).join("hullo")
         }
     };
     let file = folder.join("identity.pem");
     if !file.exists() {
-        make(&folder, &file).map_err(|error| {
-            Error::io(format!("cannot keep a certificate in {}", folder.display()), error).of(Kind::File)
-        })?;
+        keep(&folder, &file)
+            .map_err(|error| Error::io(format!("cannot keep a certificate in {}", folder.display()), error).of(Kind::File))?;
     }
     Ok(((certificates(&file)?, private_key(&file)?), file))
 }
 
-/// Makes a certificate and its key, in one file that only the user can read. If two processes do so at once, one's stays.
-fn make(folder: &Path, file: &Path) -> io::Result<()> {
+/// A certificate for this machine's own names, and its key, as PEM.
+fn make() -> Result<String, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.extend(fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
-    let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
-    fs::create_dir_all(folder)?;
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "hullo on this machine");
+    (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2046, 1, 1));
+    let key = KeyPair::generate()?;
+    Ok(key.serialize_pem() + &params.self_signed(&key)?.pem())
+}
+
+/// Keeps a new certificate in a file that only the user can read. If two processes do so at once, one's stays.
+fn keep(folder: &Path, file: &Path) -> io::Result<()> {
+    let pem = make().map_err(io::Error::other)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let draft = folder.join(format!("identity.{}.tmp", std::process::id()));
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    out.write_all(made.signing_key.serialize_pem().as_bytes())?;
-    out.write_all(made.cert.pem().as_bytes())?;
+    out.write_all(pem.as_bytes())?;
     out.sync_all()?;
     let linked = fs::hard_link(&draft, file);
     fs::remove_file(&draft)?;

@@ -6,14 +6,15 @@ use ::aws_lc_rs::digest::{SHA256, digest};
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
-        WebPkiServerVerifier,
+        WebPkiServerVerifier, verify_server_name,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
 };
 
-use super::own::{RustlsError, files, roots, tls};
+use super::own::{RustlsError, certificates, files, roots, tls};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
@@ -54,7 +55,9 @@ pub(super) fn client_config(to: &Address, alpn: &[Vec<u8>]) -> Result<(ClientCon
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
                 .map_err(|error| tls("the authorities cannot verify anybody", error))?;
-            (builder.with_webpki_verifier(verifier), "certificate verified")
+            let named = to.options.text("ca").map_or_else(|| Ok(Vec::new()), |path| certificates(Path::new(path)))?;
+            let verifier = Arc::new(Verified { verifier, named });
+            (builder.dangerous().with_custom_certificate_verifier(verifier), "certificate verified")
         }
     };
     let mut config = match files(to)? {
@@ -129,23 +132,88 @@ impl ServerCertVerifier for Chosen {
     }
 }
 
+/// Trusts authorities, and the very certificates that `ca` names: one that `openssl req -x509` makes says that it is an
+/// authority, and webpki takes none of those for a server's. Its name and dates are checked all the same.
+#[derive(Debug)]
+struct Verified {
+    verifier: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verified {
+    fn verify_server_cert(
+        &self,
+        cert: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        match self.verifier.verify_server_cert(cert, chain, name, ocsp, now) {
+            // Webpki looks at the dates before it comes to this; what it has not come to is the name.
+            Err(RustlsError::InvalidCertificate(CertificateError::Other(_))) if self.named.iter().any(|named| named == cert) => {
+                verify_server_name(&ParsedCertificate::try_from(cert)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.verifier.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.verifier.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
 /// The error of a client's handshake, with what to do about it.
 pub(super) fn explain(about: String, error: io::Error, to: &Address) -> Error {
-    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()).cloned();
-    let kind = if reason.is_some() { Kind::Tls } else { Kind::Cut };
-    let hint = match &reason {
-        Some(RustlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "nobody you trust vouches for it: if it is your own, trust it with ?pin=sha256:… (the server prints it) or ?ca=file.pem"
-        }
-        Some(RustlsError::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
-            "its certificate is for another name: ask for that one with ?sni=name"
-        }
-        Some(RustlsError::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => "its certificate has expired",
-        Some(RustlsError::InvalidMessage(_)) => "what answers there does not speak TLS: try tcp:// or http://",
-        _ if to.options.text("pin").is_some() => "if the server was set up anew, its new fingerprint is the one it prints now",
-        _ => return Error::io(about, error).of(kind),
+    use CertificateError as C;
+    let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>()) else {
+        return Error::io(about, error).of(Kind::Cut);
     };
-    Error::io(about, error).of(kind).hint(hint)
+    let wrong = Error::new(Kind::Tls, about);
+    match reason {
+        RustlsError::InvalidCertificate(C::UnknownIssuer) => wrong
+            .because("nobody that you trust vouches for its certificate")
+            .hint("if it is your own, trust it with ?pin=sha256:… (the server prints it) or ?ca=file.pem"),
+        RustlsError::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => wrong
+            .because("its certificate is for another name")
+            .hint("ask for the name that it has with ?sni=name, or trust this one certificate with ?pin=sha256:…"),
+        RustlsError::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => wrong.because("its certificate has expired"),
+        RustlsError::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            wrong.because("its certificate is not valid yet: is this machine's clock right?")
+        }
+        RustlsError::InvalidMessage(_) => wrong.because("it does not answer in TLS").hint("try tcp:// or http://"),
+        RustlsError::General(said) if to.options.text("pin").is_some() => {
+            wrong.because(said.clone()).hint("if the server was set up anew, that is the pin to use now, once you have made sure")
+        }
+        _ => wrong.because(error),
+    }
+}
+
+/// The error of a stream whose TLS broke after the handshake, as it does for a client whose certificate is refused.
+pub(super) fn broken(error: io::Error) -> Error {
+    let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
+    let refused = matches!(reason, Some(RustlsError::AlertReceived(alert)) if format!("{alert:?}").contains("Certificate"));
+    let error = Error::new(Kind::Tls, "the other end ended the encryption").because(error);
+    if refused { error.hint("it wants a certificate of ours that it trusts: ?cert=file.pem&key=file.key") } else { error }
 }
 
 #[cfg(test)]

@@ -153,7 +153,14 @@ impl WebSocket {
                     }
                 }
                 Ok(Some(Received::Pong)) => {}
-                Ok(Some(Received::Close(code))) => self.farewell = Some(code),
+                Ok(Some(Received::Close(code))) => {
+                    self.farewell = Some(code);
+                    // Of the protocol's own codes 1000 and 1001 are good-byes; the others say what went wrong (7.4.1).
+                    if let (Role::Client, Some(code @ 1002..3000)) = (self.role, code) {
+                        let about = format!("the other end closed the WebSocket with code {code}");
+                        return Poll::Ready(Some(Err(Error::new(Kind::Protocol, about))));
+                    }
+                }
                 Ok(None) => {
                     if self.incoming.is_empty() {
                         self.incoming = BytesMut::new();

@@ -1,0 +1,83 @@
+//! Side by side with C references and peers, by a harness of its own (a folder with `setup.sh`, `bench.py` and `idle.py`).
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::run::{Outcome, Words, failed, release, root, step, target};
+
+/// A comparison: the harness's group, its reference and peers, and how our server is started for it.
+struct Group {
+    name: &'static str,
+    beside: &'static str,
+    serve: &'static str,
+}
+
+const GROUPS: &[Group] = &[
+    Group {
+        name: "a",
+        beside: "c-epoll,py-asyncio,py-uvloop-proto,socat-fork,ncat-cat",
+        serve: "echo tcp://127.0.0.1:{p}",
+    },
+    Group { name: "c", beside: "c-one,c-mmsg,c-gso,python,socat", serve: "echo udp://127.0.0.1:{p}" },
+    Group { name: "d", beside: "c-epoll,nginx,haproxy,caddy,python", serve: "greet http://127.0.0.1:{p}" },
+];
+
+/// What holds idle connections, as rows of the harness's table; `{hullo}` is our binary.
+const IDLE: &str = r#""hullo tcp": ("{hullo} serve echo tcp://127.0.0.1:{p}", "x"), "hullo ws": ("{hullo} serve echo ws://127.0.0.1:{p}", WS), "hullo http": ("{hullo} serve greet http://127.0.0.1:{p}", GET),"#;
+
+/// Where that table begins.
+const TABLE: &str = "\nT = {";
+
+/// How many idle connections.
+const MANY: &str = "8000";
+
+pub(crate) fn run(words: &mut Words) -> Outcome {
+    let (binary, rounds) = (words.option("--bin")?, words.option("--rounds")?.unwrap_or_else(|| "5".to_owned()));
+    let only = words.option("--only")?;
+    let from = words.option("--with")?.map_or_else(|| root().join("../shared/perf"), PathBuf::from);
+    let folder = words.option("--dir")?.map_or_else(|| target().join("perf"), PathBuf::from);
+    words.end()?;
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    if !from.join("setup.sh").is_file() {
+        eprintln!("skipped: there is no harness in {}; cargo xtask perf --with DIR names its folder", from.display());
+        return Ok(());
+    }
+    let hullo = release(binary)?;
+    if !folder.join("c/lg").exists() {
+        step(Command::new("bash").arg(from.join("setup.sh")).arg(&folder))?;
+    }
+    for group in GROUPS.iter().filter(|group| wanted(group.name)) {
+        let ours = format!("hullo={} serve {}", hullo.display(), group.serve);
+        let mut bench = Command::new("./bench.py");
+        bench.args([group.name, "-r", &rounds, "-s", "1", "-o", group.beside, "-x", &ours]);
+        step(bench.current_dir(&folder))?;
+    }
+    if wanted("idle") { idle(&folder, &hullo) } else { Ok(()) }
+}
+
+/// Memory per idle connection. The harness's own table has no place for us: a copy of it gets one.
+fn idle(folder: &Path, hullo: &Path) -> Outcome {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())));
+    let text = read(&folder.join("idle.py"))?;
+    let Some(at) = text.find(TABLE) else { return Err(failed("idle.py has no table of servers any more")) };
+    let (before, after) = text.split_at(at + TABLE.len());
+    let rows = IDLE.replace("{hullo}", &hullo.display().to_string());
+    let ours = folder.join("idle-hullo.py");
+    fs::write(&ours, format!("{before} {rows}{after}"))
+        .map_err(|error| failed(format!("{}: {error}", ours.display())))?;
+    step(Command::new("python3").arg(ours).args([MANY, "hullo,c-epoll,haproxy,nginx"]).current_dir(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_rows_leave_the_harness_its_own_words() {
+        let rows = IDLE.replace("{hullo}", "/x/hullo");
+        assert!(rows.contains(r#"("/x/hullo serve echo tcp://127.0.0.1:{p}", "x")"#), "{rows}");
+    }
+}
