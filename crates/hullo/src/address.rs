@@ -250,9 +250,14 @@ impl fmt::Display for Address {
         let slashes = if authority.is_empty() && !self.path.starts_with("//") && !resource { "" } else { "//" };
         write!(f, "{}:{slashes}{authority}", self.scheme)?;
         if resource {
-            f.write_str(&self.path)?
+            f.write_str(&self.path)?;
         } else {
-            write!(f, "{}", utf8_percent_encode(&self.path, PATH))?
+            // A name of digits behind the colon would be read as a port.
+            let first = self.path.split('/').next().unwrap_or_default();
+            let port = slashes.is_empty() && !first.is_empty() && first.bytes().all(|c| c.is_ascii_digit());
+            let (digit, rest) = self.path.split_at(usize::from(port));
+            digit.bytes().try_for_each(|digit| write!(f, "%{digit:02X}"))?;
+            write!(f, "{}", utf8_percent_encode(rest, PATH))?;
         }
         if let Some(query) = &self.query {
             write!(f, "?{query}")?;

@@ -33,33 +33,9 @@ pub(super) fn client_config(to: &Address, alpn: &[Vec<u8>]) -> Result<(ClientCon
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| tls("cannot set up TLS", error))?;
-    let (builder, trust) = match (to.options.text("pin"), to.options.flag("insecure", false)) {
-        (Some(pin), false) => {
-            let verifier = Arc::new(Chosen { pin: Some(parse_pin(pin)?), provider });
-            (builder.dangerous().with_custom_certificate_verifier(verifier), "certificate is the pinned one")
-        }
-        (None, true) => {
-            let verifier = Arc::new(Chosen { pin: None, provider });
-            (builder.dangerous().with_custom_certificate_verifier(verifier), "certificate NOT VERIFIED")
-        }
-        (Some(_), true) => return Err(Error::usage(format!("{} is both pinned and insecure: choose one", to.bare()))),
-        (None, false) => {
-            let roots = match to.options.text("ca") {
-                Some(path) => roots(Path::new(path))?,
-                None => system_roots(),
-            };
-            if roots.is_empty() {
-                return Err(Error::new(Kind::Tls, format!("cannot verify {}: this system has no authorities", to.bare()))
-                    .hint("install ca-certificates, or trust one with ?ca=file.pem or ?pin=sha256:…"));
-            }
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .map_err(|error| tls("the authorities cannot verify anybody", error))?;
-            let named = to.options.text("ca").map_or_else(|| Ok(Vec::new()), |path| certificates(Path::new(path)))?;
-            let verifier = Arc::new(Verified { verifier, named });
-            (builder.dangerous().with_custom_certificate_verifier(verifier), "certificate verified")
-        }
-    };
+    let trust = Trust::of(to, &provider)?;
+    let why = trust.why();
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { trust, provider }));
     let mut config = match files(to)? {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
@@ -67,7 +43,7 @@ pub(super) fn client_config(to: &Address, alpn: &[Vec<u8>]) -> Result<(ClientCon
         }
     };
     config.alpn_protocols = alpn.to_vec();
-    Ok((config, trust))
+    Ok((config, why))
 }
 
 fn system_roots() -> RootCertStore {
@@ -84,28 +60,77 @@ fn parse_pin(pin: &str) -> Result<Vec<u8>> {
     bytes.filter(|bytes| bytes.len() == 32).ok_or_else(wrong)
 }
 
-/// Trusts one certificate by its fingerprint, or any: the user has chosen. That the other end has the certificate's key
-/// is proven in either case.
+/// Whom the user trusts.
 #[derive(Debug)]
-struct Chosen {
-    pin: Option<Vec<u8>>,
+enum Trust {
+    /// Authorities, and the very certificates that `ca` names.
+    ///
+    /// One that `openssl req -x509` makes says that it is an authority, and webpki takes none of those for a server's: so
+    /// it is known by its bytes. Its name and dates are checked all the same.
+    Authorities(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>),
+    /// The one certificate that hashes to this.
+    Pinned(Vec<u8>),
+    /// Whoever answers.
+    Anybody,
+}
+
+impl Trust {
+    fn of(to: &Address, provider: &Arc<CryptoProvider>) -> Result<Self> {
+        match (to.options.text("pin"), to.options.flag("insecure", false)) {
+            (Some(pin), false) => return Ok(Self::Pinned(parse_pin(pin)?)),
+            (None, true) => return Ok(Self::Anybody),
+            (Some(_), true) => return Err(Error::usage(format!("{} is both pinned and insecure: choose one", to.bare()))),
+            (None, false) => {}
+        }
+        let file = to.options.text("ca").map(Path::new);
+        let roots = file.map_or_else(|| Ok(system_roots()), roots)?;
+        if roots.is_empty() {
+            return Err(Error::new(Kind::Tls, format!("cannot verify {}: this system has no authorities", to.bare()))
+                .hint("install ca-certificates, or trust one with ?ca=file.pem or ?pin=sha256:…"));
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build()
+            .map_err(|error| tls("the authorities cannot verify anybody", error))?;
+        Ok(Self::Authorities(verifier, file.map_or_else(|| Ok(Vec::new()), certificates)?))
+    }
+
+    fn why(&self) -> &'static str {
+        match self {
+            Self::Authorities(..) => "certificate verified",
+            Self::Pinned(_) => "certificate is the pinned one",
+            Self::Anybody => "certificate NOT VERIFIED",
+        }
+    }
+}
+
+/// Verifies a server as the user wants it. That it has its certificate's key is proven in any case.
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Chosen {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         cert: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, RustlsError> {
-        match &self.pin {
-            Some(pin) if digest(&SHA256, cert).as_ref() != pin.as_slice() => {
-                Err(RustlsError::General(format!("its certificate is another one: {}", fingerprint(cert))))
-            }
-            _ => Ok(ServerCertVerified::assertion()),
+        match &self.trust {
+            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            Trust::Pinned(pin) if digest(&SHA256, cert).as_ref() == pin.as_slice() => Ok(ServerCertVerified::assertion()),
+            Trust::Pinned(_) => Err(RustlsError::General(format!("its certificate is another one: {}", fingerprint(cert)))),
+            Trust::Authorities(verifier, named) => match verifier.verify_server_cert(cert, chain, name, ocsp, now) {
+                // Webpki looks at the dates before it comes to this; what it has not come to is the name.
+                Err(RustlsError::InvalidCertificate(CertificateError::Other(_))) if named.iter().any(|named| named == cert) => {
+                    verify_server_name(&ParsedCertificate::try_from(cert)?, name)?;
+                    Ok(ServerCertVerified::assertion())
+                }
+                verified => verified,
+            },
         }
     }
 
@@ -129,56 +154,6 @@ impl ServerCertVerifier for Chosen {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Trusts authorities, and the very certificates that `ca` names: one that `openssl req -x509` makes says that it is an
-/// authority, and webpki takes none of those for a server's. Its name and dates are checked all the same.
-#[derive(Debug)]
-struct Verified {
-    verifier: Arc<WebPkiServerVerifier>,
-    named: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Verified {
-    fn verify_server_cert(
-        &self,
-        cert: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, RustlsError> {
-        match self.verifier.verify_server_cert(cert, chain, name, ocsp, now) {
-            // Webpki looks at the dates before it comes to this; what it has not come to is the name.
-            Err(RustlsError::InvalidCertificate(CertificateError::Other(_))) if self.named.iter().any(|named| named == cert) => {
-                verify_server_name(&ParsedCertificate::try_from(cert)?, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, RustlsError> {
-        self.verifier.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, RustlsError> {
-        self.verifier.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
     }
 }
 
