@@ -165,4 +165,12 @@ mod tests {
     fn a_verb_does_not_repeat_the_tables() {
         assert_eq!(brief(HELP), "Talk\n");
     }
+
+    #[test]
+    fn the_readme_asks_for_the_rust_that_is_needed() {
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        let version = manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let readme = fs::read_to_string(root().join(README)).unwrap();
+        assert!(readme.contains(&format!("[Rust](https://rustup.rs) {version} or later")), "{version}");
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use hullo::{Error, Event, Kind, Limits, Scope, Watch};
+use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch};
 use serde_json::{Value, json};
 
 use crate::view::{paint, timeline};
@@ -59,6 +59,13 @@ impl Voice {
         eprintln!("{} {sentence}", red.bad("hullo:"));
         if let Some(hint) = error.advice() {
             eprintln!("{} {}", red.quiet("  hint:"), shown(hint));
+        }
+    }
+
+    /// Says loudly that nobody is verified, where the address wants it so.
+    pub(crate) fn warn_of_trust(self, address: &Address) {
+        if address.options.flag("insecure", false) {
+            self.say("insecure", "warning: nobody has verified who this is; use pin or ca", json!({}));
         }
     }
 

@@ -73,7 +73,7 @@ pub const OPTIONS: &[Spec] = &[
         Value::Text,
         &["http", "https", "ws", "wss"],
         End::Listen,
-        "site whose pages may open a WebSocket here; * for any",
+        "site whose pages may talk to this server from a browser; * for any",
     ),
     option("packets", Value::Flag, &["memory"], End::Listen, "carry packets instead of a stream"),
     option("pin", Value::Text, TLS, End::Connect, "trust only the certificate with this fingerprint: sha256:…"),
@@ -167,7 +167,7 @@ fn check(spec: &Spec, value: &str) -> Result<()> {
     let (good, form) = match spec.value {
         Value::Flag => (flag(value).is_some(), "true or false"),
         Value::Time => (time(value).is_some(), "a time like 200ms, 30s or 5m, or off"),
-        Value::Size => (size(value).is_some(), "a size like 4096, 64k or 1MiB"),
+        Value::Size => (size(value).is_some_and(|size| size > 0), "a size like 4096, 64k or 1MiB"),
         Value::Share => (share(value).is_some(), "a number from 0 to 1"),
         Value::Text => (!value.is_empty(), "a value"),
     };

@@ -25,6 +25,7 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
         // Only a URL with its scheme is HTTP here.
         address = args.address.parse()?;
     }
+    voice.warn_of_trust(&address);
     let mut limits = Limits::default();
     limits.timeout = args.timeout;
     let since = Instant::now();

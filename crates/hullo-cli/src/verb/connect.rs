@@ -29,9 +29,7 @@ const DATAGRAM: usize = 16 << 10;
 pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
     let address: Address = args.address.parse()?;
     let link = dial(&address, &voice.scope(Limits::default())).await?;
-    if address.options.flag("insecure", false) {
-        voice.say("insecure", "warning: nobody has verified who this is; use pin or ca", serde_json::json!({}));
-    }
+    voice.warn_of_trust(&address);
     let interactive = stdin().is_terminal() && stdout().is_terminal();
     let talk = async {
         match link.wire {

@@ -40,9 +40,7 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
     if voice.verbose {
         show_head('>', &format!("{} {}", call.method, call.to.target()), &call.headers, voice);
     }
-    if call.to.options.flag("insecure", false) {
-        voice.say("insecure", "warning: nobody has verified who this is; use pin or ca", json!({}));
-    }
+    voice.warn_of_trust(&call.to);
     let mut limits = Limits::default();
     // A body that comes to a halt is given up like a head that does not come.
     limits.idle = Some(args.timeout);

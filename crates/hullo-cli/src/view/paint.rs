@@ -1,4 +1,4 @@
-//! Colours, on terminals alone, and never against the user's wish (https://no-color.org).
+//! Colours, on terminals alone, and never against the user's wish (<https://no-color.org>).
 
 use std::io::{IsTerminal, stderr, stdout};
 

@@ -138,11 +138,18 @@ pub(crate) struct Exchange {
     chunk: Bytes,
     sender: PollSender<Piece>,
     shut: Arc<AtomicBool>,
+    asks: bool,
 }
 
 impl Exchange {
     pub(crate) fn new(body: Body, sender: mpsc::Sender<Piece>) -> Self {
-        Self { body: Some(body), chunk: Bytes::new(), sender: PollSender::new(sender), shut: Arc::default() }
+        let sender = PollSender::new(sender);
+        Self { body: Some(body), chunk: Bytes::new(), sender, shut: Arc::default(), asks: false }
+    }
+
+    /// The same for the client's end.
+    pub(crate) fn asking(self) -> Self {
+        Self { asks: true, ..self }
     }
 }
 
@@ -162,19 +169,19 @@ impl AsyncRead for Exchange {
     }
 }
 
-fn gone<E>(_: E) -> io::Error {
-    Error::new(Kind::Cut, "the other end of the exchange is gone").into()
-}
-
 impl AsyncWrite for Exchange {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             // Nothing does not begin a response.
             return Poll::Ready(Ok(0));
         }
-        ready!(self.sender.poll_reserve(cx)).map_err(gone)?;
-        self.sender.send_item(Ok(Frame::data(Bytes::copy_from_slice(buf)))).map_err(gone)?;
-        Poll::Ready(Ok(buf.len()))
+        let reserved = ready!(self.sender.poll_reserve(cx));
+        match reserved.and_then(|()| self.sender.send_item(Ok(Frame::data(Bytes::copy_from_slice(buf))))) {
+            Ok(()) => Poll::Ready(Ok(buf.len())),
+            // A server may answer without the whole request (RFC 9110, section 7.5); whether it has, its answer tells.
+            Err(_) if self.asks => Poll::Ready(Ok(buf.len())),
+            Err(_) => Poll::Ready(Err(Error::new(Kind::Cut, "the client of the exchange is gone").into())),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

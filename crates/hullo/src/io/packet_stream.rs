@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{link::Packets, message::Message};
 
-/// The messages of `packets` joined, a text message with a newline where it has none; what is written leaves as binary messages of at most the packets' own size.
+/// The messages of `packets` joined, a text message with a newline where it has none; what is written leaves as binary
+/// messages of at most the packets' own size.
 pub(crate) struct PacketStream {
     packets: Box<dyn Packets>,
     rest: Bytes,

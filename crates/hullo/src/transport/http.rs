@@ -360,7 +360,7 @@ async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link
     let about = "the exchange was dropped";
     let response = async move { told.await.unwrap_or_else(|_| Err(Error::new(Kind::Cut, about))) };
     let body = Late { response: Some(Box::pin(response)), body: None };
-    Ok(Link::over(Exchange::new(body.boxed_unsync(), sender), peer, scope))
+    Ok(Link::over(Exchange::new(body.boxed_unsync(), sender).asking(), peer, scope))
 }
 
 /// A body that is still to come.

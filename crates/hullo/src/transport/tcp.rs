@@ -221,9 +221,10 @@ async fn race(addresses: &[SocketAddr], to: &Address, scope: &Scope) -> Result<T
 
 /// The error of a connect, with what to do about it.
 pub(super) fn cannot_connect(to: &Address, error: io::Error) -> Error {
-    let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+    // A unix socket that is not there is a server that is not there.
+    let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
     let error = Error::io(format!("cannot connect to {}", to.bare()), error);
-    if refused { error.hint("nothing listens there: is the server running, and is that its port?") } else { error }
+    if refused { error.of(Kind::Refused).hint("nothing listens there: is the server running, and is that its port?") } else { error }
 }
 
 async fn attempt(address: SocketAddr, to: &Address) -> io::Result<TcpStream> {
