@@ -81,7 +81,7 @@ impl<S> Guard<S> {
             return;
         }
         if let Some(idle) = &mut self.idle {
-            (idle.moved, idle.fresh) = (Instant::now(), true);
+            idle.fresh = true;
         }
         if let Some(watched) = &mut self.watched {
             if watched.received == 0 && received > 0 {
@@ -95,7 +95,15 @@ impl<S> Guard<S> {
     /// What waiting means now: to go on waiting, or to fail.
     fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
-        let fresh = std::mem::take(&mut idle.fresh);
+        if std::mem::take(&mut idle.fresh) {
+            // The clock is read once a wait, however much moved before it; and while the alarm is still to ring there is
+            // no need to touch it.
+            idle.moved = Instant::now();
+            let set = |alarm: &Alarm| idle.moved < alarm.due && alarm.waker.will_wake(cx.waker());
+            if idle.alarm.as_ref().is_some_and(set) {
+                return Poll::Pending;
+            }
+        }
         loop {
             let due = idle.moved + idle.limit;
             let alarm = idle.alarm.get_or_insert_with(|| Alarm {
@@ -103,10 +111,6 @@ impl<S> Guard<S> {
                 waker: cx.waker().clone(),
                 sleep: Box::pin(sleep_until(due)),
             });
-            // It is set already, and will ring. (It may have rung: what moved last need not have moved just now.)
-            if fresh && due != alarm.due && !alarm.sleep.is_elapsed() && alarm.waker.will_wake(cx.waker()) {
-                return Poll::Pending;
-            }
             alarm.waker.clone_from(cx.waker());
             if alarm.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;

@@ -145,11 +145,7 @@ async fn refused(to: &Address) {
             // Connections that the kernel had taken before are closed, which may look like an end or like a cut.
             Ok(()) => tokio::task::yield_now().await,
             Err(error) if matches!(error.kind(), Kind::Cut | Kind::Protocol) => tokio::task::yield_now().await,
-            Err(error) => {
-                // The file of a unix socket is gone already.
-                let gone = if to.scheme == "unix" { Kind::File } else { Kind::Refused };
-                return assert_eq!(error.kind(), gone, "{error}");
-            }
+            Err(error) => return assert_eq!(error.kind(), Kind::Refused, "{error}"),
         }
     }
 }
