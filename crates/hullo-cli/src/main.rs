@@ -55,8 +55,8 @@ fn misused(error: &clap::Error) -> ExitCode {
     ExitCode::from(if error.use_stderr() { Kind::Usage.code() } else { 0 })
 }
 
-/// A runtime of one thread. It looks for new events after as many tasks as one look can bring: with the default of 61 a
-/// thousand busy connections pay for sixteen times the system calls, and wait in line for them.
+/// A runtime of one thread. It handles 256 events before it looks for new ones, where the default is 61 tasks: a thousand
+/// busy connections then pay for a quarter of the system calls, and none waits in line much longer than the others.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1024).build()
+    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(256).max_io_events_per_tick(256).build()
 }
