@@ -110,15 +110,18 @@ impl Watch for Timeline {
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.replace("\r\n", "\n").chars() {
-        // What turns the direction of writing makes text look like another one.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if turns || c.is_control() && c != '\n' && c != '\t' {
+        if steers(c) || c.is_control() && c != '\n' && c != '\t' {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
     }
     shown
+}
+
+/// Whether the character turns the direction of writing, and so makes text look like another one.
+pub(crate) fn steers(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The table of exit statuses, for the help.

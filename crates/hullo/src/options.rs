@@ -112,6 +112,16 @@ impl Options {
         Ok(())
     }
 
+    /// Takes an option away.
+    pub fn unset(&mut self, name: &str) {
+        self.0.retain(|(known, _)| *known != name);
+    }
+
+    /// Keeps the options that mean something on that scheme.
+    pub fn keep(&mut self, scheme: &str) {
+        self.0.retain(|(name, _)| find(name).is_some_and(|spec| spec.on.is_empty() || spec.on.contains(&scheme)));
+    }
+
     /// The value as it was written.
     pub fn text(&self, name: &str) -> Option<&str> {
         debug_assert!(find(name).is_some(), "no option {name}");

@@ -53,15 +53,22 @@ impl Pump {
                 // Not every writer's shutdown flushes: what stdout was given last is written by another thread.
                 let flushed = ready!(stream.as_mut().poll_flush(cx));
                 self.refused = flushed.is_err();
-                return flushed.map_or_else(|error| Poll::Ready(Err(error)), |()| stream.poll_shutdown(cx));
+                flushed?;
+                let shut = ready!(stream.poll_shutdown(cx));
+                self.refused = shut.is_err();
+                return Poll::Ready(shut);
             }
             // The capacity goes back once a held rest has gone.
             self.held = BytesMut::new();
             match self.poll_through(cx, stream.as_mut()) {
                 Poll::Ready(moved) => moved?,
                 Poll::Pending => {
-                    if !self.flushed && stream.poll_flush(cx)?.is_ready() {
+                    if !self.flushed
+                        && let Poll::Ready(flushed) = stream.poll_flush(cx)
+                    {
+                        self.refused = flushed.is_err();
                         self.flushed = true;
+                        flushed?;
                     }
                     return Poll::Pending;
                 }

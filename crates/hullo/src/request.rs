@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{
-        ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT,
-    },
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT},
 };
 use http_body_util::BodyExt;
 
@@ -61,7 +59,7 @@ impl Call {
     }
 
     /// Becomes the request that the redirect asks for (RFC 9110, section 15.4).
-    fn redirect(&mut self, status: StatusCode, next: Address) {
+    fn redirect(&mut self, status: StatusCode, mut next: Address) {
         let see_other = status == StatusCode::SEE_OTHER && self.method != Method::HEAD;
         let as_browsers_do = matches!(status.as_u16(), 301 | 302) && self.method == Method::POST;
         if see_other || as_browsers_do {
@@ -74,12 +72,24 @@ impl Call {
         let same = |a: &Address, b: &Address| (&a.scheme, &a.host, a.port) == (&b.scheme, &b.host, b.port);
         if !same(&self.to, &next) {
             // What proves who we are to one host is not for another.
-            for name in [AUTHORIZATION, COOKIE, HOST] {
+            let secret: Vec<_> =
+                self.headers.keys().filter(|name| is_secret(name) || **name == HOST).cloned().collect();
+            for name in secret {
                 self.headers.remove(name);
+            }
+            for name in ["cert", "key", "sni"] {
+                next.options.unset(name);
             }
         }
         self.to = next;
     }
+}
+
+/// Whether a header's value proves who somebody is: it is not shown, and not sent to another host.
+pub fn is_secret(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let words = ["auth", "token", "secret", "key", "password"];
+    matches!(name, "cookie" | "set-cookie") || words.iter().any(|word| name.contains(word))
 }
 
 /// Where the response sends us, if it does.
@@ -118,30 +128,8 @@ fn resolve(location: &HeaderValue, from: &Address) -> Result<Address> {
     let mut next = Address::resource(url).map_err(|error| wrong().because(error))?;
     next.query = query.map(str::to_owned);
     next.options = from.options.clone();
-    if next.scheme == "http" {
-        next.options = without_tls(&next.options)?;
-    }
+    next.options.keep(&next.scheme);
     Ok(next)
-}
-
-/// The options that mean something without TLS too.
-fn without_tls(options: &crate::options::Options) -> Result<crate::options::Options> {
-    let mut kept = crate::options::Options::default();
-    for (name, value) in options.iter() {
-        kept.set(name, value)?;
-        if kept.suit("http", End::Connect).is_err() {
-            kept = options_without(&kept, name)?;
-        }
-    }
-    Ok(kept)
-}
-
-fn options_without(options: &crate::options::Options, without: &str) -> Result<crate::options::Options> {
-    let mut kept = crate::options::Options::default();
-    for (name, value) in options.iter().filter(|(name, _)| *name != without) {
-        kept.set(name, value)?;
-    }
-    Ok(kept)
 }
 
 /// What every request says of itself unless told otherwise.

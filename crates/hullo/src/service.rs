@@ -29,6 +29,7 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use crate::{
     error::{Error, Kind, Result, unknown},
@@ -184,6 +185,7 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
     let socket = Arc::new(socket);
     let mut batch = Batch::new();
     let mut strangers = Strangers::default();
+    let places = Arc::new(Semaphore::new(scope.limits().max_connections));
     let stopped = scope.stopped();
     tokio::pin!(stopped);
     loop {
@@ -209,7 +211,10 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
                     Poll::Pending => {
                         // How long the reply is will be known too late to remember its peer then.
                         strangers.remember(from);
+                        // More than that are dropped, as the network does.
+                        let Ok(place) = places.clone().try_acquire_owned() else { continue };
                         scope.spawn(async move {
+                            let _place = place;
                             if let Some(reply) = reply.await {
                                 let bytes = if reply.bytes.len() > budget { hold_back(&reply) } else { reply };
                                 let _ = socket.send(&[(from, &bytes.bytes)]).await;

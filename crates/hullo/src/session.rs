@@ -109,20 +109,20 @@ impl Session {
         }
     }
 
-    /// Sends a message. Cancel-safe: if it is dropped while it waits, the message will still leave.
+    /// Sends a message, as soon as there is room for it. Cancel-safe: dropped while it waits, it has sent nothing.
     ///
     /// # Errors
     /// The wire's, or a message that the framing cannot carry.
     pub async fn send(&mut self, message: Message) -> Result<()> {
+        poll_fn(|cx| match &mut self.wire {
+            Messages::Framed(framed) if framed.outgoing.len() < HIGH_WATER => Poll::Ready(Ok(())),
+            Messages::Framed(framed) => framed.poll_flush(cx).map_err(cut),
+            Messages::Packets(packets) => Pin::new(packets).poll_ready(cx),
+        })
+        .await?;
         match &mut self.wire {
-            Messages::Framed(framed) => {
-                framed.framing.encode(&message, &mut framed.outgoing)?;
-                if framed.outgoing.len() < HIGH_WATER { Ok(()) } else { self.flush().await }
-            }
-            Messages::Packets(packets) => {
-                poll_fn(|cx| Pin::new(&mut *packets).poll_ready(cx)).await?;
-                Pin::new(packets).start_send(message)
-            }
+            Messages::Framed(framed) => framed.framing.encode(&message, &mut framed.outgoing),
+            Messages::Packets(packets) => Pin::new(packets).start_send(message),
         }
     }
 

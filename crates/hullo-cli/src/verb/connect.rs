@@ -5,11 +5,11 @@ use std::{
     io::{IsTerminal, stdin, stdout},
     pin::pin,
     process::ExitCode,
-    task::Poll,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt, StreamExt};
 use hullo::{Address, BoxStream, Error, Kind, Limits, Message, Packets, Result, Wire, dial, pipe::Pipe};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, join},
@@ -79,20 +79,22 @@ async fn pass_packets(packets: Box<dyn Packets>, args: &Connect) -> Result<()> {
     let (mut sink, mut source) = packets.split();
     let (mut stdin, mut stdout) = (BufReader::with_capacity(piece, Stdin::new(args.crlf)), Stdout::new(args.raw));
     let mut next = Vec::new();
-    let mut input = true;
+    let (mut input, mut waiting, mut unsent) = (true, None, false);
     let far = || Instant::now() + Duration::from_secs(1 << 30);
     let mut due = far();
     loop {
         tokio::select! {
-            read = read_piece(&mut stdin, &mut next, args.lines), if input => {
+            read = read_piece(&mut stdin, &mut next, args.lines), if input && waiting.is_none() => {
                 match read.map_err(|error| Error::io("cannot read stdin", error))? {
-                    0 if ends => {
-                        input = false;
-                        sink.close().await?;
-                    }
+                    0 if ends => (input, unsent) = (false, true),
                     0 => (input, due) = (false, Instant::now() + args.linger),
-                    _ => sink.send(message(std::mem::take(&mut next), args.lines)).await?,
+                    _ => (waiting, unsent) = (Some(message(std::mem::take(&mut next), args.lines)), true),
                 }
+            }
+            // Never waited for alone: the other end may have to be read before it takes more.
+            sent = poll_fn(|cx| poll_send(&mut sink, &mut waiting, !input && ends, cx)), if unsent => {
+                sent?;
+                unsent = false;
             }
             message = timeout_at(due, source.next()) => match message {
                 Ok(Some(message)) => {
@@ -116,6 +118,20 @@ async fn pass_packets(packets: Box<dyn Packets>, args: &Connect) -> Result<()> {
             },
         }
     }
+}
+
+/// Hands over what waits, and at the `end` our farewell; ready when it has left.
+fn poll_send<S>(sink: &mut S, waiting: &mut Option<Message>, end: bool, cx: &mut Context<'_>) -> Poll<Result<()>>
+where
+    S: Sink<Message, Error = Error> + Unpin,
+{
+    if waiting.is_some() {
+        ready!(sink.poll_ready_unpin(cx))?;
+        if let Some(message) = waiting.take() {
+            sink.start_send_unpin(message)?;
+        }
+    }
+    if end { sink.poll_close_unpin(cx) } else { sink.poll_flush_unpin(cx) }
 }
 
 /// The next piece or line of the input; 0 is the end. Cancel-safe: what has been read is in `next`, and stays there.

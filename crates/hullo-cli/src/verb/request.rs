@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hullo::{
     Address, Error, Kind, Limits, Result,
     exchange::{Body, full},
-    request::Call,
+    request::{Call, is_secret},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -146,13 +146,6 @@ fn piped(method: Option<&Method>) -> Result<Option<Vec<u8>>> {
     Ok((!bytes.is_empty()).then_some(bytes))
 }
 
-/// Headers whose values prove who somebody is.
-fn is_secret(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    matches!(name, "cookie" | "set-cookie")
-        || ["auth", "token", "secret", "key", "password"].iter().any(|word| name.contains(word))
-}
-
 fn show_head(mark: char, first: &str, headers: &http::HeaderMap, voice: Voice) {
     let value = |name: &HeaderName, value: &HeaderValue| match is_secret(name) {
         true => "(not shown)".to_owned(),
@@ -178,11 +171,14 @@ async fn show(response: Response<Body>) -> Result<()> {
     let mut gathered = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if terminal && gathered.len() + data.len() <= GATHERED {
-            gathered.extend_from_slice(&data);
-        } else {
-            super::print(&std::mem::take(&mut gathered))?;
-            super::print(&data)?;
+        match terminal {
+            true if gathered.len() + data.len() <= GATHERED => gathered.extend_from_slice(&data),
+            // Too much to be made readable, but not to be made harmless.
+            true => {
+                super::print(shown(&String::from_utf8_lossy(&std::mem::take(&mut gathered))).as_bytes())?;
+                super::print(shown(&String::from_utf8_lossy(&data)).as_bytes())?;
+            }
+            false => super::print(&data)?,
         }
     }
     if gathered.is_empty() {
@@ -239,7 +235,9 @@ async fn download(response: Response<Body>, path: &Path, voice: Voice) -> Result
 /// That name, or with a number where there is such a file: a name that a server chose overwrites nothing.
 fn unused(name: PathBuf) -> PathBuf {
     let numbered = (1..).map(|number: u32| name.with_added_extension(number.to_string()));
-    std::iter::once(name.clone()).chain(numbered).find(|name| !name.exists()).unwrap_or_default()
+    let free = |path: &Path| fs::symlink_metadata(path).is_err();
+    let mut names = std::iter::once(name.clone()).chain(numbered);
+    names.find(|name| free(name) && free(&name.with_added_extension("part"))).unwrap_or_default()
 }
 
 fn progress(size: Option<u64>, voice: Voice) -> ProgressBar {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::paint::Paint;
+use crate::report::steers;
 
 /// The text indented and painted, if it is a JSON object or array.
 pub(crate) fn pretty(text: &str, paint: Paint) -> Option<String> {
@@ -19,8 +20,7 @@ fn write(value: &Value, depth: usize, paint: Paint, out: &mut String) {
             out.push('{');
             for (at, (name, value)) in fields.iter().enumerate() {
                 let comma = if at == 0 { "" } else { "," };
-                *out +=
-                    &format!("{comma}\n{}{}: ", indent(depth + 1), paint.name(&Value::from(name.as_str()).to_string()));
+                *out += &format!("{comma}\n{}{}: ", indent(depth + 1), paint.name(&quoted(name)));
                 write(value, depth + 1, paint, out);
             }
             *out += &format!("\n{}}}", indent(depth));
@@ -33,10 +33,23 @@ fn write(value: &Value, depth: usize, paint: Paint, out: &mut String) {
             }
             *out += &format!("\n{}]", indent(depth));
         }
-        Value::String(_) => *out += &paint.good(&value.to_string()),
+        Value::String(text) => *out += &paint.good(&quoted(text)),
         Value::Number(_) | Value::Bool(_) | Value::Null => *out += &paint.number(&value.to_string()),
         empty => *out += &empty.to_string(),
     }
+}
+
+/// A string as JSON, with what could steer a terminal or turn the direction of writing escaped too.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    for c in Value::from(text).to_string().chars() {
+        if c.is_control() || steers(c) {
+            quoted += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted
 }
 
 #[cfg(test)]
@@ -50,6 +63,7 @@ mod tests {
             pretty(r#"{"b":[1,{}],"a":"x"}"#).unwrap(),
             "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\"\n}"
         );
+        assert_eq!(pretty("[\"\u{9b}31m\u{202e}\"]").unwrap(), "[\n  \"\\u009b31m\\u202e\"\n]");
         assert_eq!(pretty("12"), None);
         assert_eq!(pretty("{"), None);
     }

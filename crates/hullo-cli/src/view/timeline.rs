@@ -14,6 +14,12 @@ pub(crate) fn clock(since: Duration) -> String {
 
 /// An event as its name and facts in JSON, and as a sentence.
 pub(crate) fn line(event: &Event<'_>) -> (&'static str, String, Value) {
+    let (name, sentence, facts) = plain_line(event);
+    // Names and words in it may be another's.
+    (name, shown(&sentence), facts)
+}
+
+fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
     match event {
         Event::Resolved { host, addresses } => {
             let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();

@@ -88,11 +88,17 @@ pub(crate) async fn as_conversation<S: Service + ?Sized>(
     scope: Scope,
 ) -> Result<Response<Body>> {
     let (sender, pieces) = mpsc::channel(QUEUE);
-    let (tell, told) = oneshot::channel();
+    let (mut tell, told) = oneshot::channel();
     let stream = Exchange::new(request.into_body(), sender);
     let mut said = Said { pieces, shut: stream.shut.clone(), told: Some(told) };
     let link = Link::over(stream, peer, scope.clone());
-    scope.spawn(async move { drop(tell.send(service.serve(link).await)) });
+    scope.spawn(async move {
+        tokio::select! {
+            served = service.serve(link) => drop(tell.send(served)),
+            // The client has gone: there is nobody to do anything for.
+            () = tell.closed() => {}
+        }
+    });
     let first = match poll_fn(|cx| said.poll_next(cx)).await {
         None => return Ok(Response::new(empty())),
         Some(piece) => piece?,

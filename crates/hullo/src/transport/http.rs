@@ -288,7 +288,7 @@ pub(crate) async fn exchange(to: &Address, request: Request<Body>, scope: &Scope
         let h2 = tls::agreed(&stream).as_deref() == Some(b"h2");
         (Box::new(stream), h2)
     } else {
-        (Box::new(stream), to.options.text("alpn") == Some("h2"))
+        (Box::new(stream), false)
     };
     let io = TokioIo::new(Guard::new(stream, &peer, scope));
     let about = format!("no answer from {}", to.bare());
@@ -345,8 +345,14 @@ async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link
         if status.is_success() {
             return Ok(response.into_body().map_err(|error| Error::new(kind(&error), "the response was cut off").because(error)));
         }
-        let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
+        // The beginning of what it says about that, however much it is.
+        let (mut body, mut said) = (response.into_body(), Vec::new());
+        while said.len() < 200
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            said.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..data.len().min(200)]));
+        }
+        let said = String::from_utf8_lossy(&said[..said.len().min(200)]).trim().to_owned();
         Err(Error::new(Kind::Protocol, format!("{} answered {status}", to.bare())).because(said))
     };
     // It runs by itself: what is written leaves, though nobody may be reading yet.

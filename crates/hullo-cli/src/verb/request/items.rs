@@ -1,6 +1,6 @@
 //! The items of a request, as HTTPie writes them.
 
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -63,6 +63,7 @@ impl Items {
 
     /// Adds the items' headers; `Name:` removes one, `Name;` sends it empty.
     pub(super) fn headers(&self, headers: &mut HeaderMap) -> Result<()> {
+        let mut said = HashSet::new();
         for item in self.0.iter().filter(|item| matches!(item.sign, Sign::Header | Sign::Empty)) {
             let wrong = || Error::usage(format!("'{}' cannot be a header", item.name.escape_debug()));
             let name: HeaderName =
@@ -71,7 +72,13 @@ impl Items {
                 headers.remove(name);
             } else {
                 // The value may be a secret: it is not in the error.
-                headers.append(name, HeaderValue::from_bytes(item.value.trim_start().as_bytes()).map_err(|_| wrong())?);
+                let value = HeaderValue::from_bytes(item.value.trim_start().as_bytes()).map_err(|_| wrong())?;
+                // What we would say by ourselves is replaced; what is said twice here is sent twice.
+                if said.insert(name.clone()) {
+                    headers.insert(name, value);
+                } else {
+                    headers.append(name, value);
+                }
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use tokio::{
     io::AsyncWrite,
@@ -43,6 +43,8 @@ pub(crate) struct WebSocket {
     reader: Reader,
     incoming: BytesMut,
     outgoing: BytesMut,
+    /// The answer that a ping waits for.
+    pong: Option<Bytes>,
     /// The peer's farewell, once it has come.
     farewell: Option<Option<u16>>,
     said_farewell: bool,
@@ -63,6 +65,7 @@ impl WebSocket {
             reader,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
+            pong: None,
             farewell: None,
             said_farewell: false,
             half_closes,
@@ -140,18 +143,19 @@ impl WebSocket {
             if self.ended || self.farewell.is_some() {
                 return Poll::Ready(None);
             }
+            if self.pong.is_some() {
+                // Pongs wait for the peer to read like anything else: a flood of pings is not stored.
+                if self.outgoing.len() >= HIGH_WATER {
+                    ready!(self.poll_out(cx))?;
+                }
+                if let Some(payload) = self.pong.take().filter(|_| !self.said_farewell) {
+                    write_pong(&payload, self.mask(), &mut self.outgoing);
+                    let _ = self.poll_out(cx)?;
+                }
+            }
             match self.reader.read(&mut self.incoming) {
                 Ok(Some(Received::Message(message))) => return Poll::Ready(Some(Ok(message))),
-                Ok(Some(Received::Ping(payload))) => {
-                    // Pongs wait for the peer to read like anything else: a flood of pings is not stored.
-                    if self.outgoing.len() >= HIGH_WATER {
-                        ready!(self.poll_out(cx))?;
-                    }
-                    if !self.said_farewell {
-                        write_pong(&payload, self.mask(), &mut self.outgoing);
-                        let _ = self.poll_out(cx)?;
-                    }
-                }
+                Ok(Some(Received::Ping(payload))) => self.pong = Some(payload),
                 Ok(Some(Received::Pong)) => {}
                 Ok(Some(Received::Close(code))) => {
                     self.farewell = Some(code);
