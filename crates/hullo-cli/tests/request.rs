@@ -287,3 +287,12 @@ fn the_heads_are_shown_and_secrets_are_not() {
         assert!(!ended.err.contains("hidden"), "with --json too: {}", ended.err);
     }
 }
+
+#[test]
+fn a_program_that_fails_and_says_nothing_is_a_bad_gateway() {
+    let home = Home::new();
+    let server = home.serve(&["exec", "http://:0", "--", "sh", "-c", "exit 3"], 1);
+    let ended = home.run(&["request", "--check-status", &server.client(0)], "");
+    assert_eq!(ended.code, 5, "{}", ended.err);
+    assert!(String::from_utf8_lossy(&ended.out).contains("exit status: 3"), "{:?}", ended.out);
+}

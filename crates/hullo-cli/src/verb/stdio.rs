@@ -68,22 +68,31 @@ fn wrong(error: io::Error) -> io::Error {
     Error::io(STDOUT, error).of(kind).into()
 }
 
+/// The control character at the beginning of the text, if there is one: its length, and its picture.
+fn control(text: &[u8]) -> Option<(usize, char)> {
+    match text {
+        [b'\n' | b'\r' | b'\t', ..] => None,
+        [0x7f, ..] => Some((1, '\u{2421}')),
+        [byte @ 0..0x20, ..] => Some((1, char::from_u32(0x2400 + u32::from(*byte))?)),
+        // The second set of them (ISO 6429), which some terminals obey too.
+        [0xc2, 0x80..=0x9f, ..] => Some((2, char::REPLACEMENT_CHARACTER)),
+        _ => None,
+    }
+}
+
 impl AsyncWrite for Stdout {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if !self.shown {
             return Pin::new(&mut self.stdout).poll_write(cx, buf).map_err(wrong);
         }
-        let steers = |byte: &u8| byte.is_ascii_control() && !b"\n\r\t".contains(byte);
-        let plain = buf.iter().position(steers).unwrap_or(buf.len());
-        if plain > 0 {
+        let plain = (0..buf.len()).find(|at| control(&buf[*at..]).is_some()).unwrap_or(buf.len());
+        let Some((len, picture)) = control(buf) else {
             return Pin::new(&mut self.stdout).poll_write(cx, &buf[..plain]).map_err(wrong);
-        }
-        // A picture of the control character, which is one character too: it is written at once, or not at all.
-        let picture =
-            char::from_u32(0x2400 + u32::from(buf[0] & 0x7f)).filter(|_| buf[0] != 0x7f).unwrap_or('\u{2421}');
+        };
+        // A picture of it, which is one character: it is written at once, or not at all.
         let mut utf8 = [0; 4];
         ready!(Pin::new(&mut self.stdout).poll_write(cx, picture.encode_utf8(&mut utf8).as_bytes())).map_err(wrong)?;
-        Poll::Ready(Ok(1))
+        Poll::Ready(Ok(len))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

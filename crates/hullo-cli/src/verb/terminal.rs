@@ -82,6 +82,10 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
                 Some(message) => screen.received(&message)?,
                 None => {
                     screen.say(voice, interactive && open, "the other end has closed")?;
+                    if interactive && open {
+                        // The line that was being typed stays; what comes after us begins on the next one.
+                        super::print(b"\n")?;
+                    }
                     return session.close().await;
                 }
             },

@@ -100,7 +100,13 @@ pub(crate) async fn as_conversation<S: Service + ?Sized>(
         }
     });
     let first = match poll_fn(|cx| said.poll_next(cx)).await {
-        None => return Ok(Response::new(empty())),
+        // Nothing was said: then what became of the service is the answer.
+        None => {
+            return match said.told {
+                Some(told) => told.await.unwrap_or(Ok(())).map(|()| Response::new(empty())),
+                None => Ok(Response::new(empty())),
+            };
+        }
         Some(piece) => piece?,
     };
     let kind = match first.data_ref().map(|data| std::str::from_utf8(data)) {

@@ -59,7 +59,7 @@ impl Transport for Udp {
                 return Err(Error::usage(format!("{to} has no port to connect to")).hint("write udp://host:port"));
             };
             let addresses = resolve(&to, port).await?;
-            if to.host.parse::<std::net::IpAddr>().is_err() {
+            if !to.host.is_empty() && to.host.parse::<std::net::IpAddr>().is_err() {
                 scope.tell(&Event::Resolved { host: &to.host, addresses: &addresses });
             }
             let (socket, remote) = dial(&addresses, &to).map_err(|error| cannot_connect(&to, error))?;

@@ -242,6 +242,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_replaces_what_we_would_say() {
+        let words = ["Accept:a/b", "X:1", "X:2", "User-Agent:"].map(str::to_owned);
+        let mut headers = HeaderMap::new();
+        for name in ["accept", "user-agent"] {
+            headers.insert(name, HeaderValue::from_static("ours"));
+        }
+        Items::parse(&words).unwrap().headers(&mut headers).unwrap();
+        let all: Vec<_> = headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
+        assert_eq!(all.join(" "), "accept=a/b x=1 x=2");
+    }
+
+    #[test]
     fn bodies_are_built() {
         let items =
             |words: &[&str]| Items::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap();

@@ -161,8 +161,11 @@ impl WebSocket {
                     self.farewell = Some(code);
                     // Of the protocol's own codes 1000 and 1001 are good-byes; the others say what went wrong (7.4.1).
                     if let (Role::Client, Some(code @ 1002..3000)) = (self.role, code) {
-                        let about = format!("the other end closed the WebSocket with code {code}");
-                        return Poll::Ready(Some(Err(Error::new(Kind::Protocol, about))));
+                        let error = match code {
+                            TOO_BIG => Error::new(Kind::TooLarge, "the other end takes no message that is so long"),
+                            _ => Error::new(Kind::Protocol, format!("the other end closed the WebSocket with code {code}")),
+                        };
+                        return Poll::Ready(Some(Err(error)));
                     }
                 }
                 Ok(None) => {
