@@ -1,11 +1,6 @@
 //! The `hullo` command: the library's words, typed.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::exit,
-    reason = "this is the one crate that talks to people"
-)]
+#![allow(clippy::print_stderr, reason = "this is the crate that talks to people")]
 
 use std::process::ExitCode;
 

@@ -33,11 +33,7 @@ impl Voice {
             eprintln!("{sentence}");
             return;
         }
-        let mut object = json!({ "event": event });
-        if let (Some(object), Value::Object(facts)) = (object.as_object_mut(), facts) {
-            object.extend(facts);
-        }
-        eprintln!("{object}");
+        eprintln!("{}", object(event, facts));
     }
 
     /// Says what went wrong and what to do about it; the exit status is that of its kind.
@@ -104,6 +100,15 @@ impl Watch for Timeline {
     fn counts(&self) -> bool {
         self.0.verbose
     }
+}
+
+/// An event as `--json` has it.
+pub(crate) fn object(event: &str, facts: Value) -> Value {
+    let mut object = json!({ "event": event });
+    if let (Some(object), Value::Object(facts)) = (object.as_object_mut(), facts) {
+        object.extend(facts);
+    }
+    object
 }
 
 /// Text from outside without what could steer a terminal.

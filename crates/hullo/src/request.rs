@@ -1,7 +1,5 @@
 //! The HTTP client: one request, its redirects, and the response as it comes.
 
-use std::time::Duration;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING, USER_AGENT},
@@ -169,9 +167,6 @@ pub(crate) async fn exchange(
         .boxed_unsync()
     }))
 }
-
-/// How long a response's head may take, unless the address says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

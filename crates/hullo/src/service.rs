@@ -343,8 +343,3 @@ pub fn find(name: &str) -> Result<&'static Spec> {
     let names = SERVICES.iter().map(|spec| spec.name);
     SERVICES.iter().find(|spec| spec.name == name).ok_or_else(|| unknown("service", name, names))
 }
-
-/// An error for a setting that a service cannot do without.
-pub(crate) fn missing(what: &'static str, hint: &'static str) -> Error {
-    Error::new(Kind::Usage, what).hint(hint)
-}

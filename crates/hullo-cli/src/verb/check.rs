@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     args::Check,
-    report::{START, Voice},
+    report::{START, Voice, object, shown},
     view::{paint, timeline},
 };
 
@@ -57,7 +57,7 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
                 };
                 // The first failure is said; the same one again and again is not.
                 if attempts == 1 {
-                    voice.say("waiting", &format!("not yet: {error}"), json!({ "message": error.to_string() }));
+                    voice.say("waiting", &shown(&format!("not yet: {error}")), json!({ "message": error.to_string() }));
                 }
                 sleep(pause.min(left)).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
@@ -99,7 +99,6 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
             match timeout(scope.limits().quiet, session.recv()).await {
                 Ok(Ok(Some(first))) => Ok(format!("it says {} bytes by itself", first.bytes.len())),
                 Ok(Ok(None)) => Ok("it takes connections, and closes them".to_owned()),
-                Ok(Err(error)) if error.kind() == Kind::Cut => Err(error),
                 Ok(Err(error)) => Err(error),
                 Err(_) => Ok("it takes connections, and waits for us to talk".to_owned()),
             }
@@ -144,9 +143,5 @@ fn say(voice: Voice, event: &str, sentence: &str, facts: Value) -> Result<()> {
     if !voice.json {
         return super::print(format!("{sentence}\n").as_bytes());
     }
-    let mut object = json!({ "event": event });
-    if let (Some(object), Value::Object(facts)) = (object.as_object_mut(), facts) {
-        object.extend(facts);
-    }
-    super::print(format!("{object}\n").as_bytes())
+    super::print(format!("{}\n", object(event, facts)).as_bytes())
 }

@@ -39,13 +39,12 @@ pub(super) async fn talk(link: Link, args: &Connect, interactive: bool, voice: V
             json!({ "peer": peer }),
         );
         // A text framing ends lines by itself; bytes to be seen, and messages, are as they are typed.
-        let framed = matches!(link.wire, Wire::Stream(_)) && !args.hex;
-        let end = match (framed, args.crlf) {
+        let stream = matches!(link.wire, Wire::Stream(_));
+        let end = match (stream && !args.hex, args.crlf) {
             (true, true) => "\r",
-            (true, false) => "",
             (false, true) => "\r\n",
-            (false, false) if matches!(link.wire, Wire::Stream(_)) => "\n",
-            (false, false) => "",
+            (false, false) if stream => "\n",
+            (_, false) => "",
         };
         match edit(typed.clone(), end) {
             Ok(printer) => screen.printer = Some(printer),

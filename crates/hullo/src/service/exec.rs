@@ -27,7 +27,7 @@ use tokio::{
     time::{Sleep, interval, sleep},
 };
 
-use super::{Service, Setting, Settings, Spec, missing};
+use super::{Service, Setting, Settings, Spec};
 use crate::{
     error::{Error, Kind, Result},
     io::linger,
@@ -65,7 +65,7 @@ impl Exec {
     /// There is none, or no such program.
     pub fn new(settings: &Settings) -> Result<Self> {
         let Some((program, arguments)) = settings.command.split_first() else {
-            return Err(missing("exec has no program to run", "put it at the end: hullo serve exec ADDRESS -- cat -n"));
+            return Err(Error::usage("exec has no program to run").hint("put it at the end: hullo serve exec ADDRESS -- cat -n"));
         };
         look_up(program, settings.path.as_deref())?;
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })

@@ -21,9 +21,11 @@ use tokio::{
 use crate::{
     address::Address,
     error::{Error, Result},
-    io::registered::registered,
+    io::{guard::Guard, registered::registered},
+    link::{Link, Stream},
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
+    service::{Service, converse},
     watch::Event,
 };
 
@@ -129,6 +131,19 @@ impl Door {
         if exhausted {
             sleep(EXHAUSTED).await;
         }
+    }
+}
+
+/// Holds the conversation of a stream that was accepted.
+pub(crate) fn hold(
+    stream: io::Result<impl Stream>,
+    peer: Peer,
+    service: Arc<dyn Service>,
+    scope: &Scope,
+) -> BoxFuture<'static, Result<()>> {
+    match stream {
+        Ok(stream) => converse(service, Link::over(Guard::new(stream, &peer, scope), peer, scope.clone())),
+        Err(error) => Box::pin(async { Err(Error::io("cannot take the connection", error)) }),
     }
 }
 

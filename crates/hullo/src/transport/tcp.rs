@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Listener, Spec, Transport,
-    accept::{BACKLOG, Door},
+    accept::{BACKLOG, Door, hold},
 };
 use crate::{
     address::Address,
@@ -27,7 +27,7 @@ use crate::{
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
-    service::{Service, converse},
+    service::Service,
     watch::Event,
 };
 
@@ -62,13 +62,7 @@ impl Listener for TcpDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(self.0.accept(scope, move |fd, peer| match adopt(fd) {
-            Ok(stream) => {
-                let guard = Guard::new(stream, &peer, &link_scope);
-                converse(service.clone(), Link::over(guard, peer, link_scope.clone()))
-            }
-            Err(error) => Box::pin(async { Err(Error::io("cannot take the connection", error)) }),
-        }))
+        Box::pin(self.0.accept(scope, move |fd, peer| hold(adopt(fd), peer, service.clone(), &link_scope)))
     }
 }
 

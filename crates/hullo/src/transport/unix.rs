@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 
 use super::{
     Listener, Spec, Transport,
-    accept::{BACKLOG, Door, SocketFile},
+    accept::{BACKLOG, Door, SocketFile, hold},
     tcp::{cannot_connect, cannot_listen},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
-    service::{Service, converse},
+    service::Service,
     watch::Event,
 };
 
@@ -66,13 +66,7 @@ impl Listener for UnixDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(self.0.accept(scope, move |fd, peer| match UnixStream::from_std(fd.into()) {
-            Ok(stream) => {
-                let guard = Guard::new(stream, &peer, &link_scope);
-                converse(service.clone(), Link::over(guard, peer, link_scope.clone()))
-            }
-            Err(error) => Box::pin(async { Err(Error::io("cannot take the connection", error)) }),
-        }))
+        Box::pin(self.0.accept(scope, move |fd, peer| hold(UnixStream::from_std(fd.into()), peer, service.clone(), &link_scope)))
     }
 }
 

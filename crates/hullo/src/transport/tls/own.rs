@@ -11,7 +11,7 @@ use std::{
 use etcetera::BaseStrategy;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use tokio_rustls::rustls::{
-    self, RootCertStore, ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{
         CertificateDer, PrivateKeyDer,
@@ -158,6 +158,3 @@ fn keep(folder: &Path, file: &Path) -> io::Result<()> {
 pub(super) fn tls(about: impl Into<std::borrow::Cow<'static, str>>, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Kind::Tls, about).because(error)
 }
-
-/// Only to name the crate's error type in one place.
-pub(super) type RustlsError = rustls::Error;

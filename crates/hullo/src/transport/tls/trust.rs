@@ -4,7 +4,7 @@ use std::{io, path::Path, sync::Arc};
 
 use ::aws_lc_rs::digest::{SHA256, digest};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier, verify_server_name,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
     server::ParsedCertificate,
 };
 
-use super::own::{RustlsError, certificates, files, roots, tls};
+use super::own::{certificates, files, roots, tls};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
