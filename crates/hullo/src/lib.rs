@@ -104,7 +104,7 @@ pub use watch::{Event, Secured, Watch};
 
 /// Bodies of HTTP requests and responses, for a service that answers them itself.
 pub mod exchange {
-    pub use crate::io::exchange::{Body, collect, empty, full, text};
+    pub use crate::io::exchange::{Body, Interim, collect, empty, full, text};
 }
 
 /// The frames of WebSockets, as a pure codec.

@@ -43,6 +43,10 @@ impl Server {
     /// The address, or that it cannot be listened on.
     pub async fn listen(&mut self, at: &Address, service: Arc<dyn Service>) -> Result<Vec<String>> {
         let transport = transport::find(at, End::Listen)?.transport;
+        if service.is_web() && !matches!(at.scheme.as_str(), "http" | "https") {
+            let about = format!("cannot serve it on {}: it answers HTTP requests and nothing else", at.bare());
+            return Err(Error::usage(about).hint("use an address with http:// or https://"));
+        }
         let scope = self.scope.under(&at.options)?;
         let listener = transport.bind(at.clone(), scope.clone()).await?;
         self.bound.push(listener.address());

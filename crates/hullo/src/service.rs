@@ -68,6 +68,16 @@ pub trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(as_conversation(self, request, peer, scope))
     }
+
+    /// Whether it answers HTTP requests and nothing else: then no other transport takes it.
+    fn is_web(&self) -> bool {
+        false
+    }
+
+    /// Whether a WebSocket may be opened at that path of an HTTP listener. Where not, the request is one like others.
+    fn converses_at(&self, _path: &str) -> bool {
+        true
+    }
 }
 
 /// Begins a conversation, and tells whoever watches.

@@ -75,6 +75,25 @@ pub async fn collect(mut body: Body, max: usize) -> Result<Bytes> {
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
+/// Sends interim responses, 1xx, before the response itself (RFC 9110, section 15.2). A server puts it into the
+/// extensions of a request whose client understands them.
+#[derive(Clone, Debug)]
+pub struct Interim(mpsc::Sender<Response<()>>);
+
+impl Interim {
+    pub(crate) fn new(sender: mpsc::Sender<Response<()>>) -> Self {
+        Self(sender)
+    }
+
+    /// Sends one, such as 103 with `Link` headers. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Kind::Cut`] where the client has gone.
+    pub async fn send(&self, head: Response<()>) -> Result<()> {
+        self.0.send(head).await.map_err(|_| Error::new(Kind::Cut, "the client of the exchange is gone"))
+    }
+}
+
 /// Pieces of a response that may wait for the client.
 const QUEUE: usize = 8;
 
