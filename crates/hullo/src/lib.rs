@@ -104,7 +104,15 @@ pub use watch::{Event, Secured, Watch};
 
 /// Bodies of HTTP requests and responses, for a service that answers them itself.
 pub mod exchange {
-    pub use crate::io::exchange::{Body, Interim, collect, empty, full, text};
+    pub use crate::io::exchange::{Body, Interim, begun, collect, empty, full, text};
+}
+
+/// The heads and chunks of HTTP/1.1, as a pure and strict codec: what a server reads.
+pub mod http1 {
+    pub use crate::transport::http::{
+        chunked::{Chunks, Piece},
+        head::{Head, Length, Refusal, Search, read},
+    };
 }
 
 /// The frames of WebSockets, as a pure codec.

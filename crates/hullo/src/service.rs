@@ -182,7 +182,7 @@ impl<R: Reply> Answer<R> {
 /// What an error is as an HTTP status.
 pub(crate) fn status(error: &Error) -> StatusCode {
     match error.kind() {
-        Kind::Usage | Kind::Protocol => StatusCode::BAD_REQUEST,
+        Kind::Usage | Kind::Protocol | Kind::Cut => StatusCode::BAD_REQUEST,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
         Kind::Program => StatusCode::BAD_GATEWAY,

@@ -14,7 +14,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::body::{Body as _, Frame};
+use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{mpsc, oneshot},
@@ -75,22 +75,71 @@ pub async fn collect(mut body: Body, max: usize) -> Result<Bytes> {
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Sends interim responses, 1xx, before the response itself (RFC 9110, section 15.2). A server puts it into the
-/// extensions of a request whose client understands them.
-#[derive(Clone, Debug)]
-pub struct Interim(mpsc::Sender<Response<()>>);
+/// Reads the first `most` bytes of a body, or all of it where it is less; the body that this returns begins with them.
+///
+/// # Errors
+/// The body's own, if it breaks within those.
+pub async fn begun(mut body: Body, most: usize) -> Result<Body> {
+    let mut first = bytes::BytesMut::new();
+    while first.len() < most {
+        let Some(frame) = body.frame().await else { return Ok(full(first)) };
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.is_empty() && body.is_end_stream() {
+            return Ok(full(data));
+        }
+        first.extend_from_slice(&data);
+    }
+    Ok(Begun { first: Some(first.freeze()), rest: body }.boxed_unsync())
+}
 
-impl Interim {
-    pub(crate) fn new(sender: mpsc::Sender<Response<()>>) -> Self {
-        Self(sender)
+/// A body of which something was read already: that comes first.
+struct Begun {
+    first: Option<Bytes>,
+    rest: Body,
+}
+
+impl hyper::body::Body for Begun {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
     }
 
-    /// Sends one, such as 103 with `Link` headers. Cancel-safe.
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        self.rest.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(first + rest))
+    }
+}
+
+/// Sends interim responses, 1xx, before the response itself (RFC 9110, section 15.2).
+///
+/// A server puts it into the extensions of each request of a service [for the web](Service::is_web), where the version
+/// of HTTP allows it.
+#[derive(Clone)]
+pub struct Interim(Arc<dyn Early>);
+
+/// What can be sent before the response.
+pub(crate) trait Early: Send + Sync {
+    /// Sends the head, if there still is one.
+    fn poll_send(&self, head: &mut Option<Response<()>>, cx: &mut Context<'_>) -> Poll<Result<()>>;
+}
+
+impl Interim {
+    pub(crate) fn new(early: Arc<dyn Early>) -> Self {
+        Self(early)
+    }
+
+    /// Sends one, such as 103 with `Link` headers. When it is dropped before it is ready, the head may still leave.
     ///
     /// # Errors
-    /// [`Kind::Cut`] where the client has gone.
+    /// The response has begun already, or the client has gone.
     pub async fn send(&self, head: Response<()>) -> Result<()> {
-        self.0.send(head).await.map_err(|_| Error::new(Kind::Cut, "the client of the exchange is gone"))
+        let mut head = Some(head);
+        poll_fn(|cx| self.0.poll_send(&mut head, cx)).await
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct Guard<S> {
     scope: Scope,
     watched: Option<Box<Watched>>,
     idle: Option<Idle>,
-    stop: Option<Bell>,
+    stop: Bell,
+    heeds_stop: bool,
 }
 
 struct Watched {
@@ -61,19 +62,13 @@ impl<S> Guard<S> {
         let watched =
             scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
         let idle = scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, alarm: None });
-        Self { stream, scope: scope.clone(), watched, idle, stop: Some(Bell::default()) }
+        Self { stream, scope: scope.clone(), watched, idle, stop: Bell::default(), heeds_stop: true }
     }
 
-    /// The same for a protocol that has its own way of stopping.
-    pub(crate) fn until_its_own_end(mut self) -> Self {
-        self.stop = None;
-        self
-    }
-
-    /// The same again for a protocol that ends when its input does.
-    pub(crate) fn until_stopped(mut self) -> Self {
-        self.stop = Some(Bell::default());
-        self
+    /// Whether to read as ended when the scope stops. A protocol with its own way of stopping says no to that while
+    /// something is under way.
+    pub(crate) fn heed_stop(&mut self, heed: bool) {
+        self.heeds_stop = heed;
     }
 
     fn moved(&mut self, received: usize, sent: usize) {
@@ -130,7 +125,7 @@ impl<S> Guard<S> {
 
     /// Whether to read an end now, since the scope stops.
     fn stopping(&mut self, cx: &mut Context<'_>) -> bool {
-        self.stop.as_mut().is_some_and(|bell| self.scope.poll_stopped(bell, cx))
+        self.heeds_stop && self.scope.poll_stopped(&mut self.stop, cx)
     }
 }
 

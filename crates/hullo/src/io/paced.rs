@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
@@ -24,28 +24,26 @@ const TIME: Duration = Duration::from_secs(30);
 /// A body that fails once it trickles: a client must not hold a connection with a byte now and then.
 ///
 /// That it comes to a halt altogether is for the connection's `idle` to notice.
-pub(crate) struct Paced {
-    body: Incoming,
+pub(crate) struct Paced<B> {
+    body: B,
     since: Instant,
     received: u64,
     strict: bool,
 }
 
-impl Paced {
-    pub(crate) fn new(body: Incoming, scope: &Scope) -> Self {
+impl<B> Paced<B> {
+    pub(crate) fn new(body: B, scope: &Scope) -> Self {
         Self { body, since: Instant::now(), received: 0, strict: scope.limits().idle.is_some() }
     }
 }
 
-impl Body for Paced {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Paced<B> {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let frame = frame
-            .transpose()
-            .map_err(|error| Error::new(Kind::Cut, "the request's body was cut off").because(error))?;
+        let frame = frame.transpose()?;
         if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
             self.received += data.len() as u64;
             let taken = self.since.elapsed();

@@ -1,7 +1,6 @@
 //! A stream of which something was read already: that comes first.
 
 use std::{
-    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -9,9 +8,6 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::scratch;
-use crate::error::{Error, Result};
 
 /// Reads `first`, then the stream. No byte is lost when a wire changes hands.
 pub(crate) struct Prefixed<S> {
@@ -22,24 +18,6 @@ pub(crate) struct Prefixed<S> {
 impl<S> Prefixed<S> {
     pub(crate) fn new(first: Bytes, stream: S) -> Self {
         Self { first: released(first), stream }
-    }
-}
-
-impl<S: AsyncRead + Unpin> Prefixed<S> {
-    /// Waits until the stream has begun. A stream that ends first has said nothing, which is no error.
-    ///
-    /// # Errors
-    /// The stream's.
-    pub(crate) async fn begun(mut stream: S) -> Result<Self> {
-        let first = poll_fn(|cx| {
-            scratch::with(|buf| {
-                // A little, so that most of the first request is read by its own reader.
-                let read = scratch::poll_read(cx, Pin::new(&mut stream), &mut buf[..256]);
-                read.map_ok(|n| Bytes::copy_from_slice(&buf[..n]))
-            })
-        });
-        let first = first.await.map_err(|error| Error::io("the stream did not begin", error))?;
-        Ok(Self::new(first, stream))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     io::{
         datagrams::{Batch, Datagrams},
-        exchange::{Body, text},
+        exchange::{Body, begun, text},
     },
     link::{Link, Wire},
     peer::Peer,
@@ -31,6 +31,9 @@ pub const SPEC: Spec = Spec {
     takes: &[],
     make: |_| Ok(Arc::new(Echo)),
 };
+
+/// How much of a request's body is read before the answer begins.
+const GATHERED: usize = 64 << 10;
 
 /// The echo service.
 pub struct Echo;
@@ -80,7 +83,8 @@ impl Service for Echo {
             if !bodied {
                 return Ok(text(http::StatusCode::OK, "hullo\n"));
             }
-            let mut response = Response::new(body);
+            // A request that turns out to be broken is not half answered, unless it is large.
+            let mut response = Response::new(begun(body, GATHERED).await?);
             if let Some(kind) = head.headers.get(CONTENT_TYPE) {
                 response.headers_mut().insert(CONTENT_TYPE, kind.clone());
             }

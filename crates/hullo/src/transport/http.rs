@@ -3,29 +3,26 @@
 //! A listener answers requests by the service's `exchange`, and lets WebSockets in too. A link to an HTTP address is one
 //! exchange: what is written is the body of a POST, what is read is the response's.
 
-use std::{
-    os::fd::OwnedFd,
-    sync::{Arc, PoisonError},
-};
+use std::{future::poll_fn, os::fd::OwnedFd, sync::Arc};
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{HOST, SERVER},
+    header::{ALLOW, CONTENT_TYPE, HOST, SERVER},
 };
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use tokio::time::timeout;
+
+use self::{
+    h1::End,
+    head::Refusal,
+    wire::{Beginning, Wire},
 };
-use tokio::time::sleep;
 
 use super::{
     Listener, Spec, Transport,
     accept::Door,
     tcp,
     tls::Identity,
-    ws::{self, Agreed, Origins},
+    ws::{self, Origins},
 };
 use crate::{
     address::Address,
@@ -33,7 +30,6 @@ use crate::{
     io::{
         exchange::{Body, text},
         guard::Guard,
-        paced::Paced,
         prefixed::Prefixed,
     },
     link::{BoxStream, Link},
@@ -43,7 +39,12 @@ use crate::{
     watch::Event,
 };
 
+pub(crate) mod chunked;
 mod client;
+mod h1;
+mod h2;
+pub(crate) mod head;
+mod wire;
 
 pub(super) use self::client::dial;
 pub(crate) use self::client::{exchange, kind};
@@ -54,7 +55,7 @@ pub(super) const SCHEMES: &[Spec] = &[
 ];
 
 /// The largest head of a request or response that is read.
-const HEAD: usize = 64 << 10;
+const HEAD: usize = head::LARGEST;
 
 struct Http(&'static str);
 
@@ -134,84 +135,75 @@ impl Front {
             None => Box::new(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?),
             Some(identity) => Box::new(Box::pin(identity.accept(fd, &self.scope)).await?),
         };
+        let mut wire = Wire::new(Guard::new(stream, &peer, &self.scope));
+        match Box::pin(self.beginning(&mut wire)).await? {
+            Beginning::Nothing => Ok(()),
+            // Boxed, so that the others do not keep room for it all their lives.
+            Beginning::Http2 => Box::pin(h2::serve(self, peer, wire)).await,
+            Beginning::Http1 => match h1::serve(&self, &peer, wire).await? {
+                End::Over => Ok(()),
+                End::WebSocket(Upgrade(peer), wire) => {
+                    let (mut stream, read) = wire.into_parts();
+                    stream.heed_stop(true);
+                    let stream = Box::new(Prefixed::new(read, stream));
+                    converse(self.service.clone(), ws::link(stream, peer, self.scope.clone())).await
+                }
+            },
+        }
+    }
+
+    /// Waits for the first bytes, less long than for those of a connection that has been of use before.
+    async fn beginning(&self, wire: &mut Wire) -> Result<Beginning> {
         let limits = self.scope.limits();
         let patience = limits.idle.map_or(limits.timeout, |idle| idle.min(limits.timeout));
-        let stream = tokio::select! {
-            begun = Prefixed::begun(stream) => begun?,
-            () = sleep(patience) => return Err(Error::new(Kind::Timeout, format!("the client said nothing for {patience:?}"))),
-            // Nothing is under way yet that could be finished.
-            () = self.scope.stopped() => return Ok(()),
-        };
-        let agreed = Agreed::default();
-        // Boxed, so that a WebSocket does not keep room for an HTTP connection all its life.
-        Box::pin(self.clone().exchanges(stream, peer, agreed.clone())).await?;
-        let upgrade = agreed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((upgrade, peer)) = upgrade {
-            let upgraded = upgrade.await.map_err(|error| Error::new(Kind::Cut, "the WebSocket did not begin").because(error))?;
-            if let Ok(parts) = auto::upgrade::downcast::<TokioIo<Guard<Prefixed<BoxStream>>>>(upgraded) {
-                let stream = Prefixed::new(parts.read_buf, parts.io.into_inner().until_stopped());
-                return converse(self.service.clone(), ws::link(Box::new(stream), peer, self.scope.clone())).await;
-            }
+        match timeout(patience, poll_fn(|cx| wire.poll_beginning(cx))).await {
+            Ok(beginning) => beginning,
+            Err(_) => Err(Error::new(Kind::Timeout, format!("the client said nothing for {patience:?}"))),
         }
-        Ok(())
     }
 
-    async fn exchanges(self: Arc<Self>, stream: Prefixed<BoxStream>, peer: Peer, agreed: Agreed) -> Result<()> {
-        let scope = self.scope.clone();
-        let io = TokioIo::new(Guard::new(stream, &peer, &scope).until_its_own_end());
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        // Not pipeline_flush: with it hyper stores what a client that goes on sending does not read, without a bound.
-        builder
-            .http1()
-            .half_close(true)
-            .max_buf_size(HEAD)
-            .header_read_timeout(scope.limits().timeout)
-            .timer(TokioTimer::new());
-        builder.http2().max_header_list_size(HEAD as u32).keep_alive_interval(scope.limits().idle).timer(TokioTimer::new());
-        let service = hyper::service::service_fn(move |request| self.clone().answer(request, peer.clone(), agreed.clone()));
-        let connection = builder.serve_connection_with_upgrades(io, service);
-        tokio::pin!(connection);
-        let stopped = scope.stopped();
-        let served = tokio::select! {
-            served = &mut connection => served,
-            () = stopped => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        served.map_err(|error| Error::new(Kind::Cut, "the HTTP connection was cut off").because(error))
-    }
-
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer, agreed: Agreed) -> Result<Response<Body>> {
-        let mut response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
+    /// Answers a request, whichever way it came.
+    async fn answer(self: Arc<Self>, request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
+        let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
             Err((status, why)) => text(status, why),
-            Ok(()) if self.converses(&request) => self.upgrade(request, peer, &agreed),
+            Ok(()) if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) => {
+                allowing(StatusCode::NO_CONTENT, "")
+            }
+            Ok(()) if request.method() == Method::TRACE => allowing(StatusCode::METHOD_NOT_ALLOWED, "TRACE shows secrets to scripts\n"),
+            Ok(()) if !METHODS.contains(request.method()) && !self.service.is_web() => {
+                text(StatusCode::NOT_IMPLEMENTED, "this method is not known here\n")
+            }
+            Ok(()) if self.converses(&request) => self.upgrade(&request, &peer),
             Ok(()) if self.plain == Plain::Refused => {
                 let mut response = text(StatusCode::UPGRADE_REQUIRED, "only WebSockets are served here: ws:// instead of http://\n");
                 response.headers_mut().insert(::http::header::UPGRADE, HeaderValue::from_static("websocket"));
                 response
             }
             Ok(()) => {
-                let head = request.method() == Method::HEAD;
-                let request = request.map(|body| Paced::new(body, &self.scope).boxed_unsync());
                 let answered = self.service.clone().exchange(request, peer.clone(), self.scope.clone()).await;
-                let mut response = answered.unwrap_or_else(|error| {
+                answered.unwrap_or_else(|error| {
                     self.scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
                     text(status(&error), format!("error: {error}\n"))
-                });
-                if head {
-                    // The body of an answer to HEAD is not sent; what makes it need not run on.
-                    *response.body_mut() = crate::io::exchange::empty();
-                }
-                response
+                })
             }
         };
+        Ok(self.finished(response))
+    }
+
+    /// What every response has.
+    fn finished(&self, mut response: Response<Body>) -> Response<Body> {
         response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("hullo"));
-        Ok(response)
+        response
+    }
+
+    /// Tells whoever watches that what came was no request.
+    fn refused(&self, peer: &Peer, refusal: &Refusal) {
+        let error = Error::new(Kind::Protocol, refusal.why.trim_end());
+        self.scope.tell(&Event::Trouble { peer: Some(peer), error: &error });
     }
 
     /// Whether a request asks for a WebSocket where the service converses.
-    fn converses(&self, request: &Request<Incoming>) -> bool {
+    fn converses(&self, request: &Request<Body>) -> bool {
         ws::is_upgrade(request)
             && request.version() < Version::HTTP_2
             && (self.plain == Plain::Refused || self.service.converses_at(request.uri().path()))
@@ -224,18 +216,30 @@ impl Front {
         origins.allow(request).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
 
-    fn upgrade(&self, mut request: Request<Incoming>, peer: Peer, agreed: &Agreed) -> Response<Body> {
-        let response = ws::answer(&request);
+    fn upgrade(&self, request: &Request<Body>, peer: &Peer) -> Response<Body> {
+        let mut response = ws::answer(request);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let peer = peer.at_path(request.uri().path());
-            let upgrade = (hyper::upgrade::on(&mut request), peer);
-            *agreed.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+            response.extensions_mut().insert(Upgrade(peer.at_path(request.uri().path())));
         }
         response
     }
 }
 
-/// Refuses what hyper lets through: a missing, double or malformed Host (RFC 9112, section 3.2), and targets that are not
+/// The methods that a service gets, unless it is for the web: then it knows best.
+const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// A response that says which methods there are.
+fn allowing(status: StatusCode, why: &'static str) -> Response<Body> {
+    let mut response = text(status, why);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    response
+}
+
+/// A response that opens a WebSocket carries this.
+#[derive(Clone)]
+struct Upgrade(Peer);
+
+/// Refuses a missing, double or malformed Host (RFC 9112, section 3.2), and targets that are not
 /// for an origin (sections 3.2.3 and 3.2.4).
 fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     let bad = |why| Err((StatusCode::BAD_REQUEST, why));
@@ -245,6 +249,9 @@ fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     }
     if target.path() == "*" && request.method() != Method::OPTIONS {
         return bad("the target * is for OPTIONS alone\n");
+    }
+    if request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+        return bad("there are two Content-Types\n");
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

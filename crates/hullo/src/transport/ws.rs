@@ -3,8 +3,6 @@
 //! A Close frame is a half-close: what hears it may go on with its answer before it says farewell itself. Two hullos tell
 //! each other in the handshake that they do so (`Hullo-Half-Close`); with anybody else a client says farewell last.
 
-use std::sync::Arc;
-
 use ::aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ::http::{
@@ -204,8 +202,6 @@ fn hostname(authority: &str) -> &str {
     }
 }
 
-/// A handshake that was agreed to, waiting for its connection.
-pub(super) type Agreed = Arc<std::sync::Mutex<Option<(hyper::upgrade::OnUpgrade, Peer)>>>;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

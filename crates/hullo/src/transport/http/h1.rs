@@ -1,0 +1,341 @@
+//! One HTTP/1.1 connection of a server (RFC 9112), from its first request to its last.
+//!
+//! Our own, and not hyper's, for what was measured there: hyper reads chunks and lines that another program reads
+//! otherwise, keeps 30 KiB for an idle connection, and either writes pipelined answers one by one or stores them without
+//! a bound.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use ::http::{
+    Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING},
+};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame};
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+use super::{
+    Front, Upgrade,
+    head::{self, Head, Length, Refusal},
+    wire::{Before, Ending, Incoming, Shared, Wire},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    io::{
+        exchange::{Body, Interim, empty, text},
+        linger,
+        paced::Paced,
+    },
+    peer::Peer,
+};
+
+/// The most of a body that nobody wanted which is read nevertheless, so that the connection can go on.
+const SKIPPED: usize = 256 << 10;
+
+/// How long the end of an idle connection may take to be told.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a connection has become in the end.
+pub(super) enum End {
+    Over,
+    WebSocket(Upgrade, Wire),
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result<End> {
+    let wire = Shared::new(wire);
+    loop {
+        wire.lock().stream().heed_stop(true);
+        let head = match next(front, &wire).await {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                // The client asks nothing more, or the server ends: a farewell, and no waiting for one.
+                let _ = timeout(FAREWELL, wire.clone().shutdown()).await;
+                return Ok(End::Over);
+            }
+            Err(ending) => return end(front, peer, &wire, ending).await,
+        };
+        wire.lock().stream().heed_stop(false);
+        // In a box, so that an idle connection does not keep room for an exchange.
+        match Box::pin(exchange(front, peer, &wire, head)).await? {
+            Next::Request => {}
+            Next::Nothing => {
+                // The client has its answer: what becomes of the connection now changes nothing.
+                let _ = linger::close(&mut wire.clone()).await;
+                return Ok(End::Over);
+            }
+            Next::WebSocket(upgrade) => {
+                let wire = wire.into_wire().ok_or_else(|| Error::new(Kind::Other, "the connection is still in use"))?;
+                return Ok(End::WebSocket(upgrade, wire));
+            }
+        }
+    }
+}
+
+/// The head of the next request. Between two requests a connection may be idle; once a head has begun, it must come in
+/// time.
+async fn next(front: &Front, wire: &Shared) -> Result<Option<Head>, Ending> {
+    let mut idle = false;
+    let first = poll_fn(|cx| {
+        let mut wire = wire.lock();
+        match wire.poll_head(cx) {
+            Poll::Pending if !wire.is_idle() => Poll::Ready(None),
+            Poll::Pending => {
+                idle = true;
+                Poll::Pending
+            }
+            Poll::Ready(head) => Poll::Ready(Some(head)),
+        }
+    });
+    match first.await {
+        Some(Err(Ending::Failed(error))) if idle && is_idle_timeout(&error) => Ok(None),
+        Some(head) => head,
+        None => {
+            let whole = poll_fn(|cx| wire.lock().poll_head(cx));
+            let late = Refusal { status: StatusCode::REQUEST_TIMEOUT, why: "the head did not come in time\n" };
+            // In a box, since it is rare that a head comes in pieces.
+            Box::pin(timeout(front.scope.limits().timeout, whole)).await.unwrap_or(Err(late.into()))
+        }
+    }
+}
+
+/// Whether an idle connection was given up, which is no error.
+fn is_idle_timeout(error: &std::io::Error) -> bool {
+    let ours = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    ours.is_some_and(|error| error.kind() == Kind::Timeout)
+}
+
+/// Tells the client why it is not listened to any more, where there is somebody to tell.
+async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Result<End> {
+    let refusal = match ending {
+        Ending::Refused(refusal) => refusal,
+        Ending::Cut(why) => return Err(Error::new(Kind::Cut, why)),
+        Ending::Failed(error) => return Err(Error::io("the HTTP connection was cut off", error)),
+    };
+    front.refused(peer, &refusal);
+    if refusal == head::NO_HTTP {
+        return Ok(End::Over);
+    }
+    let response = front.finished(text(refusal.status, refusal.why));
+    respond(wire, response, &Manner { head: false, version: Version::HTTP_11, keeps_alive: false, trailers: false }).await?;
+    let _ = linger::close(&mut wire.clone()).await;
+    Ok(End::Over)
+}
+
+/// What follows an exchange.
+enum Next {
+    Request,
+    Nothing,
+    WebSocket(Upgrade),
+}
+
+/// How an answer is written, which follows from its request.
+struct Manner {
+    /// It is an answer to HEAD: as long as the one to GET, and without a body.
+    head: bool,
+    version: Version,
+    keeps_alive: bool,
+    /// The client understands trailers (RFC 9110, section 6.5.1).
+    trailers: bool,
+}
+
+async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) -> Result<Next> {
+    let Head { request, length, keeps_alive, .. } = head;
+    let mut manner = Manner {
+        head: request.method() == ::http::Method::HEAD,
+        version: request.version(),
+        keeps_alive,
+        trailers: head::has_word(request.headers(), &TE, "trailers"),
+    };
+    let body = match length {
+        Length::Known(0) => empty(),
+        length => Paced::new(Incoming::new(wire.clone(), length), &front.scope).boxed_unsync(),
+    };
+    let mut request = request.map(|()| body);
+    if front.service.is_web() && manner.version == Version::HTTP_11 {
+        request.extensions_mut().insert(Interim::new(Arc::new(Before::new(wire))));
+    }
+    let mut response = until(wire, front.clone().answer(request, peer.clone())).await?;
+    let upgrade = response.extensions_mut().remove::<Upgrade>();
+    // A server that ends says so with its last answer.
+    manner.keeps_alive &= !front.scope.is_stopping();
+    let keeps_alive = respond(wire, response, &manner).await?;
+    if let Some(upgrade) = upgrade {
+        poll_fn(|cx| wire.lock().poll_flush(cx)).await.map_err(cut)?;
+        return Ok(Next::WebSocket(upgrade));
+    }
+    Ok(if keeps_alive && skip(front, wire).await { Next::Request } else { Next::Nothing })
+}
+
+fn cut(error: std::io::Error) -> Error {
+    Error::io("the answer was cut off", error)
+}
+
+/// Waits for an answer. What else is to be written leaves meanwhile.
+async fn until<T>(wire: &Shared, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut answer = pin!(answer);
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Pending => match wire.lock().poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(cut(error))),
+            _ => Poll::Pending,
+        },
+        ready => ready,
+    })
+    .await
+}
+
+/// Throws away what is left of the request, where that is little: the next one stands behind it.
+async fn skip(front: &Front, wire: &Shared) -> bool {
+    let (read, expects) = {
+        let wire = wire.lock();
+        (wire.is_read(), wire.expects)
+    };
+    if read || expects {
+        // Whoever waits for 100 may send the body now, or not: nobody knows what the next byte is.
+        return read;
+    }
+    let mut most = SKIPPED;
+    let skipped = poll_fn(|cx| wire.lock().poll_skip(&mut most, cx));
+    timeout(front.scope.limits().timeout, skipped).await.unwrap_or(false)
+}
+
+/// How the end of a response's body is told (RFC 9112, section 6.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is none, whatever the headers say.
+    Bodiless,
+    Known(u64),
+    Chunked,
+    /// By the end of the connection.
+    Closing,
+}
+
+/// Gathers a response, and writes what is too much to gather. Says whether the connection can go on.
+async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -> Result<bool> {
+    let framing = framing(&mut response, manner);
+    let keeps_alive = manner.keeps_alive && framing != Framing::Closing && !says_close(&response);
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    {
+        let mut wire = wire.lock();
+        wire.responding = true;
+        let out = &mut wire.output;
+        head::write(&response, out);
+        match framing {
+            Framing::Known(length) => write_length(length, out),
+            Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
+            Framing::Bodiless | Framing::Closing => {}
+        }
+        if !switches && !response.headers().contains_key(CONNECTION) {
+            match (keeps_alive, manner.version) {
+                (false, _) => head::line(&CONNECTION, b"close", out),
+                (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
+                (true, _) => {}
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    if manner.head || framing == Framing::Bodiless {
+        return Ok(keeps_alive);
+    }
+    let trailers = manner.trailers || response.headers().contains_key(TRAILER);
+    send(wire, response.into_body(), framing, trailers).await?;
+    Ok(keeps_alive)
+}
+
+fn says_close(response: &Response<Body>) -> bool {
+    head::has_word(response.headers(), &CONNECTION, "close")
+}
+
+/// Decides how the end of the body is told; what a service says about that itself holds only where it knows better.
+fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
+    let status = response.status();
+    let told = response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().remove(TRANSFER_ENCODING);
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return Framing::Bodiless;
+    }
+    if status == StatusCode::NOT_MODIFIED {
+        // It would be the length of what is not sent; nobody needs it.
+        return Framing::Bodiless;
+    }
+    let exact = response.body().size_hint().exact();
+    let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
+    match (exact, told, manner.version) {
+        // An answer to HEAD may have no body to measure.
+        (_, Some(length), _) if manner.head => Framing::Known(length),
+        (Some(length), _, _) | (None, Some(length), _) => Framing::Known(length),
+        (None, None, Version::HTTP_10) => Framing::Closing,
+        (None, None, _) => Framing::Chunked,
+    }
+}
+
+fn write_length(length: u64, out: &mut BytesMut) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = length;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    head::line(&CONTENT_LENGTH, &digits[at..], out);
+}
+
+/// Sends a body, piece by piece as it comes.
+async fn send(wire: &Shared, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
+    let mut left = if let Framing::Known(length) = framing { length } else { u64::MAX };
+    loop {
+        let frame = until(wire, async { Ok(body.frame().await) }).await?;
+        let Some(frame) = frame else { break };
+        let mut data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) if framing == Framing::Chunked => return finish(wire, frame, trailers),
+            Err(_) => continue,
+        };
+        if data.is_empty() {
+            continue;
+        }
+        left = left.checked_sub(data.len() as u64).ok_or_else(|| wrong_length("more"))?;
+        if framing == Framing::Chunked {
+            let size = format!("{:x}\r\n", data.len());
+            wire.lock().output.extend_from_slice(size.as_bytes());
+        }
+        poll_fn(|cx| wire.lock().poll_send(&mut data, cx)).await.map_err(cut)?;
+        if framing == Framing::Chunked {
+            wire.lock().output.extend_from_slice(b"\r\n");
+        }
+    }
+    match framing {
+        Framing::Chunked => wire.lock().output.extend_from_slice(b"0\r\n\r\n"),
+        Framing::Known(_) if left > 0 => return Err(wrong_length("less")),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn wrong_length(than: &str) -> Error {
+    Error::new(Kind::Other, format!("a response's body has {than} bytes than its length says"))
+}
+
+/// The last chunk, and the trailers.
+fn finish(wire: &Shared, frame: Frame<Bytes>, trailers: bool) -> Result<()> {
+    let out = &mut wire.lock().output;
+    out.extend_from_slice(b"0\r\n");
+    if let Some(trailers) = frame.into_trailers().ok().filter(|_| trailers) {
+        for (name, value) in &trailers {
+            head::line(name, value.as_bytes(), out);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
