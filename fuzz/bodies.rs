@@ -6,14 +6,16 @@ use bytes::BytesMut;
 use hullo::{
     Address, Message,
     framing::{FRAMINGS, Framing},
-    websocket::{Reader, Received, Role, write},
+    http1::{Chunks, Piece, Search, read},
+    websocket::{Reader, Received, Role, accept, write},
 };
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by the name of its folder in `fuzz/corpus`.
-pub const TARGETS: &[Target] = &[("address", address), ("framing", framing), ("websocket", websocket)];
+pub const TARGETS: &[Target] =
+    &[("address", address), ("chunked", chunked), ("framing", framing), ("head", head), ("websocket", websocket)];
 
 /// What is read as an address is written as one that reads the same.
 pub fn address(bytes: &[u8]) {
@@ -27,6 +29,53 @@ pub fn address(bytes: &[u8]) {
         let written = resource.to_string();
         assert_eq!(Address::resource(&written).ok(), Some(resource), "{text:?} is written as {written:?}");
     }
+}
+
+/// The first byte chooses how the rest is cut: the cut makes no difference to the data, the trailers and the verdict.
+pub fn chunked(bytes: &[u8]) {
+    let &[how, ref rest @ ..] = bytes else { return };
+    assert_eq!(chunks(rest, rest.len().max(1)), chunks(rest, usize::from(how & 0x1f) + 1));
+}
+
+/// The data, how many trailers there were at the end, if it came, and what stood in the way of it.
+fn chunks(bytes: &[u8], cut: usize) -> (Vec<u8>, Option<usize>, Option<&'static str>) {
+    let (mut chunks, mut buf, mut data) = (Chunks::default(), BytesMut::new(), Vec::new());
+    for piece in bytes.chunks(cut) {
+        buf.extend_from_slice(piece);
+        loop {
+            match chunks.read(&mut buf) {
+                Ok(Some(Piece::Data(some))) => data.extend_from_slice(&some),
+                Ok(Some(Piece::End(trailers))) => return (data, Some(trailers.len()), None),
+                Ok(None) => break,
+                Err(why) => return (data, None, Some(why)),
+            }
+        }
+    }
+    (data, None, None)
+}
+
+/// The first byte chooses how the rest is cut: the cut makes no difference to where the head ends. What is taken for a
+/// head has no control characters in its headers, and one length at most.
+pub fn head(bytes: &[u8]) {
+    let &[how, ref rest @ ..] = bytes else { return };
+    let at_once = Search::default().end(rest);
+    let (mut search, mut so_far, cut) = (Search::default(), 0, usize::from(how & 0x1f) + 1);
+    let in_pieces = loop {
+        so_far = rest.len().min(so_far + cut);
+        match search.end(&rest[..so_far]) {
+            Ok(None) if so_far < rest.len() => {}
+            verdict => break verdict,
+        }
+    };
+    assert_eq!(at_once.is_err(), in_pieces.is_err());
+    let (Ok(Some(end)), Ok(Some(same))) = (at_once, in_pieces) else { return };
+    assert_eq!(end, same);
+    let Ok(head) = read(&rest[..end].to_vec().into()) else { return };
+    let headers = head.request.headers();
+    assert!(headers.values().all(|value| value.as_bytes().iter().all(|byte| *byte == b'\t' || *byte >= b' ')));
+    assert!(
+        headers.get_all("content-length").iter().count() + headers.get_all("transfer-encoding").iter().count() <= 1
+    );
 }
 
 /// The first byte chooses the framing, the second `max` and how the rest is cut: the cut makes no difference.
@@ -65,14 +114,16 @@ fn messages(mut framing: Box<dyn Framing>, bytes: &[u8], cut: usize) -> (Vec<Vec
     }
 }
 
-/// The first byte chooses the end and how the rest is cut: the cut makes no difference, no message is over `max`, a text
+/// The first byte chooses the end, whether messages may be compressed, and how the rest is cut: the cut makes no difference, no message is over `max`, a text
 /// is UTF-8, and what is read can be written and read again.
 pub fn websocket(bytes: &[u8]) {
     const MAX: usize = 200;
     let &[how, ref rest @ ..] = bytes else { return };
     let role = if how & 0x80 == 0 { Role::Server } else { Role::Client };
-    let at_once = frames(Reader::new(role, MAX), rest, rest.len().max(1));
-    let in_pieces = frames(Reader::new(role, MAX), rest, usize::from(how & 0x1f) + 1);
+    let deflate = accept("permessage-deflate").filter(|_| how & 0x40 != 0).map(|(deflate, _)| deflate);
+    let reader = || Reader::new(role, MAX).inflating(deflate);
+    let at_once = frames(reader(), rest, rest.len().max(1));
+    let in_pieces = frames(reader(), rest, usize::from(how & 0x1f) + 1);
     assert_eq!(at_once, in_pieces);
     for received in &at_once.0 {
         if let Received::Message(message) = received {
@@ -91,7 +142,7 @@ fn frames(mut reader: Reader, bytes: &[u8], cut: usize) -> (Vec<Received>, Optio
         loop {
             match reader.read(&mut buf) {
                 Ok(Some(received)) => {
-                    let farewell = matches!(received, Received::Close(_));
+                    let farewell = matches!(received, Received::Close(..));
                     read.push(received);
                     if farewell {
                         return (read, None);
@@ -108,7 +159,7 @@ fn frames(mut reader: Reader, bytes: &[u8], cut: usize) -> (Vec<Received>, Optio
 /// What one end writes the other reads.
 fn again(message: &Message, role: Role) {
     let mut frame = BytesMut::new();
-    write(message, (role == Role::Server).then_some([1, 2, 3, 4]), &mut frame);
+    write(message, None, (role == Role::Server).then_some([1, 2, 3, 4]), &mut frame);
     let (read, breach) = frames(Reader::new(role, message.bytes.len()), &frame, frame.len());
     assert_eq!((read, breach), (vec![Received::Message(message.clone())], None));
 }

@@ -117,5 +117,8 @@ pub mod http1 {
 
 /// The frames of WebSockets, as a pure codec.
 pub mod websocket {
-    pub use crate::transport::ws::frames::{Breach, Reader, Received, Role, write, write_close, write_pong};
+    pub use crate::transport::ws::{
+        deflate::{Deflate, Inflate, accept},
+        frames::{Breach, Reader, Received, Role, write, write_close, write_pong},
+    };
 }

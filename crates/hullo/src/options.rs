@@ -59,6 +59,13 @@ pub const OPTIONS: &[Spec] = &[
     option("ca", Value::Text, TLS, End::Connect, "PEM file of the authorities to trust, instead of the system's"),
     option("cert", Value::Text, TLS, End::Both, "PEM file of our certificate and its chain"),
     option("client-ca", Value::Text, TLS, End::Listen, "PEM file of the authorities that clients must be certified by"),
+    option(
+        "deflate",
+        Value::Flag,
+        &["http", "https", "ws", "wss"],
+        End::Both,
+        "compress the messages of WebSockets where the other end can (the default)",
+    ),
     option("delay", Value::Time, &["memory"], End::Listen, "time that each write travels"),
     option("frame", Value::Text, STREAMS, End::Both, "where a message ends: json, len32, lines, nul, raw or text"),
     option("idle", Value::Time, &[], End::Both, "end a conversation after this long with nothing either way"),

@@ -31,7 +31,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\
 /// A message as a client's frame; the mask of zeros is as good as any.
 fn frame(message: &Message) -> BytesMut {
     let mut frame = BytesMut::new();
-    websocket::write(message, Some([0; 4]), &mut frame);
+    websocket::write(message, None, Some([0; 4]), &mut frame);
     frame
 }
 

@@ -22,7 +22,7 @@ use super::{
     accept::Door,
     tcp,
     tls::Identity,
-    ws::{self, Origins},
+    ws::{self, Origins, wire::Terms},
 };
 use crate::{
     address::Address,
@@ -114,7 +114,8 @@ impl Listener for HttpDoor {
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let Self { door, identity, plain } = *self;
         let origin = door.address.options.text("origin").map(Arc::from);
-        let front = Arc::new(Front { service, identity, plain, origin, scope: scope.clone() });
+        let deflates = door.address.options.flag("deflate", true);
+        let front = Arc::new(Front { service, identity, plain, origin, deflates, scope: scope.clone() });
         Box::pin(door.accept(scope, move |fd, peer| Box::pin(front.clone().serve(fd, peer))))
     }
 }
@@ -125,6 +126,7 @@ struct Front {
     identity: Option<Identity>,
     plain: Plain,
     origin: Option<Arc<str>>,
+    deflates: bool,
     scope: Scope,
 }
 
@@ -142,11 +144,11 @@ impl Front {
             Beginning::Http2 => Box::pin(h2::serve(self, peer, wire)).await,
             Beginning::Http1 => match h1::serve(&self, &peer, wire).await? {
                 End::Over => Ok(()),
-                End::WebSocket(Upgrade(peer), wire) => {
+                End::WebSocket(Upgrade { peer, terms }, wire) => {
                     let (mut stream, read) = wire.into_parts();
                     stream.heed_stop(true);
                     let stream = Box::new(Prefixed::new(read, stream));
-                    converse(self.service.clone(), ws::link(stream, peer, self.scope.clone())).await
+                    converse(self.service.clone(), ws::link(stream, terms, peer, self.scope.clone())).await
                 }
             },
         }
@@ -217,9 +219,9 @@ impl Front {
     }
 
     fn upgrade(&self, request: &Request<Body>, peer: &Peer) -> Response<Body> {
-        let mut response = ws::answer(request);
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            response.extensions_mut().insert(Upgrade(peer.at_path(request.uri().path())));
+        let mut response = ws::answer(request, self.deflates);
+        if let Some(terms) = response.extensions_mut().remove::<Terms>() {
+            response.extensions_mut().insert(Upgrade { peer: peer.at_path(request.uri().path()), terms });
         }
         response
     }
@@ -237,7 +239,10 @@ fn allowing(status: StatusCode, why: &'static str) -> Response<Body> {
 
 /// A response that opens a WebSocket carries this.
 #[derive(Clone)]
-struct Upgrade(Peer);
+struct Upgrade {
+    peer: Peer,
+    terms: Terms,
+}
 
 /// Refuses a missing, double or malformed Host (RFC 9112, section 3.2), and targets that are not
 /// for an origin (sections 3.2.3 and 3.2.4).

@@ -7,13 +7,16 @@ use ::aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ::http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
     },
 };
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use self::{frames::Role, wire::WebSocket};
+use self::{
+    frames::Role,
+    wire::{Terms, WebSocket},
+};
 use super::{
     Listener, Spec, Transport,
     http::{self as over_http, Plain},
@@ -32,8 +35,9 @@ use crate::{
     watch::Event,
 };
 
+pub(crate) mod deflate;
 pub(crate) mod frames;
-mod wire;
+pub(super) mod wire;
 
 pub(super) const SCHEMES: &[Spec] = &[
     Spec { scheme: "ws", about: "messages over WebSockets", example: "ws://127.0.0.1:7008/", transport: &Ws("ws") },
@@ -58,14 +62,14 @@ impl Transport for Ws {
 async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link> {
     let (stream, peer) = over_http::dial(&to, scheme, &["http/1.1"], &scope).await?;
     let about = || format!("cannot open a WebSocket at {}", to.bare());
-    let (stream, half_closes) = scope.in_time(about, shake_hands(stream, &to)).await?;
+    let (stream, terms) = scope.in_time(about, shake_hands(stream, &to)).await?;
     scope.tell(&Event::Agreed { protocol: "WebSocket" });
     let guarded: BoxStream = Box::new(Guard::new(stream, &peer, &scope));
-    Ok(Link::packets(WebSocket::new(guarded, Role::Client, half_closes, scope.clone()), peer, scope))
+    Ok(Link::packets(WebSocket::new(guarded, Role::Client, terms, scope.clone()), peer, scope))
 }
 
 /// The client's handshake (section 4.1). What the server sent right behind its answer comes first in the stream.
-async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStream>, bool)> {
+async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStream>, Terms)> {
     let about = || format!("cannot open a WebSocket at {}", to.bare());
     let mut nonce = [0; 16];
     rand::fill(&mut nonce).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
@@ -76,9 +80,10 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_VERSION, "13")
         .header(SEC_WEBSOCKET_KEY, &key)
-        .header(HALF_CLOSE, "yes")
-        .body(empty())
-        .map_err(|error| Error::usage(about()).because(error))?;
+        .header(HALF_CLOSE, "yes");
+    let offers = to.options.flag("deflate", true);
+    let request = if offers { request.header(SEC_WEBSOCKET_EXTENSIONS, deflate::OFFER) } else { request };
+    let request = request.body(empty()).map_err(|error| Error::usage(about()).because(error))?;
     let wrong = |error: hyper::Error| Error::new(over_http::kind(&error), about()).because(error);
     let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(wrong)?;
     let connection = connection.without_shutdown();
@@ -86,7 +91,7 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
     tokio::pin!(connection, response);
     // The connection is done when its answer is an upgrade, which may be before that answer has been handed over.
     let mut done = None;
-    let mut response = loop {
+    let mut response: Response<_> = loop {
         tokio::select! {
             biased;
             response = &mut response => break response.map_err(wrong)?,
@@ -100,11 +105,19 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         return Err(error.hint("is the path right, and is it ws:// or wss:// that is spoken there?"));
     }
     let half_closes = response.headers_mut().remove(HALF_CLOSE).is_some();
+    let deflate = match response.headers().get(SEC_WEBSOCKET_EXTENSIONS) {
+        None => None,
+        Some(answer) => {
+            let agreed = answer.to_str().ok().filter(|_| offers).and_then(deflate::agreed);
+            let why = "it wants an extension that was not offered";
+            Some(agreed.ok_or_else(|| Error::new(Kind::Protocol, about()).because(why))?)
+        }
+    };
     let parts = match done {
         Some(parts) => parts,
         None => connection.await.map_err(wrong)?,
     };
-    Ok((Prefixed::new(parts.read_buf, parts.io.into_inner()), half_closes))
+    Ok((Prefixed::new(parts.read_buf, parts.io.into_inner()), Terms { half_closes, deflate }))
 }
 
 /// Whether a request asks for a WebSocket, well or badly.
@@ -112,8 +125,8 @@ pub(super) fn is_upgrade<B>(request: &Request<B>) -> bool {
     request.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// The server's answer to a handshake (section 4.2).
-pub(super) fn answer<B>(request: &Request<B>) -> Response<Body> {
+/// The server's answer to a handshake (section 4.2), with the [`Terms`] in its extensions where it agrees.
+pub(super) fn answer<B>(request: &Request<B>, deflates: bool) -> Response<Body> {
     let headers = request.headers();
     let connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let upgrades = connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
@@ -140,12 +153,20 @@ pub(super) fn answer<B>(request: &Request<B>) -> Response<Body> {
     if headers.contains_key(HALF_CLOSE) {
         to.insert(HALF_CLOSE, HeaderValue::from_static("yes"));
     }
+    // Several headers are one list.
+    let offers: Vec<_> = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|offer| offer.to_str().ok()).collect();
+    let accepted = deflate::accept(&offers.join(",")).filter(|_| deflates);
+    if let Some(answer) = accepted.as_ref().and_then(|(_, answer)| HeaderValue::from_str(answer).ok()) {
+        to.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
+    }
+    // A server goes on after its farewell in any case.
+    response.extensions_mut().insert(Terms { half_closes: true, deflate: accepted.map(|(deflate, _)| deflate) });
     response
 }
 
 /// The server's link after the handshake.
-pub(super) fn link(stream: BoxStream, peer: Peer, scope: Scope) -> Link {
-    Link::packets(WebSocket::new(stream, Role::Server, true, scope.clone()), peer, scope)
+pub(super) fn link(stream: BoxStream, terms: Terms, peer: Peer, scope: Scope) -> Link {
+    Link::packets(WebSocket::new(stream, Role::Server, terms, scope.clone()), peer, scope)
 }
 
 fn accept(key: &str) -> String {

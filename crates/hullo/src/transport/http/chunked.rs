@@ -63,9 +63,8 @@ impl Chunks {
                     return Ok(Some(Piece::Data(input.split_to(n).freeze())));
                 }
                 At::After => {
-                    let Some(line) = line(input, 0)? else { return Ok(None) };
-                    if !line.is_empty() {
-                        return Err("a chunk is longer than it says");
+                    if line(input, 0)?.is_none() {
+                        return Ok(None);
                     }
                     self.at = At::Size;
                 }
@@ -77,7 +76,7 @@ impl Chunks {
 
 /// The next line without its CR LF. Nothing else ends a line here.
 fn line(input: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, &'static str> {
-    let Some(at) = memchr::memchr2(b'\r', b'\n', &input[..input.len().min(longest + 2)]) else {
+    let Some(at) = memchr::memchr2(b'\r', b'\n', &input[..input.len().min(longest + 1)]) else {
         return if input.len() > longest { Err("a line between the chunks is too long") } else { Ok(None) };
     };
     match (input[at], input.get(at + 1)) {

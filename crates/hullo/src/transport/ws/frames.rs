@@ -6,6 +6,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::deflate::{Deflate, Inflate, Wrong};
 use crate::message::Message;
 
 /// Which end we are: a client masks what it sends, a server must not.
@@ -26,8 +27,8 @@ pub enum Received {
     Ping(Bytes),
     /// A pong; it needs no answer.
     Pong,
-    /// The peer's farewell, with its code where it gave one.
-    Close(Option<u16>),
+    /// The peer's farewell, with its code where it gave one, and the reason.
+    Close(Option<u16>, String),
 }
 
 /// A breach of the protocol: the code to close with, and the reason.
@@ -57,15 +58,20 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
+/// The bit of a message that is compressed (RFC 7692, section 6).
+const COMPRESSED: u8 = 0x40;
+
 /// Reads frames into messages. It holds a message only while its fragments come.
 pub struct Reader {
     role: Role,
     max: usize,
+    inflate: Option<Inflate>,
     parts: Option<Parts>,
 }
 
 struct Parts {
     text: bool,
+    compressed: bool,
     bytes: BytesMut,
     /// How much of a text is known to be UTF-8.
     checked: usize,
@@ -73,6 +79,7 @@ struct Parts {
 
 struct Head {
     last: bool,
+    compressed: bool,
     opcode: u8,
     mask: Option<[u8; 4]>,
     len: usize,
@@ -83,7 +90,13 @@ struct Head {
 impl Reader {
     /// A reader for that end, of messages of at most `max` bytes.
     pub fn new(role: Role, max: usize) -> Self {
-        Self { role, max, parts: None }
+        Self { role, max, inflate: None, parts: None }
+    }
+
+    /// The same where it was agreed that messages may be compressed.
+    pub fn inflating(mut self, deflate: Option<Deflate>) -> Self {
+        self.inflate = deflate.map(Deflate::inflate);
+        self
     }
 
     /// Takes the next thing out of `buf`; nothing while it is incomplete.
@@ -105,7 +118,7 @@ impl Reader {
             match head.opcode {
                 PING => return Ok(Some(Received::Ping(payload.freeze()))),
                 PONG => return Ok(Some(Received::Pong)),
-                CLOSE => return closing(&payload).map(|code| Some(Received::Close(code))),
+                CLOSE => return closing(&payload).map(Some),
                 _ => {
                     if let Some(message) = self.data(&head, payload)? {
                         return Ok(Some(Received::Message(message)));
@@ -119,7 +132,8 @@ impl Reader {
     fn head(&self, buf: &[u8]) -> Result<Option<Head>, Breach> {
         let &[first, second, ref rest @ ..] = buf else { return Ok(None) };
         let (last, opcode) = (first & 0x80 != 0, first & 0x0f);
-        if first & 0x70 != 0 {
+        let compressed = first & COMPRESSED != 0 && self.inflate.is_some() && matches!(opcode, TEXT | BINARY);
+        if first & 0x70 != if compressed { COMPRESSED } else { 0 } {
             return breach(PROTOCOL, "a reserved bit is set");
         }
         let control = opcode >= CLOSE;
@@ -147,7 +161,9 @@ impl Reader {
             (short, _) => (short, 0),
         };
         let so_far = self.parts.as_ref().map_or(0, |parts| parts.bytes.len());
-        if !control && len > self.max - so_far.min(self.max) {
+        // What does not get shorter by compressing gets a little longer.
+        let slack = if self.inflate.is_some() { (self.max >> 8) + 64 } else { 0 };
+        if !control && len > (self.max + slack).saturating_sub(so_far) {
             return breach(TOO_BIG, "a message is too long");
         }
         let mask = match (masked, rest.get(extra..).and_then(|rest| rest.first_chunk::<4>())) {
@@ -155,25 +171,37 @@ impl Reader {
             (true, mask) => mask.copied(),
             (false, _) => None,
         };
-        Ok(Some(Head { last, opcode, mask, len, size: 2 + extra + if masked { 4 } else { 0 } }))
+        Ok(Some(Head { last, compressed, opcode, mask, len, size: 2 + extra + if masked { 4 } else { 0 } }))
     }
 
     fn data(&mut self, head: &Head, payload: BytesMut) -> Result<Option<Message>, Breach> {
-        let Some(parts) = &mut self.parts else {
-            let mut parts = Parts { text: head.opcode == TEXT, bytes: payload, checked: 0 };
-            parts.check(head.last)?;
-            if head.last {
-                return Ok(Some(Message { bytes: parts.bytes.freeze(), text: parts.text }));
+        let parts = match &mut self.parts {
+            Some(parts) => {
+                parts.bytes.extend_from_slice(&payload);
+                parts
             }
-            self.parts = Some(parts);
-            return Ok(None);
+            none => none.insert(Parts {
+                text: head.opcode == TEXT,
+                compressed: head.compressed,
+                bytes: payload,
+                checked: 0,
+            }),
         };
-        parts.bytes.extend_from_slice(&payload);
-        parts.check(head.last)?;
         if !head.last {
-            return Ok(None);
+            return if parts.compressed { Ok(None) } else { parts.check(false).map(|()| None) };
         }
-        Ok(self.parts.take().map(|parts| Message { bytes: parts.bytes.freeze(), text: parts.text }))
+        let Some(mut parts) = self.parts.take() else { return Ok(None) };
+        if let (true, Some(inflate)) = (parts.compressed, &mut self.inflate) {
+            let bytes = inflate.decompress(&parts.bytes, self.max).map_err(|wrong| match wrong {
+                Wrong::Long => Breach { code: TOO_BIG, reason: "a message is too long" },
+                Wrong::Broken => Breach { code: INVALID, reason: "a message is compressed wrongly" },
+            })?;
+            parts.bytes = BytesMut::from(Bytes::from(bytes));
+        } else if parts.bytes.len() > self.max {
+            return breach(TOO_BIG, "a message is too long");
+        }
+        parts.check(true)?;
+        Ok(Some(Message { bytes: parts.bytes.freeze(), text: parts.text }))
     }
 }
 
@@ -192,24 +220,30 @@ impl Parts {
     }
 }
 
-fn closing(payload: &[u8]) -> Result<Option<u16>, Breach> {
+fn closing(payload: &[u8]) -> Result<Received, Breach> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return if payload.is_empty() { Ok(None) } else { breach(PROTOCOL, "half a close code") };
+        let none = Received::Close(None, String::new());
+        return if payload.is_empty() { Ok(none) } else { breach(PROTOCOL, "half a close code") };
     };
     let code = u16::from_be_bytes(*code);
     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return breach(PROTOCOL, "a close code that may not be sent");
     }
-    if std::str::from_utf8(reason).is_err() {
-        return breach(INVALID, "a close reason is not UTF-8");
+    match std::str::from_utf8(reason) {
+        Ok(reason) => Ok(Received::Close(Some(code), reason.to_owned())),
+        Err(_) => breach(INVALID, "a close reason is not UTF-8"),
     }
-    Ok(Some(code))
 }
 
-/// Appends a message as one frame. A text that is not UTF-8 leaves as binary: as text it would be a breach.
-pub fn write(message: &Message, mask: Option<[u8; 4]>, buf: &mut BytesMut) {
+/// Appends a message as one frame, compressed where that was agreed on and is shorter. A text that is not UTF-8 leaves as
+/// binary: as text it would be a breach.
+pub fn write(message: &Message, deflate: Option<Deflate>, mask: Option<[u8; 4]>, buf: &mut BytesMut) {
     let text = message.text && std::str::from_utf8(&message.bytes).is_ok();
-    frame(if text { TEXT } else { BINARY }, &message.bytes, mask, buf);
+    let opcode = if text { TEXT } else { BINARY };
+    match deflate.and_then(|deflate| deflate.compress(&message.bytes)) {
+        Some(short) => frame(COMPRESSED | opcode, &short, mask, buf),
+        None => frame(opcode, &message.bytes, mask, buf),
+    }
 }
 
 /// Appends the answer to a ping.
@@ -283,7 +317,7 @@ mod tests {
         assert_eq!(read(&[0x82, 101]), Err(TOO_BIG));
         assert_eq!(read(&[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255]), Err(TOO_BIG));
         assert_eq!(read(&[0x88, 2, 3, 237]), Err(PROTOCOL));
-        assert_eq!(read(&[0x88, 2, 3, 232]), Ok(Some(Received::Close(Some(1000)))));
+        assert_eq!(read(&[0x88, 2, 3, 232]), Ok(Some(Received::Close(Some(1000), String::new()))));
     }
 
     #[test]
@@ -305,7 +339,7 @@ mod tests {
                 Message { bytes: bytes.into(), text }
             }).collect();
             let mut wire = BytesMut::new();
-            messages.iter().for_each(|message| write(message, MASK, &mut wire));
+            messages.iter().for_each(|message| write(message, None, MASK, &mut wire));
             let (mut reader, mut buf, mut read) = (Reader::new(Role::Server, 300), BytesMut::new(), Vec::new());
             for piece in wire.chunks(cut) {
                 buf.extend_from_slice(piece);

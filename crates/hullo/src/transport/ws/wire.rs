@@ -16,7 +16,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::frames::{Breach, Reader, Received, Role, TOO_BIG, write, write_close, write_pong};
+use super::{
+    deflate::Deflate,
+    frames::{Breach, Reader, Received, Role, TOO_BIG, write, write_close, write_pong},
+};
 use crate::{
     error::{Error, Kind, Result},
     framing::too_large,
@@ -35,12 +38,22 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 
+/// What was agreed on in the handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// The peer goes on reading after our farewell.
+    pub(crate) half_closes: bool,
+    /// Messages may be compressed.
+    pub(crate) deflate: Option<Deflate>,
+}
+
 /// A WebSocket after its handshake.
 pub(crate) struct WebSocket {
     stream: BoxStream,
     scope: Scope,
     role: Role,
     reader: Reader,
+    deflate: Option<Deflate>,
     incoming: BytesMut,
     outgoing: BytesMut,
     /// The answer that a ping waits for.
@@ -55,14 +68,16 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    /// Takes over a stream after the handshake. `half_closes` says that the peer goes on after our farewell.
-    pub(crate) fn new(stream: BoxStream, role: Role, half_closes: bool, scope: Scope) -> Self {
-        let reader = Reader::new(role, scope.limits().max);
+    /// Takes over a stream after the handshake, in which was agreed what `terms` say.
+    pub(crate) fn new(stream: BoxStream, role: Role, terms: Terms, scope: Scope) -> Self {
+        let Terms { half_closes, deflate } = terms;
+        let reader = Reader::new(role, scope.limits().max).inflating(deflate);
         Self {
             stream,
             scope,
             role,
             reader,
+            deflate,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
             pong: None,
@@ -157,7 +172,7 @@ impl WebSocket {
                 Ok(Some(Received::Message(message))) => return Poll::Ready(Some(Ok(message))),
                 Ok(Some(Received::Ping(payload))) => self.pong = Some(payload),
                 Ok(Some(Received::Pong)) => {}
-                Ok(Some(Received::Close(code))) => {
+                Ok(Some(Received::Close(code, reason))) => {
                     self.farewell = Some(code);
                     // Of the protocol's own codes 1000 and 1001 are good-byes; the others say what went wrong (7.4.1).
                     if let (Role::Client, Some(code @ 1002..3000)) = (self.role, code) {
@@ -165,6 +180,7 @@ impl WebSocket {
                             TOO_BIG => Error::new(Kind::TooLarge, "the other end takes no message that is so long"),
                             _ => Error::new(Kind::Protocol, format!("the other end closed the WebSocket with code {code}")),
                         };
+                        let error = if reason.is_empty() { error } else { error.because(crate::error::brief(&reason)) };
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
@@ -181,7 +197,14 @@ impl WebSocket {
                             return Poll::Ready(Some(Err(error)));
                         }
                         Ok(_) => {}
-                        Err(error) => return Poll::Ready(Some(Err(cut(error)))),
+                        Err(error) => match cut(error) {
+                            // Who was silent for too long hears why the connection ends.
+                            error if error.kind() == Kind::Timeout && !self.said_farewell => {
+                                self.say_farewell(Some(GOING_AWAY), "nothing moved for too long");
+                                self.breach = Some((error, Box::pin(sleep(LAST_WORDS))));
+                            }
+                            error => return Poll::Ready(Some(Err(error))),
+                        },
                     }
                 }
                 Err(breach) => self.broken(breach),
@@ -214,7 +237,7 @@ impl Sink<Message> for WebSocket {
             return Err(Error::new(Kind::Cut, "a message after the farewell of a WebSocket"));
         }
         let mask = self.mask();
-        write(&message, mask, &mut self.outgoing);
+        write(&message, self.deflate, mask, &mut self.outgoing);
         Ok(())
     }
 
