@@ -105,8 +105,8 @@ impl Identity {
             );
             // Who is gone before it is read is none the worse for it.
             let _ = stream.write_all(answer.as_bytes()).await;
-            let _ = linger::close(&mut stream).await;
         }
+        let _ = linger::close(&mut stream).await;
         Err(Error::new(Kind::Tls, reasons::HANDSHAKE).because(format!("the client speaks {what}, not TLS")))
     }
 

@@ -135,3 +135,40 @@ fn keep(file: &Path, pem: &str, replace: bool) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::date_time_ymd;
+
+    use super::*;
+
+    fn key_of(file: &Path) -> String {
+        let (chain, _) = Pair::in_one(file.to_owned()).read().unwrap();
+        certificate::fingerprint(certificate::public_key(&chain[0]).unwrap())
+    }
+
+    #[test]
+    fn it_is_made_anew_from_the_same_key_before_it_expires() {
+        let folder = std::env::temp_dir().join(format!("hullo-own-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("identity.pem");
+        keep(&file, &make().unwrap(), false).unwrap();
+        let (made, key) = (fs::read(&file).unwrap(), key_of(&file));
+        renew(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), made, "it is new enough");
+        // The next one to make one finds this one.
+        keep(&file, &make().unwrap(), false).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), made, "it was there first");
+
+        let pair = KeyPair::try_from(&Pair::in_one(file.clone()).read().unwrap().1).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(2020, 1, 1);
+        keep(&file, &(pair.serialize_pem() + &params.self_signed(&pair).unwrap().pem()), true).unwrap();
+        renew(&file).unwrap();
+        let (chain, _) = Pair::in_one(file.clone()).read().unwrap();
+        let until = certificate::read(&chain[0]).unwrap().until;
+        assert!(until > SystemTime::now() + LEFT && until < SystemTime::now() + LIFE);
+        assert_eq!(key_of(&file), key);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
