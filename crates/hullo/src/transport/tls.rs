@@ -170,6 +170,12 @@ impl<S> TlsStream<S> {
     }
 }
 
+/// What broke the encryption, in words; also to who only writes, and so hears of a refusal.
+fn explained<T>(done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+    done.map_err(|error| if broken(&error) { reasons::of_stream(error).into() } else { error })
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
@@ -179,19 +185,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
             } else {
                 Ok(())
             }),
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Poll::Ready(Err(reasons::of_stream(error).into())),
-            read => read,
+            read => explained(read),
         }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        explained(Pin::new(&mut self.stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        explained(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -199,10 +204,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        explained(Pin::new(&mut self.stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        explained(Pin::new(&mut self.stream).poll_shutdown(cx))
     }
 }

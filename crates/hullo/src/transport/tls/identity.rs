@@ -207,6 +207,8 @@ impl Wanted {
         };
         let mut config = builder.with_cert_resolver(Arc::new(self.by_name()?));
         config.alpn_protocols.clone_from(&self.alpn);
+        // All that we speak is strong; scanners ask that the choice be ours all the same.
+        config.ignore_client_order = true;
         config.key_log = self.key_log.clone();
         config.ticketer = Ticketer::new().map_err(|error| tls("cannot make session tickets", error))?;
         Ok(config)
