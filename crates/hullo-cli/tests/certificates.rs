@@ -35,13 +35,28 @@ fn what_is_wrong_is_said_in_words() {
         (dated(now - 9 * DAY, now - 3 * DAY), 14, "wrong: it expired on ", ", 3 days ago"),
         (dated(now + 3 * DAY, now + 9 * DAY), 14, "wrong: it is not valid before ", "is this machine's clock right?"),
         (dated(now - DAY, now + 5 * DAY + DAY / 2), 0, "warning: it expires in 5 days, on ", ""),
-        (root.issue(&good(&["a.example", "*.b.example"])), 14, "wrong: it is for a.example, *.b.example, and not for localhost", ""),
+        (
+            root.issue(&good(&["a.example", "*.b.example"])),
+            14,
+            "wrong: it is for a.example, *.b.example, and not for localhost",
+            "",
+        ),
         (root.issue(&good(&[])), 14, "wrong: it has no names: a common name alone does not count", ""),
         (self_signed(&good(&["localhost"])), 14, "wrong: it is self-signed: nobody else vouches for it", ""),
-        (chained(&stranger, &[]), 14, "wrong: it comes alone: ", "'CN=a stranger' is no authority that is trusted here"),
+        (
+            chained(&stranger, &[]),
+            14,
+            "wrong: it comes alone: ",
+            "'CN=a stranger' is no authority that is trusted here",
+        ),
         (chained(&stranger, &[&stranger]), 14, "wrong: its chain ends at 'CN=a stranger', which is no authority", ""),
         (chained(&middle, &[]), 14, "either the server leaves out the certificate of 'CN=the one in between'", ""),
-        (chained(&middle, &[&stranger, &middle]), 0, "warning: 'CN=the one of localhost' is followed by 'CN=a stranger'", ""),
+        (
+            chained(&middle, &[&stranger, &middle]),
+            0,
+            "warning: 'CN=the one of localhost' is followed by 'CN=a stranger'",
+            "",
+        ),
     ];
     for (issued, code, words, more) in table {
         let ended = check(&home, &issued, &root, &[]);
@@ -77,9 +92,11 @@ fn a_good_chain_is_shown_and_nothing_is_wrong_with_it() {
     // The fingerprint is openssl's, and so is the key's.
     let Some(openssl) = peer("openssl") else { return };
     let file = home.path("server.pem");
-    let print = common::run(home.command(openssl).args(["x509", "-in", &file, "-noout", "-fingerprint", "-sha256"]), "").text();
+    let print =
+        common::run(home.command(openssl).args(["x509", "-in", &file, "-noout", "-fingerprint", "-sha256"]), "").text();
     let print = print.split('=').nth(1).unwrap().trim().replace(':', "").to_lowercase();
-    let script = "openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -r";
+    let script =
+        "openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -r";
     let key = common::run(home.command("sh").args(["-c", script]), "").text();
     for print in [&*print, key.split(' ').next().unwrap()] {
         assert!(said.contains(&format!("sha256:{print}\n")), "no {print} in {said}");
@@ -100,6 +117,16 @@ fn what_expires_soon_fails_where_that_is_asked_for() {
     assert!(ended.code == 2 && ended.err.contains("shows no certificate"), "{}", ended.err);
 }
 
+/// Who serves it hears of it first.
+#[test]
+fn a_listener_says_what_is_wrong_with_its_own_certificate() {
+    let home = Home::new();
+    let wanted = Wanted { until: SystemTime::now() - DAY / 2, ..good(&["localhost"]) };
+    let (cert, key) = Authority::root("the root").issue(&wanted).files(&home, "old");
+    let server = home.serve(&["echo", &format!("tls://:0?cert={cert}&key={key}")], 1);
+    server.program.told(&format!("the certificate of {cert} and {key}: it expired on "));
+}
+
 /// What no good program makes any more, openssl still does.
 #[test]
 fn weak_keys_and_signatures_are_named() {
@@ -110,9 +137,11 @@ fn weak_keys_and_signatures_are_named() {
         ("rsa:2048", "-sha1", "wrong: it has a weak signature: RSA with SHA-1"),
     ] {
         let (key, cert) = (home.path("weak.key"), home.path("weak.pem"));
-        let words_of = ["req", "-x509", "-nodes", "-subj", "/CN=localhost", "-newkey", kind, hash, "-keyout", &key, "-out", &cert];
+        let words_of =
+            ["req", "-x509", "-nodes", "-subj", "/CN=localhost", "-newkey", kind, hash, "-keyout", &key, "-out", &cert];
         common::run(home.command(openssl).args(words_of), "").good();
-        let listens = ["s_server", "-accept", "127.0.0.1:0", "-cipher", "DEFAULT@SECLEVEL=0", "-key", &key, "-cert", &cert];
+        let listens =
+            ["s_server", "-accept", "127.0.0.1:0", "-cipher", "DEFAULT@SECLEVEL=0", "-key", &key, "-cert", &cert];
         let server = Program::start(home.command(openssl).args(listens));
         server.heard("ACCEPT 127.0.0.1:");
         let said = server.heard("\n");

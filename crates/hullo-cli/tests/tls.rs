@@ -94,7 +94,8 @@ fn openssl_resumes_its_sessions() {
     at_once(&[&["-tls1_3"][..], &["-tls1_2"], &["-tls1_2", "-no_ticket"]], |how| {
         let file = home.path(&how.concat());
         for (option, state) in [("-sess_out", "New, TLSv1"), ("-sess_in", "Reused, TLSv1")] {
-            let mut client = Program::start(home.command(openssl).args(["s_client", "-connect", &at, option, &file]).args(*how));
+            let mut client =
+                Program::start(home.command(openssl).args(["s_client", "-connect", &at, option, &file]).args(*how));
             client.say("hello\n");
             client.heard("\nhello\n");
             client.hang_up();
@@ -120,7 +121,11 @@ fn a_listener_knows_its_clients_by_name() {
     assert_eq!(heard.text(), "hello\n");
     server.program.told("client certificate verified for 'ada.example'");
     for (more, why, told) in [
-        ("", "it wants a certificate of ours, and there is none", "the client showed no certificate, and client-ca asks for one"),
+        (
+            "",
+            "it wants a certificate of ours, and there is none",
+            "the client showed no certificate, and client-ca asks for one",
+        ),
         (
             &*format!("&cert={stranger}&key={secret}"),
             "nobody that it trusts vouches for our certificate",
@@ -132,6 +137,14 @@ fn a_listener_knows_its_clients_by_name() {
         assert!(ended.err.contains(why) && ended.err.contains("hint: it wants a certificate of ours"), "{}", ended.err);
         server.program.told(told);
     }
+    let (optional, _) = serve(&home, &authority, "tls://:0", &format!("&client-ca={ca}&client-auth=optional"));
+    let at = |more: &str| local(&optional, &format!("ca={ca}{more}"));
+    assert_eq!(home.run(&["ask", &at(""), "hello"], "").text(), "hello\n");
+    optional.program.told("; no client certificate\n");
+    assert_eq!(home.run(&["ask", &at(&format!("&cert={cert}&key={key}")), "hello"], "").text(), "hello\n");
+    optional.program.told("client certificate verified for 'ada.example'");
+    assert_eq!(home.run(&["ask", &at(&format!("&cert={stranger}&key={secret}")), "hello"], "").code, 14);
+
     let Some(openssl) = peer("openssl") else { return };
     for version in ["-tls1_2", "-tls1_3"] {
         let address = format!("127.0.0.1:{}", server.port(0));
@@ -151,18 +164,35 @@ fn curl_shows_its_certificate_and_hullo_shows_ours() {
     let (server, _) = serve(&home, &authority, "https://:0", &format!("&client-ca={ca}"));
     let (cert, key) = authority.files(&home, &["ada.example"]);
     let url = format!("https://localhost:{}/", server.port(0));
-    let ask = |more: &[&str]| common::run(home.command(curl).args(["-sS", "--cacert", &ca, "-d", "hello", &url]).args(more), "");
+    let ask = |more: &[&str]| {
+        common::run(home.command(curl).args(["-sS", "--cacert", &ca, "-d", "hello", &url]).args(more), "")
+    };
     assert_eq!(ask(&["--cert", &cert, "--key", &key]).text(), "hello");
     assert_ne!(ask(&[]).code, 0);
 
     let (cert_of_server, key_of_server) = authority.files(&home, &["localhost"]);
     for version in ["-tls1_2", "-tls1_3"] {
-        let words = [version, "-cert", &cert_of_server, "-key", &key_of_server, "-CAfile", &ca, "-Verify", "1", "-verify_return_error"];
+        let words = [
+            version,
+            "-cert",
+            &cert_of_server,
+            "-key",
+            &key_of_server,
+            "-CAfile",
+            &ca,
+            "-Verify",
+            "1",
+            "-verify_return_error",
+        ];
         let other = OpenSsl::start(&home, openssl, &words);
         let at = format!("tls://localhost:{}?ca={ca}", other.port);
         let refused = home.run(&["connect", &at], "");
         assert_eq!(refused.code, 14, "{version}: {}", refused.err);
-        assert!(refused.err.contains("hint: it wants a certificate of ours") || version == "-tls1_2", "{}", refused.err);
+        assert!(
+            refused.err.contains("hint: it wants a certificate of ours") || version == "-tls1_2",
+            "{}",
+            refused.err
+        );
         let client = Program::start(&mut home.hullo(&["connect", &format!("{at}&cert={cert}&key={key}")]));
         other.program.heard("subject=CN = the one of ada.example");
         drop(client);
@@ -192,12 +222,22 @@ fn the_certificate_is_the_one_of_the_name() {
     let home = Home::new();
     let authority = Authority::root("an authority");
     let ca = home.file("ca.pem", authority.pem());
-    let files: Vec<_> = ["a.example", "*.b.example", "c.example"].iter().map(|name| authority.files(&home, &[name])).collect();
+    let files: Vec<_> =
+        ["a.example", "*.b.example", "c.example"].iter().map(|name| authority.files(&home, &[name])).collect();
     let list = |at: usize| files.iter().map(|(cert, key)| [cert, key][at].as_str()).collect::<Vec<_>>().join(",");
     let server = home.serve(&["echo", &format!("tls://:0?cert={}&key={}", list(0), list(1))], 1);
-    for (name, shown) in [("a.example", "a.example"), ("x.b.example", "*.b.example"), ("c.example", "c.example"), ("C.Example", "c.example")] {
+    for (name, shown) in [
+        ("a.example", "a.example"),
+        ("x.b.example", "*.b.example"),
+        ("c.example", "c.example"),
+        ("C.Example", "c.example"),
+    ] {
         let (code, said) = checked(&home, &local(&server, &format!("ca={ca}&sni={name}")));
-        assert_eq!((code, &event(&said, "certificates")["chain"][0]["names"][0]), (0, &shown.into()), "{name}: {said:?}");
+        assert_eq!(
+            (code, &event(&said, "certificates")["chain"][0]["names"][0]),
+            (0, &shown.into()),
+            "{name}: {said:?}"
+        );
     }
     // One that none has, one that the wildcard does not reach, and none at all get the first.
     for name in ["other.example", "b.example", "y.x.b.example", "127.0.0.1"] {
@@ -250,8 +290,11 @@ fn new_certificates_are_read_without_a_restart() {
     living.say("two\n");
     living.heard("one\ntwo\n");
 
-    // A key that is another's, and half a file: what there was stays, and it is said without -v too.
-    for (version, cert, why) in [("three", &*old.cert, "keys may not be consistent"), ("four", &new.cert[..300], "cannot read the certificates")] {
+    // A key that is another's, and half a file: what there was stays.
+    for (version, cert, why) in [
+        ("three", &*old.cert, "keys may not be consistent"),
+        ("four", &new.cert[..300], "cannot read the certificates"),
+    ] {
         put(version, cert, &new.key);
         let said = || server.program.so_far();
         eventually(why, || names() == serde_json::json!(["localhost", "new.example"]) && said().contains(why));
@@ -284,16 +327,32 @@ fn both_ends_write_the_same_keys() {
         command
     };
     let server = Server::start(&mut with(home.hullo(&["serve", "echo", "tls://:0"]), "server"), 1);
-    assert_eq!(common::run(&mut with(home.hullo(&["ask", &server.client(0), "hello"]), "client"), "").text(), "hello\n");
+    assert_eq!(
+        common::run(&mut with(home.hullo(&["ask", &server.client(0), "hello"]), "client"), "").text(),
+        "hello\n"
+    );
     let lines = keys("client");
     let labels: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
-    assert!(["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"].iter().all(|label| labels.contains(label)), "{labels:?}");
+    assert!(
+        ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"]
+            .iter()
+            .all(|label| labels.contains(label)),
+        "{labels:?}"
+    );
     assert_eq!(keys("server"), lines);
     assert_eq!(fs::metadata(home.path("server")).unwrap().mode() & 0o777, 0o600);
     // The next ones are added, and openssl writes the same.
     let at = format!("127.0.0.1:{}", server.port(0));
     let theirs = home.path("openssl");
-    let mut client = Program::start(home.command(openssl).args(["s_client", "-quiet", "-tls1_2", "-connect", &at, "-keylogfile", &theirs]));
+    let mut client = Program::start(home.command(openssl).args([
+        "s_client",
+        "-quiet",
+        "-tls1_2",
+        "-connect",
+        &at,
+        "-keylogfile",
+        &theirs,
+    ]));
     client.say("hello\n");
     client.heard("hello\n");
     let theirs: Vec<_> = keys("openssl").into_iter().filter(|line| line.starts_with("CLIENT_RANDOM ")).collect();
@@ -319,7 +378,10 @@ fn plain_http_on_a_secure_port_is_told_so() {
         assert_eq!(said.starts_with("HTTP/1.1 400 Bad Request\r\n"), at < 2, "{said}");
         assert_eq!(said.is_empty(), at == 2, "{said}");
     }
-    server.program.tells(|told| (told.matches("the client speaks plain HTTP, not TLS").count() == 3).then_some(())).unwrap();
+    server
+        .program
+        .tells(|told| (told.matches("the client speaks plain HTTP, not TLS").count() == 3).then_some(()))
+        .unwrap();
     TcpStream::connect(("127.0.0.1", server.port(2))).unwrap().write_all(b"SSH-2.0-x\r\n").unwrap();
     server.program.told("the client speaks SSH, not TLS");
 }

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn it_is_found_in_the_error_of_others() {
-        let theirs = io::Error::other(io::Error::from(Error::new(Kind::Tls, "it refuses us").hint("show a certificate")));
+        let theirs =
+            io::Error::other(io::Error::from(Error::new(Kind::Tls, "it refuses us").hint("show a certificate")));
         let carried = Error::carried(Kind::Cut, "cannot ask", theirs);
         assert_eq!((carried.kind(), carried.advice()), (Kind::Tls, Some("show a certificate")));
         assert_eq!(carried.to_string(), "cannot ask: it refuses us");

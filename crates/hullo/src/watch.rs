@@ -57,6 +57,7 @@ pub enum Event<'a> {
 
 /// What was agreed on for encryption.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Secured {
     /// As in `TLS 1.3`.
     pub version: String,
@@ -78,6 +79,7 @@ pub struct Secured {
 
 /// What a server showed of itself, and what is wrong with it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Shown {
     /// The server's own certificate, then those that vouch for it.
     pub chain: Vec<Certificate>,
@@ -87,6 +89,7 @@ pub struct Shown {
 
 /// Something that is wrong with a certificate, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// Whether clients that verify refuse it for that; otherwise it is a warning.
     pub grave: bool,
@@ -96,6 +99,7 @@ pub struct Fault {
 
 /// A certificate (RFC 5280).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Certificate {
     /// Whom it is for, as in `CN=example.org, O=Example`.
     pub subject: String,

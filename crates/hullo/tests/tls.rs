@@ -80,7 +80,8 @@ async fn a_service_knows_its_client_by_name() {
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
-    let cert = rcgen::CertificateParams::new(vec!["ada.example".to_owned()]).unwrap().signed_by(&key, &*authority).unwrap();
+    let cert =
+        rcgen::CertificateParams::new(vec!["ada.example".to_owned()]).unwrap().signed_by(&key, &*authority).unwrap();
     let file = |name: &str, text: String| {
         std::fs::write(folder.path().join(name), text).unwrap();
         folder.path().join(name).display().to_string()

@@ -136,7 +136,8 @@ impl Steps {
             return Ok(());
         }
         let (left, date) = (certificate::days_left(first.until), certificate::date(first.until));
-        let about = format!("a certificate of {}, '{}', has {left} days left, until {date}", address.bare(), first.subject);
+        let about =
+            format!("a certificate of {}, '{}', has {left} days left, until {date}", address.bare(), first.subject);
         Err(Error::new(Kind::Tls, about))
     }
 

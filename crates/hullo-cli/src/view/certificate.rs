@@ -31,7 +31,8 @@ pub(crate) fn lines(server: &Shown) -> String {
 }
 
 fn rows(certificate: &Certificate) -> [(&'static str, String); 6] {
-    let Certificate { issuer, names, from, until, key, bits, signature, fingerprint, key_fingerprint, .. } = certificate;
+    let Certificate { issuer, names, from, until, key, bits, signature, fingerprint, key_fingerprint, .. } =
+        certificate;
     let left = match days_left(*until) {
         left if left < 0 => format!("expired {} days ago", -left),
         left => format!("{left} days left"),
@@ -52,7 +53,8 @@ fn rows(certificate: &Certificate) -> [(&'static str, String); 6] {
 /// The same as one JSON object.
 pub(crate) fn facts(server: &Shown) -> Value {
     let chain: Vec<_> = server.chain.iter().map(one).collect();
-    let faults = |grave| server.faults.iter().filter(|fault| fault.grave == grave).map(|fault| &fault.words).collect::<Vec<_>>();
+    let faults =
+        |grave| server.faults.iter().filter(|fault| fault.grave == grave).map(|fault| &fault.words).collect::<Vec<_>>();
     json!({ "chain": chain, "wrong": faults(true), "warnings": faults(false) })
 }
 

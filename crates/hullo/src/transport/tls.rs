@@ -51,6 +51,7 @@ mod keys;
 mod own;
 mod reasons;
 mod trust;
+mod wanted;
 mod witness;
 
 pub(super) const SCHEMES: &[Spec] =
@@ -195,7 +196,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         explained(Pin::new(&mut self.stream).poll_write(cx, buf))
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         explained(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))
     }
 

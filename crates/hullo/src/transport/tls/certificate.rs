@@ -47,7 +47,9 @@ pub(super) fn read(certificate: &[u8]) -> Option<Certificate> {
         let value = extension.tagged(OCTETS)?;
         match oid {
             SUBJECT_ALT_NAME => read.names = Der(Der(value).tagged(SEQUENCE)?).filter_map(alternative).collect(),
-            BASIC_CONSTRAINTS => read.authority = Der(Der(value).tagged(SEQUENCE)?).tagged(BOOLEAN).is_some_and(|is| is != [0]),
+            BASIC_CONSTRAINTS => {
+                read.authority = Der(Der(value).tagged(SEQUENCE)?).tagged(BOOLEAN).is_some_and(|is| is != [0])
+            }
             _ => {}
         }
     }
@@ -184,7 +186,10 @@ fn key(key: &[u8]) -> Option<(String, usize)> {
         ELLIPTIC => {
             let curve = kind.tagged(OID)?;
             let known = CURVES.iter().find(|(oid, ..)| *oid == curve);
-            known.map_or_else(|| (format!("ECDSA {}", dotted(curve)), 0), |(_, name, bits)| (format!("ECDSA {name}"), *bits))
+            known.map_or_else(
+                || (format!("ECDSA {}", dotted(curve)), 0),
+                |(_, name, bits)| (format!("ECDSA {name}"), *bits),
+            )
         }
         // Of the others the signature has the same name.
         _ => (name_of(SIGNATURES, oid), bits.len().saturating_sub(1) * 8),
@@ -240,7 +245,8 @@ fn date((tag, value): (u8, &[u8])) -> Option<SystemTime> {
         _ => return None,
     };
     let small = |at: usize| two(at).and_then(|number| u8::try_from(number).ok());
-    let date = Date::from_calendar_date(i32::try_from(year).ok()?, Month::try_from(small(at)?).ok()?, small(at + 2)?).ok()?;
+    let date =
+        Date::from_calendar_date(i32::try_from(year).ok()?, Month::try_from(small(at)?).ok()?, small(at + 2)?).ok()?;
     Some(date.with_hms(small(at + 4)?, small(at + 6)?, small(at + 8)?).ok()?.assume_utc().into())
 }
 
@@ -299,10 +305,16 @@ mod tests {
     #[test]
     fn a_certificate_that_is_cut_or_changed_is_no_trouble() {
         let key = rcgen::KeyPair::generate().unwrap();
-        let made = rcgen::CertificateParams::new(vec!["a.example".to_owned(), "::1".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let made = rcgen::CertificateParams::new(vec!["a.example".to_owned(), "::1".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
         let good = read(made.der()).unwrap();
         assert_eq!((good.names.join(" "), &*good.key, good.bits), ("a.example ::1".to_owned(), "ECDSA P-256", 256));
-        assert_eq!((good.subject.as_str(), good.signature.as_str()), ("CN=rcgen self signed cert", "ECDSA with SHA-256"));
+        assert_eq!(
+            (good.subject.as_str(), good.signature.as_str()),
+            ("CN=rcgen self signed cert", "ECDSA with SHA-256")
+        );
         for at in 0..made.der().len() {
             assert_eq!(read(&made.der()[..at]), None, "cut at {at}");
             for with in [0, 0x7f, 0x80, 0x84, 0xff] {

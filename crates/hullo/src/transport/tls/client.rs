@@ -97,7 +97,8 @@ impl Wants {
     fn of(to: &Address, alpn: Vec<Vec<u8>>) -> Self {
         let text = |name: &str| to.options.text(name).map(str::to_owned);
         let options = ["ca", "cert", "insecure", "key", "pin", "tls"].map(text).to_vec();
-        let files = ["ca", "cert", "key"].into_iter().filter_map(|name| to.options.text(name)).map(std::path::Path::new);
+        let files =
+            ["ca", "cert", "key"].into_iter().filter_map(|name| to.options.text(name)).map(std::path::Path::new);
         Self { options, alpn, files: Stamp::of(files) }
     }
 }

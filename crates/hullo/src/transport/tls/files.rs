@@ -87,7 +87,9 @@ impl Stamp {
 pub(super) fn roots(path: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for cert in certificates(path)? {
-        roots.add(cert).map_err(|error| tls(format!("a certificate in {} cannot be an authority", path.display()), error))?;
+        roots
+            .add(cert)
+            .map_err(|error| tls(format!("a certificate in {} cannot be an authority", path.display()), error))?;
     }
     Ok(roots)
 }
@@ -98,7 +100,9 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> 
     let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read).collect();
     let certs = certs.map_err(|error| Error::new(Kind::File, about()).because(error))?;
     if certs.is_empty() {
-        return Err(Error::new(Kind::File, about()).because("there is none").hint("the file must be PEM, with BEGIN CERTIFICATE in it"));
+        return Err(Error::new(Kind::File, about())
+            .because("there is none")
+            .hint("the file must be PEM, with BEGIN CERTIFICATE in it"));
     }
     Ok(certs)
 }
@@ -108,6 +112,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     let read = fs::read(path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
     // What is wrong with a key is said without a byte of it.
     PrivateKeyDer::from_pem_slice(&read).map_err(|_| {
-        Error::new(Kind::File, about()).because("there is none").hint("the file must be PEM, with BEGIN PRIVATE KEY in it, and not encrypted")
+        Error::new(Kind::File, about())
+            .because("there is none")
+            .hint("the file must be PEM, with BEGIN PRIVATE KEY in it, and not encrypted")
     })
 }

@@ -1,33 +1,15 @@
-//! What a listener shows to its clients, and whom it asks for: read from files, and read anew when they change.
+//! The listener's end of a handshake, and its certificates, which are read anew when their files change.
 
 use std::{
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        KeyLog, ServerConfig, SupportedProtocolVersion,
-        client::verify_server_name,
-        crypto::aws_lc_rs::Ticketer,
-        pki_types::ServerName,
-        server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
-        sign::CertifiedKey,
-    },
-    server::TlsStream as Stream,
-};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream as Stream};
 
-use super::{
-    TlsStream, certificate,
-    files::{Chain, Pair, Stamp, roots},
-    keys,
-    own::{self, Own},
-    protocols, provider, reasons, secured, tls, versions,
-};
+use super::{TlsStream, certificate, files::Stamp, reasons, secured, wanted::Wanted};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
@@ -58,9 +40,10 @@ struct Current {
 impl Identity {
     /// The identity that the address asks for; `alpn` are the protocols to agree on unless the address says others.
     pub(in crate::transport) fn of(at: &Address, alpn: &[&str], scope: &Scope) -> Result<Self> {
-        let (wanted, notes) = Wanted::of(at, alpn, scope)?;
+        let (wanted, mut notes) = Wanted::of(at, alpn, scope)?;
         let stamp = wanted.stamp();
         let current = Current { config: Arc::new(wanted.config()?), stamp, looked: Instant::now() };
+        notes.extend(wanted.faults()?);
         Ok(Self { wanted: Arc::new(wanted), current: Mutex::new(current), notes })
     }
 
@@ -123,7 +106,9 @@ impl Identity {
         };
         let wanted = self.wanted.clone();
         // It fails only where the runtime is going away.
-        let Ok(Some((stamp, anew))) = tokio::task::spawn_blocking(move || wanted.changed(&stamp)).await else { return config };
+        let Ok(Some((stamp, anew))) = tokio::task::spawn_blocking(move || wanted.changed(&stamp)).await else {
+            return config;
+        };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // Whatever it is, it is said once, and read again when it changes again.
         current.stamp = stamp;
@@ -139,115 +124,4 @@ impl Identity {
         }
         current.config.clone()
     }
-}
-
-/// What the address asks for.
-struct Wanted {
-    scheme: String,
-    certificates: Certificates,
-    client_ca: Option<PathBuf>,
-    alpn: Vec<Vec<u8>>,
-    versions: Vec<&'static SupportedProtocolVersion>,
-    key_log: Arc<dyn KeyLog>,
-}
-
-/// Where our certificates come from.
-enum Certificates {
-    Files(Vec<Pair>),
-    Own(Own),
-}
-
-impl Wanted {
-    fn of(at: &Address, alpn: &[&str], scope: &Scope) -> Result<(Self, Vec<String>)> {
-        let pairs = Pair::of(at)?;
-        let (certificates, notes) = if pairs.is_empty() {
-            let (own, note) = own::own(scope)?;
-            (Certificates::Own(own), vec![note])
-        } else {
-            (Certificates::Files(pairs), Vec::new())
-        };
-        let client_ca = at.options.text("client-ca").map(PathBuf::from);
-        let (alpn, versions, key_log) = (protocols(at, alpn), versions(at)?, keys::log(scope));
-        Ok((Self { scheme: at.scheme.clone(), certificates, client_ca, alpn, versions, key_log }, notes))
-    }
-
-    /// What its files are now.
-    fn stamp(&self) -> Stamp {
-        let ours: Vec<&Path> = match &self.certificates {
-            Certificates::Files(pairs) => pairs.iter().flat_map(Pair::paths).collect(),
-            Certificates::Own(Own::Kept(file)) => vec![file],
-            Certificates::Own(Own::Here(_)) => Vec::new(),
-        };
-        Stamp::of(ours.into_iter().chain(self.client_ca.as_deref()))
-    }
-
-    /// What there is to go on with where the files have changed.
-    fn changed(&self, known: &Stamp) -> Option<(Stamp, Result<ServerConfig>)> {
-        if let Certificates::Own(Own::Kept(file)) = &self.certificates
-            && let Err(error) = own::renew(file)
-        {
-            return Some((self.stamp(), Err(error))).filter(|(stamp, _)| stamp != known);
-        }
-        // Taken before they are read: what changes in between is seen at the next look.
-        let stamp = self.stamp();
-        (stamp != *known).then(|| (stamp, self.config()))
-    }
-
-    /// Tickets and sessions are new with it: who was let in by other authorities than those of now has to ask again.
-    fn config(&self) -> Result<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&self.versions)
-            .map_err(|error| tls("cannot set up TLS", error))?;
-        let builder = match &self.client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider()).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| tls("client-ca cannot verify anybody", error))?)
-            }
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(self.by_name()?));
-        config.alpn_protocols.clone_from(&self.alpn);
-        // All that we speak is strong; scanners ask that the choice be ours all the same.
-        config.ignore_client_order = true;
-        config.key_log = self.key_log.clone();
-        config.ticketer = Ticketer::new().map_err(|error| tls("cannot make session tickets", error))?;
-        Ok(config)
-    }
-
-    fn by_name(&self) -> Result<ByName> {
-        let certified = |(chain, key): Chain, whence: &str| {
-            let certified = CertifiedKey::from_der(chain, key, &provider());
-            certified.map(Arc::new).map_err(|error| tls(format!("{whence} do not make an identity"), error))
-        };
-        let all = match &self.certificates {
-            Certificates::Files(pairs) => pairs.iter().map(|pair| certified(pair.read()?, &pair.named())).collect::<Result<_>>()?,
-            Certificates::Own(Own::Kept(file)) => {
-                let pair = Pair::in_one(file.clone());
-                vec![certified(pair.read()?, &pair.named())?]
-            }
-            Certificates::Own(Own::Here((chain, key))) => vec![certified((chain.clone(), key.clone_key()), "our own certificate and key")?],
-        };
-        Ok(ByName(all))
-    }
-}
-
-/// Chooses among our certificates: the first that has the name that the client asks for (RFC 9525), and a key that it
-/// can do with. For another name it is the first of all.
-#[derive(Debug)]
-struct ByName(Vec<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for ByName {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let suits = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(hello.signature_schemes()).is_some();
-        let named = |certified: &&Arc<CertifiedKey>| name.as_ref().is_some_and(|name| has_name(certified, name));
-        let mut fitting = self.0.iter().filter(suits);
-        let first = fitting.clone().next().or(self.0.first());
-        fitting.find(named).or(first).cloned()
-    }
-}
-
-fn has_name(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {
-    let parsed = certified.cert.first().and_then(|cert| ParsedCertificate::try_from(cert).ok());
-    parsed.is_some_and(|parsed| verify_server_name(&parsed, name).is_ok())
 }

@@ -34,23 +34,40 @@ pub(super) enum Verdict<'a> {
 
 /// What the server of that name has shown, and what is wrong with it.
 pub(super) fn shown(chain: &[CertificateDer<'_>], name: &ServerName<'_>, verdict: Verdict<'_>) -> Shown {
-    let certificates: Vec<_> = chain.iter().filter_map(|cert| certificate::read(cert)).collect();
-    let now = SystemTime::now();
+    let certificates = read(chain);
     let mut faults = Vec::new();
     if !matches!(verdict, Verdict::Pinned) {
         faults.extend(of_name(chain, &certificates, name));
         faults.extend(of_authority(&certificates, verdict));
     }
-    for (at, certificate) in certificates.iter().enumerate() {
-        // An authority's signature of itself proves nothing, whatever it is made with.
-        let proven = at == 0 || certificate.subject != certificate.issuer;
-        let found = of_dates(certificate, now).into_iter().chain(of_key(certificate)).chain(of_signature(certificate, proven));
-        let whose = if at == 0 { "it".to_owned() } else { format!("'{}', which vouches for it,", certificate.subject) };
-        faults.extend(found.map(|(grave, words)| Fault { grave, words: format!("{whose} {words}") }));
-    }
+    faults.extend(of_each(&certificates));
     faults.extend(of_order(&certificates));
     faults.sort_by_key(|fault| !fault.grave);
     Shown { chain: certificates, faults }
+}
+
+/// What is wrong with our own, whatever its clients trust.
+pub(super) fn of_ours(chain: &[CertificateDer<'_>]) -> Vec<Fault> {
+    let certificates = read(chain);
+    of_each(&certificates).into_iter().chain(of_order(&certificates)).collect()
+}
+
+fn read(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
+    chain.iter().filter_map(|cert| certificate::read(cert)).collect()
+}
+
+fn of_each(certificates: &[Certificate]) -> Vec<Fault> {
+    let now = SystemTime::now();
+    let mut faults = Vec::new();
+    for (at, certificate) in certificates.iter().enumerate() {
+        // An authority's signature of itself proves nothing, whatever it is made with.
+        let proven = at == 0 || certificate.subject != certificate.issuer;
+        let found =
+            of_dates(certificate, now).into_iter().chain(of_key(certificate)).chain(of_signature(certificate, proven));
+        let whose = if at == 0 { "it".to_owned() } else { format!("'{}', which vouches for it,", certificate.subject) };
+        faults.extend(found.map(|(grave, words)| Fault { grave, words: format!("{whose} {words}") }));
+    }
+    faults
 }
 
 fn of_name(chain: &[CertificateDer<'_>], certificates: &[Certificate], name: &ServerName<'_>) -> Option<Fault> {
@@ -71,7 +88,9 @@ fn of_authority(certificates: &[Certificate], verdict: Verdict<'_>) -> Option<Fa
     let (first, last) = (certificates.first()?, certificates.last()?);
     let alone = certificates.len() == 1;
     let words = match verdict {
-        Verdict::Refused(Rustls::InvalidCertificate(C::UnknownIssuer)) | Verdict::Unasked if alone && first.subject == first.issuer => {
+        Verdict::Refused(Rustls::InvalidCertificate(C::UnknownIssuer)) | Verdict::Unasked
+            if alone && first.subject == first.issuer =>
+        {
             "it is self-signed: nobody else vouches for it".to_owned()
         }
         Verdict::Refused(Rustls::InvalidCertificate(reason)) => match reason {
@@ -82,7 +101,9 @@ fn of_authority(certificates: &[Certificate], verdict: Verdict<'_>) -> Option<Fa
                 "it comes alone: either the server leaves out the certificate of '{0}' in between, or '{0}' is no authority that is trusted here",
                 last.issuer
             ),
-            C::UnknownIssuer => format!("its chain ends before '{}', which is no authority that is trusted here", last.issuer),
+            C::UnknownIssuer => {
+                format!("its chain ends before '{}', which is no authority that is trusted here", last.issuer)
+            }
             C::BadSignature => "it was not signed by whom it names".to_owned(),
             C::InvalidPurpose | C::InvalidPurposeContext { .. } => "it is not for servers".to_owned(),
             // Of these more is said elsewhere.
@@ -108,7 +129,8 @@ fn of_dates(certificate: &Certificate, now: SystemTime) -> Option<(bool, String)
     }
 }
 
-fn date(at: SystemTime) -> Date {
+/// The day, as people write it who sort it.
+pub(super) fn date(at: SystemTime) -> Date {
     OffsetDateTime::from(at).date()
 }
 
@@ -118,7 +140,8 @@ fn of_key(certificate: &Certificate) -> Option<(bool, String)> {
         key if key.starts_with("ECDSA") => 256,
         _ => return None,
     };
-    (certificate.bits < least).then(|| (true, format!("has a weak key: {} with {} bits", certificate.key, certificate.bits)))
+    (certificate.bits < least)
+        .then(|| (true, format!("has a weak key: {} with {} bits", certificate.key, certificate.bits)))
 }
 
 fn of_signature(certificate: &Certificate, proven: bool) -> Option<(bool, String)> {

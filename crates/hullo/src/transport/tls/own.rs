@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -74,7 +75,8 @@ fn kept(scope: &Scope) -> Result<(PathBuf, Chain)> {
     if !file.exists() {
         let about = || format!("cannot keep a certificate in {}", folder.display());
         let pem = make().map_err(|error| tls(about(), error))?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder).and_then(|()| keep(&file, &pem, false));
+        let made =
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder).and_then(|()| keep(&file, &pem, false));
         made.map_err(|error| Error::io(about(), error).of(Kind::File))?;
     }
     renew(&file)?;
@@ -101,7 +103,9 @@ fn make() -> Result<String, rcgen::Error> {
 /// That key, and a certificate for it with this machine's own names, as PEM.
 fn certified(key: &KeyPair) -> Result<String, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    names.extend(fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
+    names.extend(
+        fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+    );
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "hullo on this machine");
@@ -121,7 +125,8 @@ fn parse(pem: &str) -> Result<Chain, pem::Error> {
 /// Writes a file that only the user can read. Where it must not `replace` one, and two processes make it at once, one's
 /// stays.
 fn keep(file: &Path, pem: &str, replace: bool) -> io::Result<()> {
-    let draft = file.with_extension(format!("{}.tmp", std::process::id()));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let draft = file.with_extension(format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed)));
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     out.write_all(pem.as_bytes())?;
     out.sync_all()?;

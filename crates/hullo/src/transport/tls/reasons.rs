@@ -1,9 +1,10 @@
 //! Why a handshake failed, in words.
 
-use std::io;
+use std::{io, time::SystemTime};
 
 use tokio_rustls::rustls::{AlertDescription as Alert, CertificateError as C, Error as Rustls, PeerIncompatible as P};
 
+use super::judge;
 use crate::{
     address::Address,
     error::{Error, Kind},
@@ -20,7 +21,19 @@ pub(super) const HTTP: &str = "plain HTTP";
 pub(super) fn what_speaks(first: &[u8]) -> Option<&'static str> {
     // Some servers answer a malformed request with the bare page.
     const WEB: &[&str] = &[
-        "HTTP/1.", "<!DOCTYPE", "<html", "GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS ", "CONNECT ", "TRACE ", "PRI * ",
+        "HTTP/1.",
+        "<!DOCTYPE",
+        "<html",
+        "GET ",
+        "HEAD ",
+        "POST ",
+        "PUT ",
+        "PATCH ",
+        "DELETE ",
+        "OPTIONS ",
+        "CONNECT ",
+        "TRACE ",
+        "PRI * ",
     ];
     let begins = |word: &&str| word.as_bytes().starts_with(first) || first.starts_with(word.as_bytes());
     match first {
@@ -34,7 +47,13 @@ pub(super) fn what_speaks(first: &[u8]) -> Option<&'static str> {
 
 /// The error of a client's handshake, with what to do about it: `first` are the bytes that came first, and `shown` is the
 /// certificate that the server showed.
-pub(super) fn of_server(about: String, error: io::Error, first: &[u8], shown: Option<&Certificate>, to: &Address) -> Error {
+pub(super) fn of_server(
+    about: String,
+    error: io::Error,
+    first: &[u8],
+    shown: Option<&Certificate>,
+    to: &Address,
+) -> Error {
     let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>()) else {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return Error::new(Kind::Cut, about).because("it closed the connection in the middle of the handshake");
@@ -49,9 +68,9 @@ pub(super) fn of_server(about: String, error: io::Error, first: &[u8], shown: Op
             Some(what) => wrong.because(format!("it speaks {what}, not TLS")).hint("try tcp://"),
             None => wrong.because("it does not answer in TLS").hint("try tcp:// or http://"),
         },
-        Rustls::General(said) if to.options.text("pin").is_some() => {
-            wrong.because(said.clone()).hint("if the server was set up anew, that is the pin to use now, once you have made sure")
-        }
+        Rustls::General(said) if to.options.text("pin").is_some() => wrong
+            .because(said.clone())
+            .hint("if the server was set up anew, that is the pin to use now, once you have made sure"),
         Rustls::AlertReceived(alert) if wants_certificate(*alert) => of_alert(wrong, *alert),
         Rustls::AlertReceived(alert) => match alert {
             Alert::HandshakeFailure | Alert::InsufficientSecurity => {
@@ -59,7 +78,9 @@ pub(super) fn of_server(about: String, error: io::Error, first: &[u8], shown: Op
             }
             Alert::ProtocolVersion => wrong.because("it speaks no version of TLS that we do"),
             Alert::NoApplicationProtocol => wrong.because("it speaks none of the protocols that alpn offers"),
-            Alert::UnrecognisedName => wrong.because("it knows no server of that name").hint("ask for another one with ?sni=name"),
+            Alert::UnrecognisedName => {
+                wrong.because("it knows no server of that name").hint("ask for another one with ?sni=name")
+            }
             _ => wrong.because(error),
         },
         Rustls::PeerIncompatible(P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig) => wrong
@@ -79,8 +100,12 @@ pub(super) fn of_client(error: io::Error) -> Error {
     };
     let wrong = Error::new(Kind::Tls, HANDSHAKE);
     match reason {
-        Rustls::NoCertificatesPresented => wrong.because("the client showed no certificate, and client-ca asks for one"),
-        Rustls::InvalidCertificate(C::UnknownIssuer) => wrong.because("no authority of client-ca vouches for the client's certificate"),
+        Rustls::NoCertificatesPresented => {
+            wrong.because("the client showed no certificate, and client-ca asks for one")
+        }
+        Rustls::InvalidCertificate(C::UnknownIssuer) => {
+            wrong.because("no authority of client-ca vouches for the client's certificate")
+        }
         Rustls::InvalidCertificate(reason) => wrong.because(format!("the client's certificate is refused: {reason}")),
         Rustls::AlertReceived(alert) if wants_certificate(*alert) => {
             wrong.because(format!("the client does not trust our certificate ({alert:?})"))
@@ -134,7 +159,13 @@ fn of_certificate(wrong: Error, reason: &C, shown: Option<&Certificate>) -> Erro
                 .because(format!("its certificate is for another name: {}", names.as_deref().unwrap_or("it has none")))
                 .hint("ask for the name that it has with ?sni=name, or trust this one certificate with ?pin=sha256:…")
         }
-        C::Expired | C::ExpiredContext { .. } => wrong.because("its certificate has expired"),
+        C::Expired | C::ExpiredContext { .. } => {
+            let own = shown.filter(|shown| shown.until < SystemTime::now());
+            wrong.because(match own {
+                Some(own) => format!("its certificate expired on {}", judge::date(own.until)),
+                None => "a certificate that vouches for it has expired".to_owned(),
+            })
+        }
         C::NotValidYet | C::NotValidYetContext { .. } => {
             wrong.because("its certificate is not valid yet: is this machine's clock right?")
         }

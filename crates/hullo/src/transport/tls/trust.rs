@@ -6,8 +6,9 @@ use ::aws_lc_rs::digest::{SHA256, digest};
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error as RustlsError, RootCertStore, SignatureScheme,
     client::{
-        WebPkiServerVerifier, verify_server_name,
+        WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
     },
     crypto::{verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -75,7 +76,9 @@ impl Trust {
         match (to.options.text("pin"), to.options.flag("insecure", false)) {
             (Some(pin), false) => return Ok(Self::Pinned(parse_pin(pin)?)),
             (None, true) => return Ok(Self::Anybody),
-            (Some(_), true) => return Err(Error::usage(format!("{} is both pinned and insecure: choose one", to.bare()))),
+            (Some(_), true) => {
+                return Err(Error::usage(format!("{} is both pinned and insecure: choose one", to.bare())));
+            }
             (None, false) => {}
         }
         let file = to.options.text("ca").map(Path::new);
@@ -133,10 +136,14 @@ impl ServerCertVerifier for Verifier {
         match &*self.0 {
             Trust::Anybody => Ok(ServerCertVerified::assertion()),
             Trust::Pinned(pin) if is_pinned(cert, pin) => Ok(ServerCertVerified::assertion()),
-            Trust::Pinned(_) => Err(RustlsError::General(format!("its certificate is another one: {}", fingerprint(cert)))),
+            Trust::Pinned(_) => {
+                Err(RustlsError::General(format!("its certificate is another one: {}", fingerprint(cert))))
+            }
             Trust::Authorities(verifier, named) => match verifier.verify_server_cert(cert, chain, name, ocsp, now) {
                 // Webpki looks at the dates before it comes to this; what it has not come to is the name.
-                Err(RustlsError::InvalidCertificate(CertificateError::Other(_))) if named.iter().any(|named| named == cert) => {
+                Err(RustlsError::InvalidCertificate(CertificateError::Other(_)))
+                    if named.iter().any(|named| named == cert) =>
+                {
                     verify_server_name(&ParsedCertificate::try_from(cert)?, name)?;
                     Ok(ServerCertVerified::assertion())
                 }
