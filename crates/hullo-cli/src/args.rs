@@ -267,7 +267,16 @@ fn manual() -> String {
         "Framings (?frame=…): where a message ends in a stream",
         FRAMINGS.iter().map(|spec| (spec.name, spec.about)),
     );
-    format!("{}\n\n{}\n{framings}\nExit status:\n{}", overview(), address_options(), report::exit_statuses())
+    let environment = table(
+        "Environment",
+        [
+            ("NO_COLOR", "no colours, whatever its value"),
+            ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
+        ]
+        .into_iter(),
+    );
+    let (overview, options, statuses) = (overview(), address_options(), report::exit_statuses());
+    format!("{overview}\n\n{options}\n{framings}\n{environment}\nExit status:\n{statuses}")
 }
 
 fn serve_help() -> String {

@@ -17,9 +17,12 @@ async fn echo(folder: &Folder) -> (Server, String) {
     (server, pin)
 }
 
+/// What a watch has seen.
+type Seen<T> = Arc<Mutex<Vec<T>>>;
+
 /// A client's scope that remembers whether sessions were resumed, and what the server showed.
-fn remembering() -> (Scope, Arc<Mutex<Vec<bool>>>, Arc<Mutex<Vec<Shown>>>) {
-    let (resumed, shown) = (Arc::<Mutex<Vec<bool>>>::default(), Arc::<Mutex<Vec<Shown>>>::default());
+fn remembering() -> (Scope, Seen<bool>, Seen<Shown>) {
+    let (resumed, shown) = (Seen::default(), Seen::default());
     let seen = (resumed.clone(), shown.clone());
     let watch = move |event: &Event<'_>| match event {
         Event::Secured(secured) => seen.0.lock().unwrap().push(secured.resumed),
