@@ -201,8 +201,11 @@ pub(crate) struct Request {
     after_help = "Up means: a connection stands (and its encryption, and its WebSocket), an HTTP server answers below 500, a
 datagram server answers an empty datagram.
 
+Of TLS it shows what was agreed on, and the certificates with what is wrong with them, also where it does not trust them.
+
 Examples:
   hullo check https://example.org
+  hullo check --expiring 30d https://example.org         fail when a certificate has no more than that left
   hullo check --wait 30s localhost:5432 && ./migrate     wait for a server to be up"
 )]
 pub(crate) struct Check {
@@ -216,6 +219,10 @@ pub(crate) struct Check {
     /// Give up one attempt after this long
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(crate) timeout: Duration,
+
+    /// Fail when one of its certificates expires within this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) expiring: Option<Duration>,
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -260,7 +267,16 @@ fn manual() -> String {
         "Framings (?frame=…): where a message ends in a stream",
         FRAMINGS.iter().map(|spec| (spec.name, spec.about)),
     );
-    format!("{}\n\n{}\n{framings}\nExit status:\n{}", overview(), address_options(), report::exit_statuses())
+    let environment = table(
+        "Environment",
+        [
+            ("NO_COLOR", "no colours, whatever its value"),
+            ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
+        ]
+        .into_iter(),
+    );
+    let (overview, options, statuses) = (overview(), address_options(), report::exit_statuses());
+    format!("{overview}\n\n{options}\n{framings}\n{environment}\nExit status:\n{statuses}")
 }
 
 fn serve_help() -> String {

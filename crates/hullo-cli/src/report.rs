@@ -1,6 +1,7 @@
 //! What is said to people, on stderr: sentences, or one JSON object a line.
 
 use std::{
+    path::Path,
     process::ExitCode,
     sync::{Arc, LazyLock},
     time::Instant,
@@ -67,7 +68,19 @@ impl Voice {
 
     /// A client's scope, whose timeline is told with `-v`.
     pub(crate) fn scope(self, limits: Limits) -> Scope {
-        Scope::new(limits, self.watch())
+        let scope = Scope::new(limits, self.watch());
+        self.log_keys(&scope);
+        scope
+    }
+
+    /// Has the secrets of TLS written to the file that `SSLKEYLOGFILE` names, as browsers and curl do. Where that cannot
+    /// be it is said, and is no reason to stop.
+    pub(crate) fn log_keys(self, scope: &Scope) {
+        let Some(file) = std::env::var_os("SSLKEYLOGFILE").filter(|file| !file.is_empty()) else { return };
+        match scope.log_keys(Path::new(&file)) {
+            Ok(()) => scope.tell(&Event::Note(&format!("the keys of TLS are written to {}", file.display()))),
+            Err(error) => self.complain(&error),
+        }
     }
 
     /// Whoever tells the timeline, if that is wanted.
@@ -87,6 +100,10 @@ impl Watch for Timeline {
     fn event(&self, event: &Event<'_>) {
         let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
         if !self.0.verbose && !matches!(event, Event::Trouble { error, .. } if ours(error.kind())) {
+            return;
+        }
+        // What a server shows is long: to look at it is what `check` is for.
+        if matches!(event, Event::Shown(_)) && !self.0.json {
             return;
         }
         let (name, sentence, facts) = timeline::line(event);

@@ -1,5 +1,6 @@
 //! How things look.
 
+pub(crate) mod certificate;
 pub(crate) mod hex;
 pub(crate) mod json;
 pub(crate) mod paint;

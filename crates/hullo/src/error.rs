@@ -96,6 +96,18 @@ impl Error {
         }
     }
 
+    /// An error of that kind because of another's, in which there may be one of ours, as in hyper's: then the kind and the
+    /// hint are that one's.
+    pub(crate) fn carried(
+        kind: Kind,
+        about: impl Into<Cow<'static, str>>,
+        source: impl error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let Some(ours) = ours(&source) else { return Self::new(kind, about).because(source) };
+        let carried = Self::new(ours.kind(), about).because(ours.to_string());
+        Self(Box::new(Inner { hint: ours.0.hint.clone(), ..*carried.0 }))
+    }
+
     /// The same error, with its cause.
     pub fn because(mut self, source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -123,6 +135,20 @@ impl Error {
     pub fn advice(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
+}
+
+/// The error of ours in another one, which may have come to it through an `AsyncRead`.
+fn ours<'a>(error: &'a (dyn error::Error + 'static)) -> Option<&'a Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(ours) = error.downcast_ref() {
+            return Some(ours);
+        }
+        // What an `io::Error` was made of is not its source, but it.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = inner.map(|inner| inner as _).or_else(|| error.source());
+    }
+    None
 }
 
 fn kind_of(error: &io::Error) -> Kind {
@@ -223,6 +249,17 @@ mod tests {
         let there = io::Error::from(Error::new(Kind::TooLarge, "a message over 1 MiB").hint("raise max"));
         let back = Error::io("cannot read", there);
         assert_eq!((back.kind(), back.advice()), (Kind::TooLarge, Some("raise max")));
+    }
+
+    #[test]
+    fn it_is_found_in_the_error_of_others() {
+        let theirs =
+            io::Error::other(io::Error::from(Error::new(Kind::Tls, "it refuses us").hint("show a certificate")));
+        let carried = Error::carried(Kind::Cut, "cannot ask", theirs);
+        assert_eq!((carried.kind(), carried.advice()), (Kind::Tls, Some("show a certificate")));
+        assert_eq!(carried.to_string(), "cannot ask: it refuses us");
+        let other = Error::carried(Kind::Cut, "cannot ask", io::Error::other("why"));
+        assert_eq!((other.kind(), other.to_string().as_str()), (Kind::Cut, "cannot ask: why"));
     }
 
     #[test]

@@ -57,7 +57,20 @@ pub const OPTIONS: &[Spec] = &[
     option("amplify", Value::Flag, PACKETS, End::Listen, "answer a stranger with more than 3 times what it sent"),
     option("bind", Value::Text, NET, End::Connect, "local address, or address:port, to connect from"),
     option("ca", Value::Text, TLS, End::Connect, "PEM file of the authorities to trust, instead of the system's"),
-    option("cert", Value::Text, TLS, End::Both, "PEM file of our certificate and its chain"),
+    option(
+        "cert",
+        Value::Text,
+        TLS,
+        End::Both,
+        "PEM file of our certificate and its chain; a listener takes several: a.pem,b.pem",
+    ),
+    option(
+        "client-auth",
+        Value::Text,
+        TLS,
+        End::Listen,
+        "whether clients must show a certificate: required (the default), optional",
+    ),
     option("client-ca", Value::Text, TLS, End::Listen, "PEM file of the authorities that clients must be certified by"),
     option(
         "deflate",
@@ -71,7 +84,7 @@ pub const OPTIONS: &[Spec] = &[
     option("idle", Value::Time, &[], End::Both, "end a conversation after this long with nothing either way"),
     option("insecure", Value::Flag, TLS, End::Connect, "trust whoever answers (anyone can listen in and change it)"),
     option("keepalive", Value::Time, TCP, End::Both, "ask a silent peer's system whether it is still there"),
-    option("key", Value::Text, TLS, End::Both, "PEM file of our private key"),
+    option("key", Value::Text, TLS, End::Both, "PEM file of our private key, where it is not in cert"),
     option("loss", Value::Share, &["memory"], End::Listen, "share of packets that get lost, 0 to 1"),
     option("max", Value::Size, &[], End::Both, "the largest message"),
     option("nodelay", Value::Flag, TCP, End::Both, "send small writes at once (the default)"),
@@ -83,11 +96,18 @@ pub const OPTIONS: &[Spec] = &[
         "site whose pages may talk to this server from a browser; * for any",
     ),
     option("packets", Value::Flag, &["memory"], End::Listen, "carry packets instead of a stream"),
-    option("pin", Value::Text, TLS, End::Connect, "trust only the certificate with this fingerprint: sha256:…"),
+    option(
+        "pin",
+        Value::Text,
+        TLS,
+        End::Connect,
+        "trust only the certificate or the key with this fingerprint: sha256:…",
+    ),
     option("quiet", Value::Time, &[], End::Both, "a message without an end counts as whole after this pause"),
     option("seed", Value::Text, &["memory"], End::Listen, "number that the losses are drawn from"),
     option("sni", Value::Text, TLS, End::Connect, "name to ask for and to check, instead of the host"),
     option("timeout", Value::Time, &[], End::Both, "time for connecting and for handshakes"),
+    option("tls", Value::Text, TLS, End::Both, "the lowest version of TLS to agree on: 1.2 (the default) or 1.3"),
 ];
 
 const fn option(name: &'static str, value: Value, on: &'static [&'static str], end: End, about: &'static str) -> Spec {

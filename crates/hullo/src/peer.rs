@@ -13,6 +13,7 @@ struct Facts {
     remote: Endpoint,
     local: Endpoint,
     path: Option<Box<str>>,
+    name: Option<Box<str>>,
 }
 
 /// One end of a link: small, since every idle connection holds two.
@@ -50,12 +51,17 @@ impl fmt::Display for Endpoint {
 impl Peer {
     /// A peer that was reached over a transport.
     pub fn new(scheme: &'static str, remote: Endpoint, local: Endpoint) -> Self {
-        Self(Arc::new(Facts { scheme, remote, local, path: None }))
+        Self(Arc::new(Facts { scheme, remote, local, path: None, name: None }))
     }
 
     /// The same peer, which asked for that path.
     pub fn at_path(&self, path: &str) -> Self {
         Self(Arc::new(Facts { path: Some(path.into()), ..Facts::clone(&self.0) }))
+    }
+
+    /// The same peer, whose certificate has that name.
+    pub fn named(&self, name: &str) -> Self {
+        Self(Arc::new(Facts { name: Some(name.into()), ..Facts::clone(&self.0) }))
     }
 
     /// The transport's scheme, as in an address.
@@ -76,6 +82,11 @@ impl Peer {
     /// The path that the peer asked for, on transports that have one (HTTP and WebSocket).
     pub fn path(&self) -> Option<&str> {
         self.0.path.as_deref()
+    }
+
+    /// The name in the certificate by which a client has shown who it is: a listener with `client-ca` has verified it.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
     }
 
     /// Our end written as an address; the peer's own is its [`Display`](fmt::Display).

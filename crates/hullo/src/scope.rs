@@ -1,11 +1,15 @@
 //! What a conversation lives in: limits, shutdown, tasks, and who watches.
 
 use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fs::{File, OpenOptions},
     future::{Future, poll_fn},
-    path::PathBuf,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -89,6 +93,8 @@ struct Life {
     watch: Option<Arc<dyn Watch>>,
     cores: Vec<Core>,
     state: Option<PathBuf>,
+    kept: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    key_log: OnceLock<Arc<File>>,
 }
 
 struct Core {
@@ -112,8 +118,16 @@ impl Scope {
     /// the core it began on. `state` is the folder for what is kept between runs, instead of the user's own.
     pub fn on_cores(limits: Limits, watch: Option<Arc<dyn Watch>>, cores: Vec<Handle>, state: Option<PathBuf>) -> Self {
         let cores = cores.into_iter().map(|runtime| Core { runtime, load: Arc::default() }).collect();
-        let life =
-            Life { stop: Signal::default(), abort: Signal::default(), tasks: TaskTracker::new(), watch, cores, state };
+        let life = Life {
+            stop: Signal::default(),
+            abort: Signal::default(),
+            tasks: TaskTracker::new(),
+            watch,
+            cores,
+            state,
+            kept: Mutex::default(),
+            key_log: OnceLock::new(),
+        };
         Self(Arc::new(Inner { limits, frame: None, life: Arc::new(life) }))
     }
 
@@ -144,6 +158,32 @@ impl Scope {
     /// The folder for what is kept between runs, if the user's own is not meant.
     pub fn state(&self) -> Option<&PathBuf> {
         self.0.life.state.as_ref()
+    }
+
+    /// What a part of the library keeps for all conversations of this scope: there is one of each type.
+    pub(crate) fn kept<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        let mut kept = self.0.life.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = kept.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        one.clone().downcast().unwrap_or_default()
+    }
+
+    /// Writes the secrets of all TLS connections that begin from now on to the end of that file, which Wireshark and
+    /// others decrypt them with. It is made for this user's eyes alone where it is not there yet.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn log_keys(&self, file: &Path) -> Result<()> {
+        let about = || format!("cannot write the keys of TLS to {}", file.display());
+        let open = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+        let file = open.map_err(|error| Error::io(about(), error).of(Kind::File))?;
+        // The first one stays, since connections write to it.
+        let _ = self.0.life.key_log.set(Arc::new(file));
+        Ok(())
+    }
+
+    /// The file for the secrets of TLS, if they are to be written.
+    pub(crate) fn key_log(&self) -> Option<Arc<File>> {
+        self.0.life.key_log.get().cloned()
     }
 
     /// Whether somebody watches, so that there is a point in counting.

@@ -1,6 +1,9 @@
 //! What happens, told to whoever wants to know: the timeline of `-v`, the lines of `--json`, a test.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use crate::{error::Error, peer::Peer};
 
@@ -32,8 +35,12 @@ pub enum Event<'a> {
     Failed { address: SocketAddr, why: &'a str },
     /// The connection stands.
     Connected { peer: &'a Peer },
+    /// A server showed its certificates, whether it is then trusted or not.
+    Shown(&'a Shown),
     /// The encryption stands.
     Secured(&'a Secured),
+    /// A server's encryption with a client stands.
+    Admitted { peer: &'a Peer, secured: &'a Secured },
     /// The other protocol above it stands: a WebSocket, an HTTP connection.
     Agreed { protocol: &'a str },
     /// A server began a conversation.
@@ -50,6 +57,7 @@ pub enum Event<'a> {
 
 /// What was agreed on for encryption.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Secured {
     /// As in `TLS 1.3`.
     pub version: String,
@@ -57,10 +65,69 @@ pub struct Secured {
     pub cipher: String,
     /// The key exchange's name.
     pub exchange: String,
+    /// Whether a quantum computer of the future could not undo that exchange either.
+    pub post_quantum: bool,
+    /// Whether an earlier session was resumed, so that no certificate was shown again.
+    pub resumed: bool,
     /// The protocol agreed on inside, if one was.
     pub alpn: Option<String>,
     /// The fingerprint of the peer's certificate, as `?pin=` takes it.
     pub fingerprint: Option<String>,
-    /// Why the peer was trusted: `certificate verified`, `pinned`, or `NOT VERIFIED`.
+    /// Why the peer was trusted, as in `certificate verified` or `certificate NOT VERIFIED`.
     pub trust: &'static str,
+}
+
+/// What a server showed of itself, and what is wrong with it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Shown {
+    /// The server's own certificate, then those that vouch for it.
+    pub chain: Vec<Certificate>,
+    /// What is wrong, the gravest first.
+    pub faults: Vec<Fault>,
+}
+
+/// Something that is wrong with a certificate, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// Whether clients that verify refuse it for that; otherwise it is a warning.
+    pub grave: bool,
+    /// What it is, as in `it expired on 2026-01-31`.
+    pub words: String,
+}
+
+/// A certificate (RFC 5280).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Certificate {
+    /// Whom it is for, as in `CN=example.org, O=Example`.
+    pub subject: String,
+    /// Who vouches for that.
+    pub issuer: String,
+    /// The names and addresses that it is good for.
+    pub names: Vec<String>,
+    /// From when it is valid.
+    pub from: SystemTime,
+    /// Until when.
+    pub until: SystemTime,
+    /// The kind of its key, as in `ECDSA P-256` or `RSA`.
+    pub key: String,
+    /// The size of that key in bits.
+    pub bits: usize,
+    /// How the issuer signed it, as in `ECDSA with SHA-256`.
+    pub signature: String,
+    /// Whether it may vouch for others.
+    pub authority: bool,
+    /// Its fingerprint, as `?pin=` takes it and `openssl x509 -fingerprint -sha256` prints it.
+    pub fingerprint: String,
+    /// The fingerprint of its key, which `?pin=` takes too: it outlives the certificate where the key is kept.
+    pub key_fingerprint: String,
+}
+
+impl Certificate {
+    /// Whom it is for in the fewest words: its first name, or else its subject.
+    pub fn name(&self) -> &str {
+        self.names.first().unwrap_or(&self.subject)
+    }
 }

@@ -1,19 +1,21 @@
 //! `hullo check --wait 30s localhost:5432`: is it up, and how long does each step take?
+//!
+//! `hullo check https://host`: and what is wrong with its certificates?
 
 use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use hullo::{Address, Error, Event, Kind, Limits, Message, Result, Scope, Watch, framing, request::Call};
+use hullo::{Address, Certificate, Error, Event, Kind, Limits, Message, Result, Scope, Watch, framing, request::Call};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     args::Check,
     report::{START, Voice, object, shown},
-    view::{paint, timeline},
+    view::{certificate, paint, timeline},
 };
 
 /// How long to wait before the first new attempt; each time twice as long, up to a second.
@@ -36,10 +38,16 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
             limits.timeout = args.timeout.min(wait.saturating_sub(since.elapsed()).max(AGAIN));
         }
         // The steps of the first attempt are shown as they come; of later ones only those that led to an answer.
-        let steps = Arc::new(Steps { voice, later: Mutex::new((attempts > 1 && !voice.verbose).then(Vec::new)) });
-        match attempt(&address, &Scope::new(limits.clone(), Some(steps.clone()))).await {
+        let later = (attempts > 1 && !voice.verbose).then(Vec::new);
+        let steps = Arc::new(Steps { voice, later: Mutex::new(later), ends_first: Mutex::default() });
+        let scope = Scope::new(limits.clone(), Some(steps.clone()));
+        voice.log_keys(&scope);
+        match attempt(&address, &scope).await {
             Ok(how) => {
                 steps.show_later();
+                if let Some(time) = args.expiring {
+                    steps.expiring(&address, time)?;
+                }
                 let took = since.elapsed();
                 let sentence = format!("{} {} is up: {how}", paint::on_stdout().good("ok"), address.bare());
                 say(
@@ -110,11 +118,29 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
 struct Steps {
     voice: Voice,
     later: Mutex<Option<Vec<Step>>>,
+    /// The certificate that expires first.
+    ends_first: Mutex<Option<Certificate>>,
 }
 
 type Step = (&'static str, String, Value);
 
 impl Steps {
+    /// Fails when a certificate expires within that time.
+    fn expiring(&self, address: &Address, time: Duration) -> Result<()> {
+        let first = self.ends_first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(first) = first else {
+            let about = format!("{} shows no certificate that could expire", address.bare());
+            return Err(Error::usage(about).hint("--expiring is for tls, https and wss"));
+        };
+        if first.until > SystemTime::now() + time {
+            return Ok(());
+        }
+        let (left, date) = (certificate::days_left(first.until), certificate::date(first.until));
+        let about =
+            format!("a certificate of {}, '{}', has {left} days left, until {date}", address.bare(), first.subject);
+        Err(Error::new(Kind::Tls, about))
+    }
+
     fn show_later(&self) {
         let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
         for (name, sentence, facts) in later.into_iter().flatten() {
@@ -128,6 +154,10 @@ impl Watch for Steps {
     fn event(&self, event: &Event<'_>) {
         if matches!(event, Event::Closed { .. }) && !self.voice.verbose {
             return;
+        }
+        if let Event::Shown(shown) = event {
+            let first = shown.chain.iter().min_by_key(|certificate| certificate.until).cloned();
+            *self.ends_first.lock().unwrap_or_else(PoisonError::into_inner) = first;
         }
         let (name, sentence, facts) = timeline::line(event);
         let sentence = format!("{}  {sentence}", paint::on_stdout().quiet(&timeline::clock(START.elapsed())));

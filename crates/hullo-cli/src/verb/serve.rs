@@ -38,7 +38,9 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         .or(config.max_per_peer.map(NonZeroU32::get))
         .map_or(limits.max_per_peer, |most| most as usize);
     raise_file_limit();
-    let mut server = Server::new(Scope::on_cores(limits, Some(voice.server_watch()), cores()?, None));
+    let scope = Scope::on_cores(limits, Some(voice.server_watch()), cores()?, None);
+    voice.log_keys(&scope);
+    let mut server = Server::new(scope);
     if config.serve.is_empty() {
         playground::open(&mut server, voice).await?;
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use hullo::Event;
+use hullo::{Event, Secured};
 use serde_json::{Value, json};
 
+use super::certificate;
 use crate::report::shown;
 
 /// A time since the start, as it stands before a line.
@@ -37,18 +38,17 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
                 json!({ "peer": peer.to_string(), "local": peer.local_address() }),
             )
         }
+        Event::Shown(shown) => ("certificates", certificate::lines(shown), certificate::facts(shown)),
         Event::Secured(secured) => {
-            let alpn = secured.alpn.as_deref().map(|alpn| format!(", {}", shown(alpn))).unwrap_or_default();
             let print = secured.fingerprint.as_deref().unwrap_or("no certificate");
-            let sentence = format!(
-                "{} {} {}{alpn}; {}: {print}",
-                secured.version, secured.cipher, secured.exchange, secured.trust
-            );
-            let facts = json!({
-                "version": secured.version, "cipher": secured.cipher, "exchange": secured.exchange,
-                "alpn": secured.alpn, "fingerprint": secured.fingerprint, "trust": secured.trust,
-            });
-            ("secured", sentence, facts)
+            ("secured", format!("{}; {}: {print}", agreed(secured), secured.trust), facts(secured))
+        }
+        Event::Admitted { peer, secured } => {
+            let name = peer.name().map(|name| format!(" for '{name}'")).unwrap_or_default();
+            let mut facts = facts(secured);
+            facts["peer"] = peer.to_string().into();
+            facts["name"] = peer.name().into();
+            ("admitted", format!("{peer}: {}; {}{name}", agreed(secured), secured.trust), facts)
         }
         Event::Agreed { protocol } => ("agreed", format!("{protocol} stands"), json!({ "protocol": protocol })),
         Event::Opened { peer } => {
@@ -73,4 +73,21 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
         Event::Note(note) => ("note", shown(note), json!({ "message": note })),
         _ => ("event", format!("{event:?}"), Value::Null),
     }
+}
+
+/// What was agreed on for encryption, in words.
+fn agreed(secured: &Secured) -> String {
+    let Secured { version, cipher, exchange, .. } = secured;
+    let quantum = if secured.post_quantum { " (post-quantum)" } else { "" };
+    let resumed = if secured.resumed { ", resumed" } else { "" };
+    let alpn = secured.alpn.as_deref().map(|alpn| format!(", {}", shown(alpn))).unwrap_or_default();
+    format!("{version} {cipher} {exchange}{quantum}{alpn}{resumed}")
+}
+
+fn facts(secured: &Secured) -> Value {
+    json!({
+        "version": secured.version, "cipher": secured.cipher, "exchange": secured.exchange,
+        "post_quantum": secured.post_quantum, "resumed": secured.resumed, "alpn": secured.alpn,
+        "fingerprint": secured.fingerprint, "trust": secured.trust,
+    })
 }

@@ -17,6 +17,7 @@ use rustix::process::Signal;
 
 pub(crate) use self::program::{Ended, Program, object, run};
 
+pub(crate) mod authority;
 mod program;
 
 /// The most that anything is waited for.

@@ -133,9 +133,12 @@ struct Front {
 impl Front {
     /// One connection, to its end: exchanges, and perhaps a WebSocket.
     async fn serve(self: Arc<Self>, fd: OwnedFd, peer: Peer) -> Result<()> {
-        let stream: BoxStream = match &self.identity {
-            None => Box::new(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?),
-            Some(identity) => Box::new(Box::pin(identity.accept(fd, &self.scope)).await?),
+        let (stream, peer): (BoxStream, Peer) = match &self.identity {
+            None => (Box::new(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?), peer),
+            Some(identity) => {
+                let (stream, peer) = Box::pin(identity.accept(fd, peer, &self.scope)).await?;
+                (Box::new(stream), peer)
+            }
         };
         let mut wire = Wire::new(Guard::new(stream, &peer, &self.scope));
         match Box::pin(self.beginning(&mut wire)).await? {

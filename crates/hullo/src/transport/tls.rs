@@ -1,32 +1,36 @@
 //! `hullo serve echo tls://:7443`, `hullo connect 'tls://host:7443?pin=sha256:…'`: streams inside TLS 1.2 or 1.3 (RFC 8446).
 //!
-//! A listener without `cert` and `key` makes a certificate of its own and keeps it; its fingerprint is what clients take
-//! as `pin`. A client trusts the system's authorities, those of `ca`, the one certificate of `pin`, or, when told to be
+//! A listener without `cert` and `key` makes a certificate of its own and keeps its key, whose fingerprint is what clients
+//! take as `pin`. With several certificates it shows the one with the name that is asked for, and it reads them anew when
+//! their files change. A client trusts the system's authorities, those of `ca`, the one certificate of `pin`, or, when told to be
 //! `insecure`, anybody.
 
 use std::{
+    borrow::Cow,
     io,
-    os::fd::OwnedFd,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::{
-    TlsAcceptor, TlsConnector,
-    client, server,
-    rustls::{CommonState, pki_types::ServerName},
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::rustls::{
+    CommonState, HandshakeKind, SupportedProtocolVersion,
+    crypto::{
+        CryptoProvider,
+        aws_lc_rs::{self, kx_group},
+    },
+    version::{TLS12, TLS13},
 };
 
-use self::trust::fingerprint;
+pub(super) use self::{
+    client::{agreed, secure},
+    identity::Identity,
+};
 use super::{
     Listener, Spec, Transport,
     accept::Door,
-    tcp::{adopt, dial, listen, no_resource},
+    tcp::{dial, listen, no_resource},
 };
 use crate::{
     address::Address,
@@ -35,11 +39,20 @@ use crate::{
     link::Link,
     scope::{BoxFuture, Scope},
     service::{Service, converse},
-    watch::{Event, Secured},
+    watch::Secured,
 };
 
+mod certificate;
+mod client;
+mod files;
+mod identity;
+mod judge;
+mod keys;
 mod own;
+mod reasons;
 mod trust;
+mod wanted;
+mod witness;
 
 pub(super) const SCHEMES: &[Spec] =
     &[Spec { scheme: "tls", about: "streams inside TLS over TCP", example: "tls://127.0.0.1:7443", transport: &Tls }];
@@ -65,35 +78,6 @@ impl Transport for Tls {
     }
 }
 
-/// What a listener shows to its clients.
-pub(super) struct Identity {
-    acceptor: TlsAcceptor,
-    /// What a person should know about it.
-    pub(super) notes: Vec<String>,
-}
-
-impl Identity {
-    /// The identity that the address asks for; `alpn` are the protocols to agree on unless the address says others.
-    pub(super) fn of(at: &Address, alpn: &[&str], scope: &Scope) -> Result<Self> {
-        let (config, notes) = own::server_config(at, &protocols(at, alpn), scope)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), notes })
-    }
-
-    /// Shakes hands with a client, in time.
-    pub(super) async fn accept(&self, fd: OwnedFd, scope: &Scope) -> Result<TlsStream<server::TlsStream<TcpStream>>> {
-        let accept = async {
-            let stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
-            self.acceptor.accept(stream).await.map_err(handshake_error)
-        };
-        let stream = tokio::select! {
-            stream = scope.in_time(|| "the TLS handshake failed".to_owned(), accept) => stream?,
-            // Nothing is under way yet that could be finished.
-            () = scope.stopped() => return Err(Error::new(Kind::Cut, "the server ended before the TLS handshake did")),
-        };
-        Ok(TlsStream { stream, strict: false })
-    }
-}
-
 struct TlsDoor {
     door: Door,
     identity: Identity,
@@ -114,36 +98,30 @@ impl Listener for TlsDoor {
             let (service, scope, identity) = (service.clone(), link_scope.clone(), identity.clone());
             Box::pin(async move {
                 // In a box of its own, so that a connection does not keep room for a handshake all its life.
-                let stream = Box::pin(identity.accept(fd, &scope)).await?;
+                let (stream, peer) = Box::pin(identity.accept(fd, peer, &scope)).await?;
                 converse(service, Link::over(Guard::new(stream, &peer, &scope), peer, scope)).await
             })
         }))
     }
 }
 
-/// Puts TLS on a connection that we made.
-pub(super) async fn secure(
-    stream: TcpStream,
-    to: &Address,
-    alpn: &[&str],
-    scope: &Scope,
-) -> Result<TlsStream<client::TlsStream<TcpStream>>> {
-    let (config, trust) = trust::client_config(to, &protocols(to, alpn))?;
-    let host = match to.options.text("sni") {
-        Some(name) => name,
-        None if to.host.is_empty() => "127.0.0.1",
-        None => &to.host,
-    };
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|error| Error::usage(format!("'{host}' is no name for a certificate")).because(error))?;
-    let about = || format!("cannot agree on encryption with {}", to.bare());
-    let handshake = async {
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        stream.map_err(|error| trust::explain(about(), error, to))
-    };
-    let stream = scope.in_time(about, handshake).await?;
-    scope.tell(&Event::Secured(&secured(stream.get_ref().1, trust)));
-    Ok(TlsStream { stream, strict: true })
+/// The cryptography of both ends. Its key exchange is the hybrid one before all, which whoever records it now cannot undo
+/// with a quantum computer of the future; rustls would only follow those who prefer it themselves.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+        Arc::new(CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() })
+    });
+    PROVIDER.clone()
+}
+
+/// The versions of TLS that the address allows.
+fn versions(address: &Address) -> Result<Vec<&'static SupportedProtocolVersion>> {
+    match address.options.text("tls") {
+        None | Some("1.2") => Ok(vec![&TLS13, &TLS12]),
+        Some("1.3") => Ok(vec![&TLS13]),
+        Some(_) => Err(Error::usage("the option tls takes 1.2 or 1.3, the lowest version to agree on")),
+    }
 }
 
 fn protocols(address: &Address, otherwise: &[&str]) -> Vec<Vec<u8>> {
@@ -159,20 +137,23 @@ fn secured(state: &CommonState, trust: &'static str) -> Secured {
         Some("TLSv1_3") => "TLS 1.3".to_owned(),
         other => other.unwrap_or("TLS").to_owned(),
     };
+    let exchange = state.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+    let own = state.peer_certificates().and_then(|chain| chain.first());
     let named = |name: Option<String>| name.unwrap_or_else(|| "unknown".to_owned());
     Secured {
         version,
         cipher: named(state.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(str::to_owned)),
-        exchange: named(state.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()))),
+        post_quantum: exchange.as_ref().is_some_and(|name| name.contains("MLKEM")),
+        exchange: named(exchange),
+        resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         alpn: state.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-        fingerprint: state.peer_certificates().and_then(|chain| chain.first()).map(|cert| fingerprint(cert)),
+        fingerprint: own.map(|cert| certificate::fingerprint(cert)),
         trust,
     }
 }
 
-fn handshake_error(error: io::Error) -> Error {
-    let kind = if error.kind() == io::ErrorKind::InvalidData { Kind::Tls } else { Kind::Cut };
-    Error::io("the TLS handshake failed", error).of(kind)
+fn tls(about: impl Into<Cow<'static, str>>, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Tls, about).because(error)
 }
 
 /// A TLS stream whose end means something.
@@ -190,6 +171,12 @@ impl<S> TlsStream<S> {
     }
 }
 
+/// What broke the encryption, in words; also to who only writes, and so hears of a refusal.
+fn explained<T>(done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+    done.map_err(|error| if broken(&error) { reasons::of_stream(error).into() } else { error })
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
@@ -199,19 +186,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
             } else {
                 Ok(())
             }),
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Poll::Ready(Err(trust::broken(error).into())),
-            read => read,
+            read => explained(read),
         }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        explained(Pin::new(&mut self.stream).poll_write(cx, buf))
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        explained(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -219,15 +209,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        explained(Pin::new(&mut self.stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        explained(Pin::new(&mut self.stream).poll_shutdown(cx))
     }
-}
-
-/// What was agreed on inside.
-pub(super) fn agreed(stream: &TlsStream<client::TlsStream<TcpStream>>) -> Option<Vec<u8>> {
-    stream.get_ref().get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
 }

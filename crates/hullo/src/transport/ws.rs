@@ -84,7 +84,7 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
     let offers = to.options.flag("deflate", true);
     let request = if offers { request.header(SEC_WEBSOCKET_EXTENSIONS, deflate::OFFER) } else { request };
     let request = request.body(empty()).map_err(|error| Error::usage(about()).because(error))?;
-    let wrong = |error: hyper::Error| Error::new(over_http::kind(&error), about()).because(error);
+    let wrong = |error: hyper::Error| Error::carried(over_http::kind(&error), about(), error);
     let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(wrong)?;
     let connection = connection.without_shutdown();
     let response = sender.send_request(request);

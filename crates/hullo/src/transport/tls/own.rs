@@ -1,116 +1,68 @@
-//! Our own certificate: read from PEM files, or made once and kept.
+//! Our own certificate: made once, kept, and made anew from the same key before it expires.
+//!
+//! Clients trust it by the fingerprint of that key, which stays. So the certificate itself may have a short life, as those
+//! of others have.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::{Duration, SystemTime},
 };
 
 use etcetera::BaseStrategy;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
-use tokio_rustls::rustls::{
-    RootCertStore, ServerConfig,
-    crypto::aws_lc_rs,
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
-    server::WebPkiClientVerifier,
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
 };
 
-use super::trust::fingerprint;
+use super::{
+    certificate,
+    files::{Chain, Pair},
+    tls,
+};
 use crate::{
-    address::Address,
     error::{Error, Kind, Result},
     scope::Scope,
 };
 
-pub(super) type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+/// How long a certificate lives: under 366 days, which is what the authorities' own may have.
+const LIFE: Duration = Duration::from_hours(365 * 24);
 
-/// The configuration of a listener, and what a person should know about it.
-pub(super) fn server_config(at: &Address, alpn: &[Vec<u8>], scope: &Scope) -> Result<(ServerConfig, Vec<String>)> {
-    let mut notes = Vec::new();
-    let (chain, key) = match files(at)? {
-        Some(chain) => chain,
-        None => {
-            let (chain, whence) = own(scope)?;
-            let print = chain.0.first().map(|cert| fingerprint(cert)).unwrap_or_default();
-            notes.push(format!("a certificate of our own, {whence}: clients trust it with ?pin={print}"));
-            chain
-        }
-    };
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| tls("cannot set up TLS", error))?;
-    let builder = match at.options.text("client-ca") {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let roots = roots(Path::new(path))?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
-            builder.with_client_cert_verifier(verifier.build().map_err(|error| tls("client-ca cannot verify anybody", error))?)
-        }
-    };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| tls("cert and key do not make an identity", error))?;
-    config.alpn_protocols = alpn.to_vec();
-    Ok((config, notes))
+/// How long before its end it is made anew.
+const LEFT: Duration = Duration::from_hours(30 * 24);
+
+/// How long before now it begins, for clocks that are behind.
+const SLACK: Duration = Duration::from_hours(1);
+
+/// Where our certificate is.
+pub(super) enum Own {
+    /// In a file, which stays.
+    Kept(PathBuf),
+    /// Nowhere, since nothing could be kept: it is for this run alone.
+    Here(Chain),
 }
 
-/// The identity in the files of `cert` and `key`, where the address names them.
-pub(super) fn files(address: &Address) -> Result<Option<Chain>> {
-    match (address.options.text("cert"), address.options.text("key")) {
-        (None, None) => Ok(None),
-        (Some(cert), key) => Ok(Some((certificates(Path::new(cert))?, private_key(Path::new(key.unwrap_or(cert)))?))),
-        (None, Some(_)) => Err(Error::usage(format!("{} has a key but no cert", address.bare()))),
-    }
-}
-
-/// The authorities in a PEM file.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for cert in certificates(path)? {
-        roots.add(cert).map_err(|error| tls(format!("a certificate in {} cannot be an authority", path.display()), error))?;
-    }
-    Ok(roots)
-}
-
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let about = || format!("cannot read the certificates in {}", path.display());
-    let read = fs::read(path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
-    let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read).collect();
-    let certs = certs.map_err(|error| Error::new(Kind::File, about()).because(error))?;
-    if certs.is_empty() {
-        return Err(Error::new(Kind::File, about()).because("there is none").hint("the file must be PEM, with BEGIN CERTIFICATE in it"));
-    }
-    Ok(certs)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    let about = || format!("cannot read the private key in {}", path.display());
-    let read = fs::read(path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
-    // What is wrong with a key is said without a byte of it.
-    PrivateKeyDer::from_pem_slice(&read).map_err(|_| {
-        Error::new(Kind::File, about()).because("there is none").hint("the file must be PEM, with BEGIN PRIVATE KEY in it, and not encrypted")
-    })
-}
-
-/// The certificate that was made for this user, made now if there is none, and what to say about it. Where nothing can be
-/// kept it is for this run alone.
-fn own(scope: &Scope) -> Result<(Chain, String)> {
-    match kept(scope) {
-        Ok((chain, file)) => Ok((chain, format!("kept in {}", file.display()))),
+/// The certificate that was made for this user, made now if there is none, and what to say about it.
+pub(super) fn own(scope: &Scope) -> Result<(Own, String)> {
+    let (own, chain, whence) = match kept(scope) {
+        Ok((file, chain)) => (Own::Kept(file.clone()), chain, format!("kept in {}", file.display())),
         Err(error) => {
             let pem = make().map_err(|error| tls("cannot make a certificate", error))?;
-            let wrong = |error| tls("cannot read our own certificate", error as pem::Error);
-            let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().map_err(wrong)?;
-            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(wrong)?;
-            Ok(((chain, key), format!("for this run alone ({error})")))
+            let chain = parse(&pem).map_err(|error| tls("cannot read our own certificate", error))?;
+            let again = (chain.0.clone(), chain.1.clone_key());
+            (Own::Here(again), chain, format!("for this run alone ({error})"))
         }
-    }
+    };
+    let pin = chain.0.first().and_then(|cert| certificate::public_key(cert)).map(certificate::fingerprint);
+    let note = format!("a certificate of our own, {whence}: clients trust it with ?pin={}", pin.unwrap_or_default());
+    Ok((own, note))
 }
 
-fn kept(scope: &Scope) -> Result<(Chain, PathBuf)> {
+fn kept(scope: &Scope) -> Result<(PathBuf, Chain)> {
     let folder = match scope.state() {
         Some(folder) => folder.clone(),
         None => {
@@ -121,32 +73,66 @@ fn kept(scope: &Scope) -> Result<(Chain, PathBuf)> {
     };
     let file = folder.join("identity.pem");
     if !file.exists() {
-        keep(&folder, &file)
-            .map_err(|error| Error::io(format!("cannot keep a certificate in {}", folder.display()), error).of(Kind::File))?;
+        let about = || format!("cannot keep a certificate in {}", folder.display());
+        let pem = make().map_err(|error| tls(about(), error))?;
+        let made =
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder).and_then(|()| keep(&file, &pem, false));
+        made.map_err(|error| Error::io(about(), error).of(Kind::File))?;
     }
-    Ok(((certificates(&file)?, private_key(&file)?), file))
+    renew(&file)?;
+    let chain = Pair::in_one(file.clone()).read()?;
+    Ok((file, chain))
 }
 
-/// A certificate for this machine's own names, and its key, as PEM.
+/// Makes the certificate in that file anew from its key, if it expires soon.
+pub(super) fn renew(file: &Path) -> Result<()> {
+    let about = || format!("cannot make the certificate in {} anew", file.display());
+    let (chain, key) = Pair::in_one(file.to_owned()).read()?;
+    let until = chain.first().and_then(|cert| certificate::read(cert)).map(|cert| cert.until);
+    if until.is_none_or(|until| until > SystemTime::now() + LEFT) {
+        return Ok(());
+    }
+    let pem = KeyPair::try_from(&key).and_then(|key| certified(&key)).map_err(|error| tls(about(), error))?;
+    keep(file, &pem, true).map_err(|error| Error::io(about(), error).of(Kind::File))
+}
+
 fn make() -> Result<String, rcgen::Error> {
+    certified(&KeyPair::generate()?)
+}
+
+/// That key, and a certificate for it with this machine's own names, as PEM.
+fn certified(key: &KeyPair) -> Result<String, rcgen::Error> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    names.extend(fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
+    names.extend(
+        fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+    );
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "hullo on this machine");
-    (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(2046, 1, 1));
-    let key = KeyPair::generate()?;
-    Ok(key.serialize_pem() + &params.self_signed(&key)?.pem())
+    let begin = SystemTime::now() - SLACK;
+    (params.not_before, params.not_after) = (begin.into(), (begin + LIFE).into());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(key.serialize_pem() + &params.self_signed(key)?.pem())
 }
 
-/// Keeps a new certificate in a file that only the user can read. If two processes do so at once, one's stays.
-fn keep(folder: &Path, file: &Path) -> io::Result<()> {
-    let pem = make().map_err(io::Error::other)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let draft = folder.join(format!("identity.{}.tmp", std::process::id()));
+fn parse(pem: &str) -> Result<Chain, pem::Error> {
+    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>()?;
+    Ok((chain, PrivateKeyDer::from_pem_slice(pem.as_bytes())?))
+}
+
+/// Writes a file that only the user can read. Where it must not `replace` one, and two processes make it at once, one's
+/// stays.
+fn keep(file: &Path, pem: &str, replace: bool) -> io::Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let draft = file.with_extension(format!("{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Relaxed)));
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     out.write_all(pem.as_bytes())?;
     out.sync_all()?;
+    if replace {
+        return fs::rename(&draft, file);
+    }
     let linked = fs::hard_link(&draft, file);
     fs::remove_file(&draft)?;
     match linked {
@@ -155,6 +141,39 @@ fn keep(folder: &Path, file: &Path) -> io::Result<()> {
     }
 }
 
-pub(super) fn tls(about: impl Into<std::borrow::Cow<'static, str>>, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Kind::Tls, about).because(error)
+#[cfg(test)]
+mod tests {
+    use rcgen::date_time_ymd;
+
+    use super::*;
+
+    fn key_of(file: &Path) -> String {
+        let (chain, _) = Pair::in_one(file.to_owned()).read().unwrap();
+        certificate::fingerprint(certificate::public_key(&chain[0]).unwrap())
+    }
+
+    #[test]
+    fn it_is_made_anew_from_the_same_key_before_it_expires() {
+        let folder = std::env::temp_dir().join(format!("hullo-own-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("identity.pem");
+        keep(&file, &make().unwrap(), false).unwrap();
+        let (made, key) = (fs::read(&file).unwrap(), key_of(&file));
+        renew(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), made, "it is new enough");
+        // The next one to make one finds this one.
+        keep(&file, &make().unwrap(), false).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), made, "it was there first");
+
+        let pair = KeyPair::try_from(&Pair::in_one(file.clone()).read().unwrap().1).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(2020, 1, 1);
+        keep(&file, &(pair.serialize_pem() + &params.self_signed(&pair).unwrap().pem()), true).unwrap();
+        renew(&file).unwrap();
+        let (chain, _) = Pair::in_one(file.clone()).read().unwrap();
+        let until = certificate::read(&chain[0]).unwrap().until;
+        assert!(until > SystemTime::now() + LEFT && until < SystemTime::now() + LIFE);
+        assert_eq!(key_of(&file), key);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
