@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
-use crate::report;
+use crate::{observe::access::Format, report};
 
 /// Both ends of any network conversation: any service on any transport, any client to any server.
 #[derive(Parser)]
@@ -76,6 +76,18 @@ pub(crate) struct Serve {
     /// On Ctrl-C or SIGTERM, let conversations finish for this long
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(crate) grace: Duration,
+
+    /// Write a line for each HTTP request, to stderr
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub(crate) access_log: Option<Format>,
+
+    /// Write the access log to this file, behind what is in it
+    #[arg(long, value_name = "FILE", requires = "access_log")]
+    pub(crate) access_log_file: Option<PathBuf>,
+
+    /// Show metrics for Prometheus at this address, as in http://127.0.0.1:9090
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<String>,
 
     /// The program that exec runs for each conversation
     #[arg(last = true, value_name = "CMD")]

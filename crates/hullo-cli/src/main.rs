@@ -9,6 +9,7 @@ use hullo::{Error, Kind};
 use report::Voice;
 
 mod args;
+mod observe;
 mod report;
 mod verb;
 mod view;

@@ -87,14 +87,10 @@ impl Voice {
     pub(crate) fn watch(self) -> Option<Arc<dyn Watch>> {
         self.verbose.then(|| Arc::new(Timeline(self)) as Arc<dyn Watch>)
     }
-
-    /// The same for a server, which without `-v` tells what is its own trouble, and not its clients'.
-    pub(crate) fn server_watch(self) -> Arc<dyn Watch> {
-        Arc::new(Timeline(self))
-    }
 }
 
-struct Timeline(Voice);
+/// Tells the timeline; of a server without `-v` only what is its own trouble, and not its clients'.
+pub(crate) struct Timeline(pub(crate) Voice);
 
 impl Watch for Timeline {
     fn event(&self, event: &Event<'_>) {

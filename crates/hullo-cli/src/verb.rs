@@ -12,7 +12,7 @@ mod connect;
 mod generate;
 mod playground;
 mod request;
-mod serve;
+pub(crate) mod serve;
 mod stdio;
 mod terminal;
 

@@ -100,7 +100,7 @@ pub use scope::{BoxFuture, Limits, Scope};
 pub use serve::{Server, serve};
 pub use service::{Answer, Reply, Service};
 pub use session::Session;
-pub use watch::{Certificate, Event, Fault, Secured, Shown, Watch};
+pub use watch::{Answered, Certificate, Event, Fault, Secured, Shown, Watch};
 
 /// Bodies of HTTP requests and responses, for a service that answers them itself.
 pub mod exchange {

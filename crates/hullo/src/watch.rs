@@ -49,10 +49,40 @@ pub enum Event<'a> {
     FirstByte { after: Duration },
     /// A conversation's stream ended, and carried this much.
     Closed { peer: &'a Peer, received: u64, sent: u64, lasted: Duration },
+    /// An HTTP request was answered.
+    Answered(&'a Answered),
     /// A service, a handshake or a peer failed; the server goes on.
     Trouble { peer: Option<&'a Peer>, error: &'a Error },
     /// Something a person should know.
     Note(&'a str),
+}
+
+/// An HTTP exchange that is over.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answered {
+    /// Who asked.
+    pub peer: Peer,
+    /// The request's name, which it has as `X-Request-Id` in every log: the client's, or one that was made.
+    pub id: String,
+    /// When the request came.
+    pub when: SystemTime,
+    /// The method; `-` where what came was no request.
+    pub method: String,
+    /// The target, with its query.
+    pub target: String,
+    /// As in `HTTP/1.1`.
+    pub version: String,
+    /// What the client says it came from.
+    pub referer: Option<String>,
+    /// What the client says it is.
+    pub agent: Option<String>,
+    /// The status of the response.
+    pub status: u16,
+    /// The bytes of its body that were sent.
+    pub sent: u64,
+    /// From the request's head to the response's last byte.
+    pub took: Duration,
 }
 
 /// What was agreed on for encryption.

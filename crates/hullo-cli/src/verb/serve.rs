@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::playground;
-use crate::{args::Serve, report::Voice};
+use crate::{args::Serve, observe::Observer, report::Voice};
 
 pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let config = match (&args.config, &args.service) {
@@ -38,9 +38,13 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         .or(config.max_per_peer.map(NonZeroU32::get))
         .map_or(limits.max_per_peer, |most| most as usize);
     raise_file_limit();
-    let scope = Scope::on_cores(limits, Some(voice.server_watch()), cores()?, None);
+    let observer = Observer::of(&args, voice)?;
+    let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
     let mut server = Server::new(scope);
+    if let Some(address) = &args.metrics {
+        observer.serve_metrics(address, &mut server, voice).await?;
+    }
     if config.serve.is_empty() {
         playground::open(&mut server, voice).await?;
     }
@@ -148,7 +152,7 @@ impl One {
 }
 
 /// Listens on one address more, and says so.
-pub(super) async fn listen(
+pub(crate) async fn listen(
     server: &mut Server,
     address: &str,
     name: &str,

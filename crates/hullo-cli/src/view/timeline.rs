@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hullo::{Event, Secured};
+use hullo::{Answered, Event, Secured};
 use serde_json::{Value, json};
 
 use super::certificate;
@@ -62,6 +62,14 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
             let s = lasted.as_secs_f64();
             let sentence = format!("{peer} ended after {s:.3} s: {received} bytes received, {sent} sent");
             ("closed", sentence, json!({ "peer": peer.to_string(), "received": received, "sent": sent, "seconds": s }))
+        }
+        Event::Answered(answered) => {
+            let Answered { peer, id, method, target, status, sent, took, .. } = answered;
+            let ms = took.as_secs_f64() * 1e3;
+            let facts = json!({
+                "peer": peer.to_string(), "id": id, "method": method, "target": target, "status": status, "sent": sent, "ms": ms,
+            });
+            ("answered", format!("{peer}: {method} {target} -> {status}, {sent} bytes, {ms:.1} ms"), facts)
         }
         Event::Trouble { peer, error } => {
             let who = peer.map(|peer| format!("{peer}: ")).unwrap_or_default();

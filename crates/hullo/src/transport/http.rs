@@ -12,6 +12,7 @@ use ::http::{
 use tokio::time::timeout;
 
 use self::{
+    account::Account,
     h1::End,
     head::Refusal,
     wire::{Beginning, Wire},
@@ -39,6 +40,7 @@ use crate::{
     watch::Event,
 };
 
+mod account;
 pub(crate) mod chunked;
 mod client;
 mod h1;
@@ -168,7 +170,8 @@ impl Front {
     }
 
     /// Answers a request, whichever way it came.
-    async fn answer(self: Arc<Self>, request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
+    async fn answer(self: Arc<Self>, mut request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
+        let account = Account::open(&mut request, &peer, &self.scope);
         let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
             Err((status, why)) => text(status, why),
             Ok(()) if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) => {
@@ -192,7 +195,8 @@ impl Front {
                 })
             }
         };
-        Ok(self.finished(response))
+        let response = self.finished(response);
+        Ok(if let Some(account) = account { account.of(response) } else { response })
     }
 
     /// What every response has.
@@ -205,6 +209,7 @@ impl Front {
     fn refused(&self, peer: &Peer, refusal: &Refusal) {
         let error = Error::new(Kind::Protocol, refusal.why.trim_end());
         self.scope.tell(&Event::Trouble { peer: Some(peer), error: &error });
+        Account::refused(peer, refusal.status, &self.scope);
     }
 
     /// Whether a request asks for a WebSocket where the service converses.

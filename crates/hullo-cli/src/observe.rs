@@ -1,0 +1,55 @@
+//! What a server's operator sees: the lines of `-v`, the access log, the metrics.
+
+use std::sync::Arc;
+
+use hullo::{Event, Result, Server, Watch};
+
+use self::{access::AccessLog, meter::Meter};
+use crate::{
+    args::Serve,
+    report::{Timeline, Voice},
+    verb::serve::listen,
+};
+
+pub(crate) mod access;
+mod meter;
+
+/// Whoever watches a server.
+pub(crate) struct Observer {
+    timeline: Timeline,
+    access: Option<AccessLog>,
+    meter: Option<Arc<Meter>>,
+}
+
+impl Observer {
+    /// The observer that the words of `hullo serve` ask for.
+    pub(crate) fn of(args: &Serve, voice: Voice) -> Result<Arc<Self>> {
+        let access =
+            args.access_log.map(|format| AccessLog::open(format, args.access_log_file.as_deref())).transpose()?;
+        let meter = args.metrics.is_some().then(Arc::default);
+        Ok(Arc::new(Self { timeline: Timeline(voice), access, meter }))
+    }
+
+    /// Serves the metrics on that address.
+    pub(crate) async fn serve_metrics(&self, address: &str, server: &mut Server, voice: Voice) -> Result<()> {
+        let Some(meter) = &self.meter else { return Ok(()) };
+        listen(server, address, "metrics", Arc::new(meter::Page(meter.clone())), voice).await.map(drop)
+    }
+}
+
+impl Watch for Observer {
+    fn event(&self, event: &Event<'_>) {
+        if let Some(meter) = &self.meter {
+            meter.event(event);
+        }
+        if let (Some(access), Event::Answered(answered)) = (&self.access, event) {
+            access.write(answered);
+        } else {
+            self.timeline.event(event);
+        }
+    }
+
+    fn counts(&self) -> bool {
+        self.access.is_some() || self.meter.is_some() || self.timeline.counts()
+    }
+}
