@@ -14,24 +14,30 @@ use std::{
 
 use crate::run::{Outcome, Words, failed, release, root, target};
 
-/// One script, what it is given, and how many of its cases must pass: none may fail.
+/// One script, what it is given, and how many of its cases must pass. Where none may fail, all of them must.
 struct Suite {
     script: &'static str,
     arguments: &'static [&'static str],
     passed: usize,
+    /// How many may be otherwise, where the suite has an oracle that is not always right.
+    otherwise: usize,
 }
 
-/// In the arguments `{tcp}` and the like are ports.
+const fn suite(script: &'static str, arguments: &'static [&'static str], passed: usize) -> Suite {
+    Suite { script, arguments, passed, otherwise: 0 }
+}
+
+/// In the arguments `{tcp}` and the like are ports, and `{hullo}` is the binary.
 const SUITES: &[Suite] = &[
-    Suite { script: "run-tcp-clients.sh", arguments: &["127.0.0.1", "{tcp}"], passed: 21 },
-    Suite { script: "run-kosoku-server.sh", arguments: &["127.0.0.1:{ws}", "quick"], passed: 247 },
-    Suite { script: "run-ws-clients.sh", arguments: &["ws://127.0.0.1:{ws}/", "wss://127.0.0.1:{wss}/"], passed: 23 },
-    Suite {
-        script: "run-http-clients.sh",
-        arguments: &["http://127.0.0.1:{http}", "https://127.0.0.1:{https}", "hullo"],
-        passed: 44,
-    },
-    Suite { script: "run-tls-scan.sh", arguments: &["127.0.0.1", "{tls}", "quick"], passed: 18 },
+    suite("run-tcp-clients.sh", &["127.0.0.1", "{tcp}"], 21),
+    suite("run-kosoku-server.sh", &["127.0.0.1:{ws}", "quick"], 247),
+    suite("run-autobahn-server.sh", &["ws://127.0.0.1:{ws}/", "quick"], 247),
+    suite("run-autobahn-server.sh", &["ws://127.0.0.1:{ws}/", "deflate"], 29),
+    suite("run-autobahn-client.sh", &["{hullo} connect {URL}", "quick"], 247),
+    suite("run-ws-clients.sh", &["ws://127.0.0.1:{ws}/", "wss://127.0.0.1:{wss}/"], 23),
+    suite("run-http-clients.sh", &["http://127.0.0.1:{http}", "https://127.0.0.1:{https}", "hullo"], 44),
+    Suite { otherwise: 16, ..suite("run-curl-replies.sh", &["{hullo} request {URL}"], 495) },
+    suite("run-tls-scan.sh", &["127.0.0.1", "{tls}", "quick"], 18),
 ];
 
 /// What the server listens on, for all of them.
@@ -45,12 +51,19 @@ pub(crate) fn run(words: &mut Words) -> Outcome {
         eprintln!("skipped: there are no suites in {}; cargo xtask suites DIR names their folder", folder.display());
         return Ok(());
     }
-    let server = Server::start(&release(binary)?)?;
+    let binary = release(binary)?;
+    let server = Server::start(&binary)?;
     let mut bad = Vec::new();
     for suite in SUITES {
-        let line = suite.run(&folder, &server)?;
+        let Some(line) = suite.run(&folder, &server, &binary)? else {
+            println!("{:<7} {:<24} it could not be set up here", "skipped", suite.script);
+            continue;
+        };
         let verdict = if suite.is_good(&line) { "ok" } else { "FAILED" };
-        println!("{verdict:<7} {:<24} {line} (wanted: {} passed, 0 failed)", suite.script, suite.passed);
+        println!(
+            "{verdict:<7} {:<24} {line} (wanted: {} passed, {} failed)",
+            suite.script, suite.passed, suite.otherwise
+        );
         if verdict != "ok" {
             bad.push(suite.script);
         }
@@ -60,22 +73,30 @@ pub(crate) fn run(words: &mut Words) -> Outcome {
 }
 
 impl Suite {
-    /// Runs the script; returns its last line, and shows the rest where a case has failed.
-    fn run(&self, folder: &Path, server: &Server) -> Outcome<String> {
-        let arguments = self.arguments.iter().map(|word| server.fill(word));
+    /// Runs the script; returns its last line, and shows the rest where a case has failed. Nothing where what it needs
+    /// cannot be had.
+    fn run(&self, folder: &Path, server: &Server, binary: &Path) -> Outcome<Option<String>> {
+        let hullo = binary.display().to_string();
+        let arguments = self.arguments.iter().map(|word| server.fill(word).replace("{hullo}", &hullo));
         let mut command = Command::new("bash");
         command.arg(folder.join(self.script)).args(arguments).stdin(Stdio::null());
         let output = command.output().map_err(|error| failed(format!("cannot run {}: {error}", self.script)))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing was said").to_owned();
+        if output.status.code() == Some(2) && counts(&last).is_none() {
+            return Ok(None);
+        }
         if !self.is_good(&last) {
             print!("{text}{}", String::from_utf8_lossy(&output.stderr));
         }
-        Ok(last)
+        Ok(Some(last))
     }
 
     fn is_good(&self, line: &str) -> bool {
-        counts(line) == Some((self.passed, 0))
+        counts(line).is_some_and(|(passed, failed)| match self.otherwise {
+            0 => (passed, failed) == (self.passed, 0),
+            most => passed >= self.passed && failed <= most,
+        })
     }
 }
 
