@@ -1,6 +1,6 @@
 //! `hullo serve echo tcp://:7007 ws://:7107`: services on addresses, until Ctrl-C.
 
-use std::{num::NonZeroU32, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server, Service,
@@ -23,7 +23,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let config = match (&args.config, &args.service) {
         (Some(file), _) => Config::read(file)?,
         (None, Some(service)) => Config::of(service, &args)?,
-        (None, None) if args.text.is_some() || !args.command.is_empty() => {
+        (None, None) if args.text.is_some() || !args.env.is_empty() || !args.command.is_empty() => {
             return Err(Error::usage("there is a setting, but no service that it is for")
                 .hint("hullo serve SERVICE ADDRESS..."));
         }
@@ -75,6 +75,8 @@ struct One {
     addresses: Vec<String>,
     text: Option<String>,
     #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
     command: Vec<String>,
 }
 
@@ -96,8 +98,13 @@ impl Config {
         let command = args.command.iter().map(|word| word.clone().into_string());
         let command =
             command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
-        let one =
-            One { service: service.to_owned(), addresses: args.addresses.clone(), text: args.text.clone(), command };
+        let one = One {
+            service: service.to_owned(),
+            addresses: args.addresses.clone(),
+            text: args.text.clone(),
+            env: args.env.iter().cloned().collect(),
+            command,
+        };
         Ok(Self { serve: vec![one], ..Self::default() })
     }
 }
@@ -132,7 +139,8 @@ impl One {
 
     fn settings(&self) -> Settings {
         let command = self.command.iter().map(Into::into).collect();
-        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH") }
+        let env = self.env.clone().into_iter().collect();
+        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH"), env }
     }
 
     async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {

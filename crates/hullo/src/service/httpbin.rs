@@ -92,7 +92,7 @@ impl Httpbin {
             }
             Found::Nothing => Ok(text(StatusCode::NOT_FOUND, format!("there is no {path}; the page at / shows what there is\n"))),
         };
-        let mut response = answered.unwrap_or_else(|error| text(super::status(&error), format!("{error}\n")));
+        let mut response = answered.unwrap_or_else(|error| refusal(&error));
         if method == Method::HEAD
             && let Some(length) = response.body().size_hint().exact()
         {
@@ -126,6 +126,11 @@ impl Service for Httpbin {
     fn converses_at(&self, path: &str) -> bool {
         path == WEBSOCKET
     }
+}
+
+fn refusal(error: &Error) -> Response<Body> {
+    let hint = error.advice().map_or(String::new(), |hint| format!("{hint}\n"));
+    text(super::status(error), format!("{error}\n{hint}"))
 }
 
 fn allowing(mut response: Response<Body>, methods: &str) -> Response<Body> {

@@ -160,7 +160,9 @@ impl Call {
 
     /// The body, if it is not larger than `max` allows.
     pub(super) async fn take(&mut self) -> Result<Bytes> {
-        collect(self.stream(), self.scope.limits().max).await
+        let taken = collect(self.stream(), self.scope.limits().max).await;
+        // A client that is still there has sent what is no body, as of bad chunks.
+        taken.map_err(|error| if error.kind() == Kind::Cut { error.of(Kind::Protocol) } else { error })
     }
 
     /// The body as it comes.
