@@ -50,6 +50,8 @@ mod range;
 mod redirects;
 mod routes;
 mod statuses;
+#[cfg(test)]
+mod tests;
 
 /// This service's line of the table.
 pub const SPEC: Spec = Spec {

@@ -52,9 +52,9 @@ groups! {
         "GET"    "/get"    "/get?name=Ada"     "a GET: its query, headers and origin" => inspect::get;
         "HEAD"   "/head"   "/head"             "a HEAD: the head of what /get answers" => inspect::get;
         "POST"   "/post"   "/post"             "a POST: also its form, files, JSON or data" => inspect::body;
-        "PUT"    "/put"    "/put"              "a PUT" => inspect::body;
-        "PATCH"  "/patch"  "/patch"            "a PATCH" => inspect::body;
-        "DELETE" "/delete" "/delete"           "a DELETE" => inspect::body;
+        "PUT"    "/put"    "/put"              "a PUT, told like a POST" => inspect::body;
+        "PATCH"  "/patch"  "/patch"            "a PATCH, told like a POST" => inspect::body;
+        "DELETE" "/delete" "/delete"           "a DELETE, told like a POST" => inspect::body;
         ANY      "/anything" "/anything?a=1&a=2" "whatever is sent, by any method" => inspect::anything;
         ANY      "/anything/<path:anything>" "/anything/at/all" "the same below any path" => inspect::anything;
     }
