@@ -26,14 +26,24 @@ fn python(modules: &[&str], script: &str, words: impl Fn(&Home, &Server) -> Vec<
     let script = home.file("client", script);
     let folder = home.path("");
     // Not by its name, which would be looked for before the module that it is a client of.
-    let ended = run(home.command(python).args(["-c", &format!("exec(compile(open({script:?}).read(), {folder:?}, 'exec'))")]).args(words(&home, &server)), "");
+    let ended = run(
+        home.command(python)
+            .args(["-c", &format!("exec(compile(open({script:?}).read(), {folder:?}, 'exec'))")])
+            .args(words(&home, &server)),
+        "",
+    );
     let out = ended.text();
     assert!(out.trim_end().ends_with(last), "it ended with {out}");
 }
 
 #[test]
 fn requests_of_python() {
-    python(&["requests"], include_str!("httpbin/requests.py"), |_, server| vec![root(server, 0)], "good: every_line_of_the_page");
+    python(
+        &["requests"],
+        include_str!("httpbin/requests.py"),
+        |_, server| vec![root(server, 0)],
+        "good: every_line_of_the_page",
+    );
 }
 
 #[test]
@@ -56,7 +66,10 @@ const CASES: &[Case] = &[
     Case(&["--http2-prior-knowledge", "-w", "%{http_version}", "{http}/anything"], &["\"Host\": \"127.0.0.1:", "}\n2"]),
     Case(&["-I", "{http}/get"], &["HTTP/1.1 200 OK", "content-length: 1", "content-type: application/json"]),
     Case(&["-d", "name=Ada", "{http}/post"], &["\"form\": {\n    \"name\": \"Ada\"\n  }"]),
-    Case(&["-F", "file=@{home}note;type=text/plain", "-F", "a=1", "{http}/post"], &["\"file\": \"from a file\"", "\"a\": \"1\""]),
+    Case(
+        &["-F", "file=@{home}note;type=text/plain", "-F", "a=1", "{http}/post"],
+        &["\"file\": \"from a file\"", "\"a\": \"1\""],
+    ),
     Case(&["-T", "{home}note", "-H", "Transfer-Encoding: chunked", "{http}/put"], &["\"data\": \"from a file\""]),
     Case(&["-T", "{home}note", "-H", "Expect: 100-continue", "{http}/put"], &["\"data\": \"from a file\""]),
     Case(&["--compressed", "{http}/gzip"], &["\"gzipped\": true"]),
@@ -70,13 +83,28 @@ const CASES: &[Case] = &[
     Case(&["--oauth2-bearer", "abc", "{http}/bearer"], &["\"token\": \"abc\""]),
     Case(&["-L", "-w", "%{num_redirects} %{url_effective}", "{http}/redirect/5"], &["}\n5 http", "/get"]),
     Case(&["-L", "-b", "", "{http}/cookies/set?color=blue"], &["\"color\": \"blue\""]),
-    Case(&["-i", "-r", "0-1,24-25", "{http}/range/26"], &["206 Partial", "boundary=", "bytes 0-1/26\r\n\r\nab\r\n", "bytes 24-25/26\r\n\r\nyz\r\n"]),
-    Case(&["--raw", "-i", "-H", "TE: trailers", "{http}/trailers?X-Sum=7&X-Sum=8"], &["trailer: x-sum", "\r\n0\r\n", "x-sum: 7\r\n", "x-sum: 8\r\n"]),
-    Case(&["-N", "{http}/sse?count=2&duration=0.1"], &["event: ping\ndata: {\"id\":0,", "event: ping\ndata: {\"id\":1,"]),
-    Case(&["-i", "-H", "Origin: https://example.org", "{http}/get"], &["access-control-allow-origin: https://example.org"]),
+    Case(
+        &["-i", "-r", "0-1,24-25", "{http}/range/26"],
+        &["206 Partial", "boundary=", "bytes 0-1/26\r\n\r\nab\r\n", "bytes 24-25/26\r\n\r\nyz\r\n"],
+    ),
+    Case(
+        &["--raw", "-i", "-H", "TE: trailers", "{http}/trailers?X-Sum=7&X-Sum=8"],
+        &["trailer: x-sum", "\r\n0\r\n", "x-sum: 7\r\n", "x-sum: 8\r\n"],
+    ),
+    Case(
+        &["-N", "{http}/sse?count=2&duration=0.1"],
+        &["event: ping\ndata: {\"id\":0,", "event: ping\ndata: {\"id\":1,"],
+    ),
+    Case(
+        &["-i", "-H", "Origin: https://example.org", "{http}/get"],
+        &["access-control-allow-origin: https://example.org"],
+    ),
     Case(&["-i", "-X", "OPTIONS", "{http}/get"], &["allow: GET, HEAD, OPTIONS", "access-control-max-age: 3600"]),
     Case(&["-i", "{http}/status/418"], &["418 I'm a teapot", "x-more-info:", "teapot"]),
-    Case(&["-H", "X-Forwarded-For: 192.0.2.1", "-H", "X-Forwarded-Proto: https", "{http}/get"], &["\"origin\": \"192.0.2.1\"", "\"url\": \"https://127"]),
+    Case(
+        &["-H", "X-Forwarded-For: 192.0.2.1", "-H", "X-Forwarded-Proto: https", "{http}/get"],
+        &["\"origin\": \"192.0.2.1\"", "\"url\": \"https://127"],
+    ),
     Case(&["-I", "{http}/drip?numbytes=5&duration=30"], &["content-length: 5"]),
     Case(&["--http1.0", "{http}/get"], &["\"url\": \"http://127.0.0.1:"]),
     Case(&["{http}/env"], &["\"COLOR\": \"blue\""]),
@@ -148,7 +176,8 @@ fn a_variable_may_be_our_own_or_in_a_configuration() {
     let server = Server::start(command.env("OUR_OWN", "shown").env("SECRET", "hidden"), 1);
     let shown = home.run(&["request", &format!("{}/env", root(&server, 0))], "").text();
     assert!(shown.contains("\"OUR_OWN\": \"shown\"") && !shown.contains("SECRET"), "{shown}");
-    let config = home.file("c.toml", "[[serve]]\nservice = \"httpbin\"\naddresses = [\"http://:0\"]\nenv = { COLOR = \"blue\" }\n");
+    let config = home
+        .file("c.toml", "[[serve]]\nservice = \"httpbin\"\naddresses = [\"http://:0\"]\nenv = { COLOR = \"blue\" }\n");
     let server = home.serve(&["--config", &config], 1);
     let shown = home.run(&["request", &format!("{}/env", root(&server, 0))], "").text();
     assert!(shown.contains("\"COLOR\": \"blue\""), "{shown}");

@@ -1,11 +1,15 @@
 //! `hullo serve httpbin http://:8000`: what httpbin.org answers, path for path and field for field.
 //!
-//! `curl http://127.0.0.1:8000/get?name=Ada` says what the server has seen of a request; `/` is a page with every path and
-//! a button to try it. Beyond httpbin's own paths there are those of its successors: WebSockets, server-sent events,
-//! trailers, interim responses, zstd. All of it is in one table, [`routes`].
+//! `curl http://127.0.0.1:8000/get?name=Ada` says what the server has seen of a request; `/` is a page with every path
+//! and a button to try it. Beyond httpbin's own paths there are those that its users ask for: WebSockets, server-sent
+//! events, trailers, interim responses, zstd, ranges of several parts. All of them are in one table, `httpbin/routes.rs`.
 //!
-//! Nothing waits or sends without a bound: see [`bounds`]. The pages of other sites are let in where the address says so,
-//! as for every service: `http://:8000?origin=*`.
+//! Nothing waits or sends without a bound; they are in `httpbin/bounds.rs`. The pages of other sites are let in where the
+//! address says so, as to every service: `http://:8000?origin=*`.
+//!
+//! Where it is another way than httpbin: a request that cannot be meant is 400 and not 500, a link makes no page of ours
+//! (what it says is escaped, or plain text), a digest must be of the name, the algorithm and the qop that the path asks
+//! for, `url` is as it was sent, and `/image` has a PNG for a client that accepts anything.
 
 use std::sync::Arc;
 
@@ -13,8 +17,8 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, CONTENT_LENGTH, ORIGIN,
-        X_CONTENT_TYPE_OPTIONS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, CONTENT_LENGTH,
+        ORIGIN, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use hyper::body::Body as _;
@@ -84,7 +88,7 @@ impl Httpbin {
 
     async fn answer(self: Arc<Self>, request: Request<Body>, peer: Peer, scope: Scope) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let origins = Origins::of(request.headers(), &method);
+        let cors = Cors::of(request.headers(), &method);
         let answered = match find(&method, &path) {
             Found::Route(route, parts) => (route.run)(Call::new(request, parts, peer, scope, self)).await,
             Found::Options(allowed) => Ok(allowing(Response::new(empty()), &allowed)),
@@ -92,7 +96,9 @@ impl Httpbin {
                 let about = format!("{path} has no {method}, only {allowed}\n");
                 Ok(allowing(text(StatusCode::METHOD_NOT_ALLOWED, about), &allowed))
             }
-            Found::Nothing => Ok(text(StatusCode::NOT_FOUND, format!("there is no {path}; the page at / shows what there is\n"))),
+            Found::Nothing => {
+                Ok(text(StatusCode::NOT_FOUND, format!("there is no {path}; the page at / shows what there is\n")))
+            }
         };
         let mut response = answered.unwrap_or_else(|error| refusal(&error));
         if method == Method::HEAD
@@ -101,7 +107,7 @@ impl Httpbin {
             // The transport takes the body away, and the length is to stay that of a GET (RFC 9110, section 9.3.2).
             response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
         }
-        origins.allow(response.headers_mut());
+        cors.allow(response.headers_mut());
         response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
         response
     }
@@ -142,14 +148,14 @@ fn allowing(mut response: Response<Body>, methods: &str) -> Response<Body> {
     response
 }
 
-/// What the scripts of a web page are told about reading the answer.
-struct Origins {
+/// What the scripts of other sites' pages are told about reading the answer (Fetch standard, section 3.3).
+struct Cors {
     origin: HeaderValue,
     /// Of a preflight: the headers that it asks for.
     asked: Option<Option<HeaderValue>>,
 }
 
-impl Origins {
+impl Cors {
     fn of(headers: &HeaderMap, method: &Method) -> Self {
         let origin = headers.get(ORIGIN).cloned().unwrap_or(HeaderValue::from_static("*"));
         let asked = (method == Method::OPTIONS).then(|| headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned());

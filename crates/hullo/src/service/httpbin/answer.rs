@@ -100,7 +100,7 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// With everything that is not printable ASCII written as `\uXXXX`: outside of strings JSON has none of it but newlines.
+/// With everything that is not printable ASCII written as `\uXXXX`. Outside of strings JSON has none but newlines.
 fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -150,7 +150,8 @@ impl Pace {
     /// A body of pieces, each made when its time has come.
     pub(super) fn body(self, piece: impl FnMut(u64) -> Bytes + Send + 'static) -> Body {
         let begun = Instant::now();
-        let step = self.duration.checked_div(self.count.saturating_sub(1).try_into().unwrap_or(u32::MAX)).unwrap_or_default();
+        let step =
+            self.duration.checked_div(self.count.saturating_sub(1).try_into().unwrap_or(u32::MAX)).unwrap_or_default();
         let pieces = stream::unfold((0, piece), move |(at, mut make)| async move {
             if at == self.count {
                 return None;

@@ -1,7 +1,6 @@
 //! A request as the handlers see it, and as `/get`, `/post` and `/anything` tell it.
 
 use std::{
-    borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -61,7 +60,13 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(request: Request<Body>, parts: Vec<String>, peer: Peer, scope: Scope, service: Arc<Httpbin>) -> Self {
+    pub(super) fn new(
+        request: Request<Body>,
+        parts: Vec<String>,
+        peer: Peer,
+        scope: Scope,
+        service: Arc<Httpbin>,
+    ) -> Self {
         let (head, body) = request.into_parts();
         let args = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let interim = head.extensions.get::<Interim>().cloned();
@@ -137,7 +142,7 @@ impl Call {
         format!("{scheme}://{}", self.host())
     }
 
-    /// The URL that was asked for.
+    /// The URL that was asked for, as it was sent: how a client escapes is what is looked for.
     pub(super) fn url(&self) -> String {
         self.root() + self.target().trim_end_matches('?')
     }
@@ -177,7 +182,9 @@ impl Call {
             let value = match *name {
                 "args" => Value::Object(texts(self.args.iter().cloned())),
                 "data" => safe(&content.data, OCTETS).into(),
-                "files" => Value::Object(grouped(content.files.iter().map(|(name, file)| (name.clone(), file.clone().into())))),
+                "files" => {
+                    Value::Object(grouped(content.files.iter().map(|(name, file)| (name.clone(), file.clone().into()))))
+                }
                 "form" => Value::Object(texts(content.form.iter().cloned())),
                 "headers" => Value::Object(self.told_headers()),
                 "json" => serde_json::from_slice(&content.data).unwrap_or_default(),
@@ -271,9 +278,4 @@ fn titled(name: &str) -> String {
 pub(super) fn time(text: &str) -> Result<Duration> {
     let hint = || Error::usage(format!("'{text}' is not a time; write seconds as in 1.5, or 300ms"));
     crate::options::time(text).flatten().ok_or_else(hint)
-}
-
-/// A segment of a path, decoded.
-pub(super) fn unescaped(segment: &str) -> Cow<'_, str> {
-    percent_encoding::percent_decode_str(segment).decode_utf8_lossy()
 }

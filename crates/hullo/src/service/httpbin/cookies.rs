@@ -26,7 +26,8 @@ pub(super) async fn show(call: Call) -> Answer {
 
 pub(super) async fn set(call: Call) -> Answer {
     let secure = call.is_secure();
-    first_of_each(&call).try_fold(shown(), |response, (name, value)| Ok(response.and(SET_COOKIE, setting(name, value, secure)?)))
+    first_of_each(&call)
+        .try_fold(shown(), |response, (name, value)| Ok(response.and(SET_COOKIE, setting(name, value, secure)?)))
 }
 
 pub(super) async fn set_one(call: Call) -> Answer {

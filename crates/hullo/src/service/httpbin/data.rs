@@ -68,7 +68,10 @@ pub(super) async fn base64(call: Call) -> Answer {
 
 /// Of both alphabets, with padding or without.
 fn decoded(call: &Call, text: &str) -> Answer {
-    let engine = GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+    let engine = GeneralPurpose::new(
+        &URL_SAFE,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
     let safe = text.replace('+', "-").replace('/', "_");
     let wrong = |error| Error::usage("Incorrect Base64 data try: SFRUUEJJTiBpcyBhd2Vzb21l").because(error);
     plain(call, engine.decode(safe).map_err(wrong)?)
@@ -128,7 +131,15 @@ mod tests {
         for kind in ["text/plain", "application/json; charset=utf-8", "Application/Octet-Stream"] {
             assert_eq!(escaped_for(kind, script.clone()), script, "{kind}");
         }
-        for kind in ["text/html", "TEXT/HTML;charset=utf-8", "image/svg+xml", "application/xhtml+xml", "text/xml", "", "text/plainx"] {
+        for kind in [
+            "text/html",
+            "TEXT/HTML;charset=utf-8",
+            "image/svg+xml",
+            "application/xhtml+xml",
+            "text/xml",
+            "",
+            "text/plainx",
+        ] {
             assert!(!escaped_for(kind, script.clone()).contains(['<', '>', '\'']), "{kind}");
         }
     }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::{
-    answer::{Answer, Pace, With, json as document, name, print, print_line, value, words},
+    answer::{Answer, Pace, With, bare, json as document, name, print, print_line, value, words},
     bounds,
     call::{Call, time},
     data::OCTETS,
@@ -44,14 +44,14 @@ pub(super) async fn drip(call: Call) -> Answer {
     };
     let pace = Pace::of_bytes(bytes, call.time("duration", Duration::from_secs(2), bounds::DURATION)?);
     sleep(call.time("delay", Duration::ZERO, bounds::DELAY)?).await;
+    if matches!(code, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        // These have no body that could drip (RFC 9110, section 6.4.1).
+        return Ok(bare(code));
+    }
     let due = move |piece: u64| bytes * piece / pace.count;
     let body = pace.body(move |piece| Bytes::from(vec![b'*'; (due(piece + 1) - due(piece)) as usize]));
     let response = Response::new(body).of(code).with(CONTENT_TYPE, HeaderValue::from_static(OCTETS));
-    Ok(if takes_no_body(code) { response } else { response.with(CONTENT_LENGTH, bytes.into()) })
-}
-
-fn takes_no_body(code: StatusCode) -> bool {
-    matches!(code, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    Ok(response.with(CONTENT_LENGTH, bytes.into()))
 }
 
 pub(super) async fn stream(mut call: Call) -> Answer {

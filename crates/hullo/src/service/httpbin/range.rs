@@ -21,9 +21,8 @@ use super::{
 pub(super) async fn range(call: Call) -> Answer {
     let length = call.number(0);
     let tag = value(&format!("range{length}"))?;
-    let told = |response: Response<_>| {
-        response.with(ETAG, tag.clone()).with(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
-    };
+    let told =
+        |response: Response<_>| response.with(ETAG, tag.clone()).with(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if !(1..=bounds::BYTES).contains(&length) {
         let about = format!("number of bytes must be in the range (0, {}]", bounds::BYTES);
         return Ok(told(words(StatusCode::NOT_FOUND, about)));
@@ -31,7 +30,9 @@ pub(super) async fn range(call: Call) -> Answer {
     let (size, duration) = (chunk_size(&call)?, call.time("duration", Duration::ZERO, bounds::DURATION)?);
     let asked = call.header(RANGE.as_str());
     let response = match asked.map_or(Asked::One(0, length - 1), |text| Asked::read(&text, length)) {
-        Asked::Nothing => bare(StatusCode::RANGE_NOT_SATISFIABLE).with(CONTENT_RANGE, value(&format!("bytes */{length}"))?),
+        Asked::Nothing => {
+            bare(StatusCode::RANGE_NOT_SATISFIABLE).with(CONTENT_RANGE, value(&format!("bytes */{length}"))?)
+        }
         Asked::One(from, to) => {
             let status = if to - from + 1 == length { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
             Response::new(paced(from, to, size, duration))
@@ -60,7 +61,8 @@ fn several(ranges: &[(u64, u64)], length: u64) -> Answer {
     let boundary = hex(&random::bytes::<12>()?);
     let mut body = Vec::new();
     for (from, to) in ranges {
-        let head = format!("--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: bytes {from}-{to}/{length}\r\n\r\n");
+        let head =
+            format!("--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: bytes {from}-{to}/{length}\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(&alphabet(*from, *to));
         body.extend_from_slice(b"\r\n");

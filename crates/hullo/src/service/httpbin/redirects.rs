@@ -10,7 +10,8 @@ use super::{
 use crate::error::{Error, Result};
 
 /// What may not stand in a header, and is no part of a URL.
-const NO_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const NO_URL: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 pub(super) async fn redirect(call: Call) -> Answer {
     let is_absolute = call.arg("absolute").is_some_and(|text| text.eq_ignore_ascii_case("true"));

@@ -3,9 +3,8 @@
 use http::Method;
 
 use super::{
-    answer::Answer, auth, caching,
-    call::{Call, unescaped},
-    cookies, data, digest, formats, images, inspect, live, page, range, redirects, statuses,
+    answer::Answer, auth, caching, call::Call, cookies, data, digest, formats, images, inspect, live, page, range,
+    redirects, statuses,
 };
 use crate::scope::BoxFuture;
 
@@ -193,14 +192,20 @@ impl Route {
                 None if wanted == segment => {}
                 None => return None,
                 Some(variable) if variable.starts_with("path:") => {
-                    parts.push(unescaped(all).into_owned());
+                    parts.push(unescaped(all));
                     return Some(parts);
                 }
                 Some(_) if segment.is_empty() => return None,
-                Some(variable) if variable.starts_with("int:") && !segment.bytes().all(|c| c.is_ascii_digit()) => return None,
-                Some(_) => parts.push(unescaped(segment).into_owned()),
+                Some(variable) if variable.starts_with("int:") && !segment.bytes().all(|c| c.is_ascii_digit()) => {
+                    return None;
+                }
+                Some(_) => parts.push(unescaped(segment)),
             }
         }
         rest.is_none().then_some(parts)
     }
+}
+
+fn unescaped(part: &str) -> String {
+    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }

@@ -55,7 +55,8 @@ fn choices(text: &str) -> Result<Vec<(StatusCode, f64)>> {
         Some((code, weight))
     };
     let all: Option<Vec<_>> = text.split(',').map(choice).collect();
-    let about = || Error::usage(format!("Invalid status code: '{text}' is not like 200 or 200:0.9,500:0.1, from 100 to 999"));
+    let about =
+        || Error::usage(format!("Invalid status code: '{text}' is not like 200 or 200:0.9,500:0.1, from 100 to 999"));
     all.ok_or_else(about)
 }
 

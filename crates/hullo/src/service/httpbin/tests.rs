@@ -73,7 +73,8 @@ async fn every_route_answers_its_example() {
             assert!(status == code || chance, "{method} {} answers {status}", route.example);
             assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{}", route.example);
         }
-        let Found::Route(found, _) = find(&Method::from_bytes(first(route).as_bytes()).unwrap(), route.example.split('?').next().unwrap())
+        let Found::Route(found, _) =
+            find(&Method::from_bytes(first(route).as_bytes()).unwrap(), route.example.split('?').next().unwrap())
         else {
             panic!("nothing at {}", route.example)
         };
@@ -159,7 +160,10 @@ async fn what_cannot_be_meant_is_told() {
     ] {
         let (status, headers, body) = get(target).await;
         assert_eq!(status, 400, "{target}");
-        assert!(!body.is_empty() && headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/plain"), "{target}");
+        assert!(
+            !body.is_empty() && headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/plain"),
+            "{target}"
+        );
     }
 }
 
@@ -198,7 +202,11 @@ async fn times_and_sizes_are_bounded() {
         let begun = Instant::now();
         assert_eq!(get(target).await.0, 200, "{target}");
         let slack = Duration::from_secs(1);
-        assert!(begun.elapsed() < most + slack && begun.elapsed() + slack > most, "{target} took {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < most + slack && begun.elapsed() + slack > most,
+            "{target} took {:?}",
+            begun.elapsed()
+        );
     }
     for (target, size) in [
         ("/bytes/99999999999999999999", bounds::BYTES),
@@ -228,7 +236,10 @@ async fn pieces(target: &str) -> Vec<(u128, usize)> {
 
 #[tokio::test(start_paused = true)]
 async fn what_drips_comes_bit_by_bit() {
-    assert_eq!(pieces("/drip?numbytes=5&duration=2&delay=1").await, [(1000, 1), (1500, 1), (2000, 1), (2500, 1), (3000, 1)]);
+    assert_eq!(
+        pieces("/drip?numbytes=5&duration=2&delay=1").await,
+        [(1000, 1), (1500, 1), (2000, 1), (2500, 1), (3000, 1)]
+    );
     assert_eq!(pieces("/drip?numbytes=1&duration=2").await, [(0, 1)]);
     assert_eq!(pieces("/range/26?chunk_size=10&duration=1").await, [(0, 10), (500, 10), (1000, 6)]);
     assert_eq!(pieces("/stream-bytes/5?chunk_size=2").await, [(0, 2), (0, 2), (0, 1)]);
@@ -241,7 +252,9 @@ async fn what_drips_comes_bit_by_bit() {
 
 #[tokio::test]
 async fn a_body_over_max_is_refused_and_one_that_is_only_counted_is_not() {
-    let send = |method: &'static str, target: &'static str| whole(request(method, target).body(full(vec![b'x'; 5000])).unwrap());
+    let send = |method: &'static str, target: &'static str| {
+        whole(request(method, target).body(full(vec![b'x'; 5000])).unwrap())
+    };
     assert_eq!(send("POST", "/post").await.0, 413);
     assert_eq!(send("GET", "/dump/request").await.0, 413);
     let (status, _, body) = send("PUT", "/upload").await;
@@ -331,11 +344,19 @@ async fn a_form_of_any_bytes_is_read_or_refused() {
 
 #[tokio::test]
 async fn a_proxy_is_believed_about_the_client() {
-    let asked = request("GET", "/get?show_env=1").header("X-Forwarded-For", "192.0.2.1, 192.0.2.2").header("X-Forwarded-Proto", "https");
+    let asked = request("GET", "/get?show_env=1")
+        .header("X-Forwarded-For", "192.0.2.1, 192.0.2.2")
+        .header("X-Forwarded-Proto", "https");
     let body = json(&whole(asked.body(empty()).unwrap()).await.2);
-    assert_eq!((&body["origin"], &body["url"]), (&"192.0.2.1, 192.0.2.2".into(), &"https://localhost:8000/get?show_env=1".into()));
+    assert_eq!(
+        (&body["origin"], &body["url"]),
+        (&"192.0.2.1, 192.0.2.2".into(), &"https://localhost:8000/get?show_env=1".into())
+    );
     assert_eq!(body["headers"]["X-Forwarded-Proto"], "https");
     let asked = request("GET", "/get").header("X-Forwarded-Ssl", "on").header("Via", "1.1 proxy");
     let body = json(&whole(asked.body(empty()).unwrap()).await.2);
-    assert_eq!((&body["url"], &body["headers"]), (&"https://localhost:8000/get".into(), &serde_json::json!({ "Host": "localhost:8000" })));
+    assert_eq!(
+        (&body["url"], &body["headers"]),
+        (&"https://localhost:8000/get".into(), &serde_json::json!({ "Host": "localhost:8000" }))
+    );
 }
