@@ -360,3 +360,37 @@ async fn a_proxy_is_believed_about_the_client() {
         (&"https://localhost:8000/get".into(), &serde_json::json!({ "Host": "localhost:8000" }))
     );
 }
+
+proptest::proptest! {
+    /// Whatever is in the path, the query, the headers and the body: there is an answer, and it is not our mistake.
+    #[test]
+    fn any_request_is_answered(
+        part in "[!-~]{0,12}",
+        query in "[!-~]{0,24}",
+        text in "[ -~\\t]{0,40}",
+        body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let part = percent_encoding::utf8_percent_encode(&part, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let query: String = query.chars().filter(|c| !"#\"<>`{}".contains(*c)).collect();
+        for path in ["/range/26", "/cookies", "/cookies/set", "/etag/a", "/post", "/trailers", "/response-headers", "/drip",
+            "/status/{}", "/base64/{}", "/base64/decode/{}", "/delay/{}", "/digest-auth/auth-int/a/b/{}", "/basic-auth/a/{}"]
+        {
+            let target = format!("{}?{query}", path.replace("{}", &part));
+            let method = if path == "/post" { "POST" } else { "GET" };
+            for (name, value) in [
+                ("range", format!("bytes={text}")),
+                ("cookie", format!("a=\"{text}\"; {text}")),
+                ("authorization", format!("Digest username=\"a\", qop=auth-int, {text}")),
+                ("authorization", format!("Basic {text}")),
+                ("if-match", text.clone()),
+                ("content-type", format!("multipart/form-data; boundary={text}")),
+            ] {
+                let asked = request(method, &target).header(name, value).body(full(body.clone())).unwrap();
+                let (status, ..) = runtime.block_on(whole(asked));
+                let wanted = path == "/status/{}" || path == "/drip";
+                assert!(wanted || !status.is_server_error(), "{target} {name} is {status}");
+            }
+        }
+    }
+}
