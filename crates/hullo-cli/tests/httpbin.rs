@@ -158,7 +158,8 @@ fn hullo_talks_to_its_websocket() {
 fn what_it_cannot_do_is_refused_at_once() {
     let home = Home::new();
     for (words, why) in [
-        (&["httpbin", ":0"][..], "answers HTTP requests and nothing else"),
+        (&["httpbin"][..], "hullo serve httpbin http://:8000"),
+        (&["httpbin", ":0"], "answers HTTP requests and nothing else"),
         (&["httpbin", "ws://:0"], "answers HTTP requests and nothing else"),
         (&["echo", ":0", "--env", "A=b"], "no use for --env"),
         (&["httpbin", "http://:0", "--env", "=b"], "has no name"),

@@ -120,8 +120,11 @@ impl One {
         let spec = service::find(&self.service)?;
         if self.addresses.is_empty() {
             let error = Error::usage(format!("{} has no address to listen on", spec.name));
-            return Err(error
-                .hint(format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)));
+            let is_web = (spec.make)(&self.settings()).is_ok_and(|service| service.is_web());
+            return Err(error.hint(match is_web {
+                true => format!("hullo serve {} http://:8000 (or https://)", spec.name),
+                false => format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name),
+            }));
         }
         self.settings().suit(spec)?;
         for address in &self.addresses {

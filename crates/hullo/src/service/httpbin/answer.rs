@@ -141,10 +141,10 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// That number of bytes in pieces: one byte a piece, unless they would follow each other too fast.
+    /// That number of bytes in pieces: one byte a piece, unless they would follow each other too fast. None is large.
     pub(super) fn of_bytes(bytes: u64, duration: Duration) -> Self {
         let ticks = (duration.as_nanos() / bounds::TICK.as_nanos()) as u64 + 1;
-        Self { count: bytes.min(ticks), duration }
+        Self { count: bytes.min(ticks.max(bytes.div_ceil(bounds::PIECE))), duration }
     }
 
     /// A body of pieces, each made when its time has come.

@@ -28,3 +28,6 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// The most fields of a form.
 pub(super) const FIELDS: usize = 1000;
+
+/// The most bytes of one piece of it.
+pub(super) const PIECE: u64 = 64 << 10;

@@ -61,7 +61,7 @@ groups! {
         "GET"            "/headers"      "/headers"      "the headers of the request" => inspect::headers;
         "GET"            "/ip"           "/ip"           "the address that asks; ?format=text for that alone" => inspect::ip;
         "GET"            "/user-agent"   "/user-agent"   "the program that asks" => inspect::user_agent;
-        ANY              "/dump/request" "/dump/request" "the request as text, as it was sent" => inspect::dump;
+        ANY              "/dump/request" "/dump/request" "the request as text: its line, its headers, its body" => inspect::dump;
         "POST PUT PATCH" "/upload"       "/upload"       "counts the bytes of a body of any size, and keeps none" => inspect::upload;
         "GET"            "/hostname"     "/hostname"     "the name of the machine that answers" => inspect::hostname;
         "GET"            "/env"          "/env"          "the variables of --env NAME=VALUE, and no others" => inspect::env;

@@ -246,6 +246,8 @@ async fn what_drips_comes_bit_by_bit() {
     // A million bytes in a second are no million pieces.
     let many = pieces("/drip?numbytes=1000000&duration=1").await;
     assert_eq!((many.len(), many.iter().map(|(_, size)| size).sum()), (201, 1_000_000));
+    // Nor are ten million at once one piece.
+    assert!(pieces("/drip?numbytes=10000000&duration=0").await.iter().all(|(at, size)| *at == 0 && *size <= 64 << 10));
     let events = pieces("/sse?count=3&duration=1").await;
     assert_eq!(events.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 500, 1000]);
 }
