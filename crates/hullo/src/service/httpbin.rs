@@ -90,7 +90,10 @@ impl Httpbin {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let cors = Cors::of(request.headers(), &method);
         let answered = match find(&method, &path) {
-            Found::Route(route, parts) => (route.run)(Call::new(request, parts, peer, scope, self)).await,
+            Found::Route(route, parts) => match Call::new(request, parts, peer, scope, self) {
+                Ok(call) => (route.run)(call).await,
+                Err(error) => Err(error),
+            },
             Found::Options(allowed) => Ok(allowing(Response::new(empty()), &allowed)),
             Found::Elsewhere(allowed) => {
                 let about = format!("{path} has no {method}, only {allowed}\n");

@@ -26,7 +26,7 @@ pub(super) const RANGES: usize = 16;
 /// The shortest pause between two pieces of an answer that is spread over a time: what is due until then goes together.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
-/// The most fields of a form.
+/// The most fields of a query, and of a form of several parts.
 pub(super) const FIELDS: usize = 1000;
 
 /// The most bytes of one piece of it.

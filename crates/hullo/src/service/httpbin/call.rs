@@ -60,18 +60,26 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// # Errors
+    /// A query of too many fields, which would be as many headers or cookies.
     pub(super) fn new(
         request: Request<Body>,
         parts: Vec<String>,
         peer: Peer,
         scope: Scope,
         service: Arc<Httpbin>,
-    ) -> Self {
+    ) -> Result<Self> {
         let (head, body) = request.into_parts();
-        let args = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        let interim = head.extensions.get::<Interim>().cloned();
         let (method, uri, version, headers) = (head.method, head.uri, head.version, head.headers);
-        Self { method, uri, version, headers, service, args, interim, parts, body: Mutex::new(body), peer, scope }
+        let interim = head.extensions.get::<Interim>().cloned();
+        let args: Vec<_> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .take(bounds::FIELDS + 1)
+            .collect();
+        if args.len() > bounds::FIELDS {
+            return Err(Error::usage(format!("the query has more than {} fields", bounds::FIELDS)));
+        }
+        Ok(Self { method, uri, version, headers, service, args, interim, parts, body: Mutex::new(body), peer, scope })
     }
 
     /// What stands in the path where the pattern has its `at`th variable.

@@ -219,6 +219,9 @@ async fn times_and_sizes_are_bounded() {
         assert_eq!(get(target).await.2.split(|byte| *byte == b'\n').count() - 1, lines, "{target}");
     }
     assert_eq!(get("/range/102401").await.0, 404);
+    for (fields, code) in [(1000, 302), (1001, 400)] {
+        assert_eq!(get(&format!("/cookies/set?{}", "a&".repeat(fields))).await.0, code);
+    }
     let links = String::from_utf8(get("/links/100000/0").await.2.to_vec()).unwrap();
     assert_eq!(links.matches("<a ").count() as u64, bounds::LINKS - 1);
 }
