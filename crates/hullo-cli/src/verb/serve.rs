@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::{
     runtime::Handle,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use super::playground;
@@ -38,6 +38,8 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         .or(config.max_per_peer.map(NonZeroU32::get))
         .map_or(limits.max_per_peer, |most| most as usize);
     raise_file_limit();
+    // Before anything listens: who has read where may interrupt at once.
+    let signals = Signals::new()?;
     let mut server = Server::new(Scope::on_cores(limits, Some(voice.server_watch()), cores()?, None));
     if config.serve.is_empty() {
         playground::open(&mut server, voice).await?;
@@ -54,7 +56,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     for one in &config.serve {
         one.open(&mut server, voice).await?;
     }
-    wait(server, args.grace, voice).await
+    wait(server, signals, args.grace, voice).await
 }
 
 /// Several services, as `--config` has them.
@@ -178,20 +180,30 @@ pub(super) async fn listen(
     Ok(bound)
 }
 
+/// What asks a server to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| Error::io("cannot wait for signals", error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+}
+
 /// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
-async fn wait(mut server: Server, grace: Duration, voice: Voice) -> Result<ExitCode> {
-    let about = "cannot wait for signals";
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::io(about, error))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::io(about, error))?;
+async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
         ended = server.ended() => ended?,
     }
     let finished = tokio::select! {
         finished = server.end(grace) => finished,
         // Who asks twice does not want to wait; the programs of exec go all the same.
-        _ = interrupt.recv() => server.end(Duration::ZERO).await,
+        _ = signals.interrupt.recv() => server.end(Duration::ZERO).await,
     };
     if !finished {
         voice.say("cut", "some conversations were cut off", json!({}));
