@@ -18,13 +18,15 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, CONTENT_LENGTH,
-        ORIGIN, X_CONTENT_TYPE_OPTIONS,
+        EXPECT, ORIGIN, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use hyper::body::Body as _;
 
 use self::{
+    answer::Answer,
     call::Call,
+    lent::Lent,
     routes::{Found, find},
 };
 use super::{Service, Setting, Settings, Spec, echo::Echo};
@@ -47,6 +49,7 @@ mod digest;
 mod formats;
 mod images;
 mod inspect;
+mod lent;
 mod live;
 mod page;
 mod random;
@@ -87,13 +90,26 @@ impl Httpbin {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Body>, peer: Peer, scope: Scope) -> Response<Body> {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let cors = Cors::of(request.headers(), &method);
-        let answered = match find(&method, &path) {
-            Found::Route(route, parts) => match Call::new(request, parts, peer, scope, self) {
-                Ok(call) => (route.run)(call).await,
-                Err(error) => Err(error),
-            },
+        let (head, body) = request.into_parts();
+        let body = Lent::new(body);
+        let (is_head, expects) = (head.method == Method::HEAD, head.headers.contains_key(EXPECT));
+        let cors = Cors::of(&head.headers, &head.method);
+        let answered = self.handle(Request::from_parts(head, body.clone()), peer, scope).await;
+        let mut response = answered.unwrap_or_else(|error| refusal(&error));
+        body.throw_away(expects).await;
+        if is_head && let Some(length) = response.body().size_hint().exact() {
+            // The transport takes the body away, and the length is to stay that of a GET (RFC 9110, section 9.3.2).
+            response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        cors.allow(response.headers_mut());
+        response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    async fn handle(self: Arc<Self>, request: Request<Lent>, peer: Peer, scope: Scope) -> Answer {
+        let (method, path) = (request.method(), request.uri().path());
+        match find(method, path) {
+            Found::Route(route, parts) => (route.run)(Call::new(request, parts, peer, scope, self)?).await,
             Found::Options(allowed) => Ok(allowing(Response::new(empty()), &allowed)),
             Found::Elsewhere(allowed) => {
                 let about = format!("{path} has no {method}, only {allowed}\n");
@@ -102,17 +118,7 @@ impl Httpbin {
             Found::Nothing => {
                 Ok(text(StatusCode::NOT_FOUND, format!("there is no {path}; the page at / shows what there is\n")))
             }
-        };
-        let mut response = answered.unwrap_or_else(|error| refusal(&error));
-        if method == Method::HEAD
-            && let Some(length) = response.body().size_hint().exact()
-        {
-            // The transport takes the body away, and the length is to stay that of a GET (RFC 9110, section 9.3.2).
-            response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
         }
-        cors.allow(response.headers_mut());
-        response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
-        response
     }
 }
 

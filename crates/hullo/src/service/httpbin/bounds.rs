@@ -31,3 +31,6 @@ pub(super) const FIELDS: usize = 1000;
 
 /// The most bytes of one piece of it.
 pub(super) const PIECE: u64 = 64 << 10;
+
+/// The most bytes of a request's body that are read though nobody wants them.
+pub(super) const UNREAD: u64 = 64 << 20;

@@ -1,9 +1,6 @@
 //! A request as the handlers see it, and as `/get`, `/post` and `/anything` tell it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -12,12 +9,13 @@ use http::{
     HeaderMap, Method, Request, Uri, Version,
     header::{CONTENT_TYPE, HOST},
 };
+use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
-use super::{Httpbin, answer::grouped, bounds};
+use super::{Httpbin, answer::grouped, bounds, lent::Lent};
 use crate::{
     error::{Error, Kind, Result},
-    io::exchange::{Body, Interim, collect, empty},
+    io::exchange::{Interim, collect},
     peer::Peer,
     scope::Scope,
 };
@@ -53,8 +51,7 @@ pub(super) struct Call {
     /// To say something before the answer; none where the client would not understand it.
     pub(super) interim: Option<Interim>,
     parts: Vec<String>,
-    /// Under a lock only so that a call may be shared between threads, which a body may not.
-    body: Mutex<Body>,
+    body: Lent,
     peer: Peer,
     scope: Scope,
 }
@@ -63,7 +60,7 @@ impl Call {
     /// # Errors
     /// A query of too many fields, which would be as many headers or cookies.
     pub(super) fn new(
-        request: Request<Body>,
+        request: Request<Lent>,
         parts: Vec<String>,
         peer: Peer,
         scope: Scope,
@@ -79,7 +76,7 @@ impl Call {
         if args.len() > bounds::FIELDS {
             return Err(Error::usage(format!("the query has more than {} fields", bounds::FIELDS)));
         }
-        Ok(Self { method, uri, version, headers, service, args, interim, parts, body: Mutex::new(body), peer, scope })
+        Ok(Self { method, uri, version, headers, service, args, interim, parts, body, peer, scope })
     }
 
     /// What stands in the path where the pattern has its `at`th variable.
@@ -172,19 +169,19 @@ impl Call {
     }
 
     /// The body, if it is not larger than `max` allows.
-    pub(super) async fn take(&mut self) -> Result<Bytes> {
-        let taken = collect(self.stream(), self.scope.limits().max).await;
+    pub(super) async fn take(&self) -> Result<Bytes> {
+        let taken = collect(self.body().boxed_unsync(), self.scope.limits().max).await;
         // A client that is still there has sent what is no body, as of bad chunks.
         taken.map_err(|error| if error.kind() == Kind::Cut { error.of(Kind::Protocol) } else { error })
     }
 
     /// The body as it comes.
-    pub(super) fn stream(&mut self) -> Body {
-        std::mem::replace(self.body.get_mut().unwrap_or_else(PoisonError::into_inner), empty())
+    pub(super) fn body(&self) -> Lent {
+        self.body.clone()
     }
 
     /// The fields of that name, in the order of httpbin's own lists.
-    pub(super) async fn dict(&mut self, fields: &[&str]) -> Result<Map<String, Value>> {
+    pub(super) async fn dict(&self, fields: &[&str]) -> Result<Map<String, Value>> {
         let content = if fields.contains(&"data") { self.content().await? } else { Content::default() };
         let field = |name: &&str| {
             let value = match *name {
@@ -206,7 +203,7 @@ impl Call {
     }
 
     /// The body as what its type says.
-    async fn content(&mut self) -> Result<Content> {
+    async fn content(&self) -> Result<Content> {
         let body = self.take().await?;
         let kind = self.header(CONTENT_TYPE.as_str()).unwrap_or_default();
         match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {

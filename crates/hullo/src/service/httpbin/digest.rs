@@ -96,7 +96,7 @@ impl Wanted {
     }
 }
 
-pub(super) async fn digest(mut call: Call) -> Answer {
+pub(super) async fn digest(call: Call) -> Answer {
     let wanted = Wanted::of(&call);
     let cookie_is_needed =
         call.arg("require-cookie").is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true"));
@@ -115,7 +115,7 @@ pub(super) async fn digest(mut call: Call) -> Answer {
     if call.cookie("last_nonce").is_some_and(|last| last == nonce) || left.as_deref() == Some("0") {
         return wanted.challenge(true, Some(nonce));
     }
-    if !knows(&mut call, &wanted, &told).await? {
+    if !knows(&call, &wanted, &told).await? {
         return wanted.challenge(false, Some(nonce));
     }
     let answer = json(json!({ "authenticated": true, "user": call.part(1) }));
@@ -129,7 +129,7 @@ pub(super) async fn digest(mut call: Call) -> Answer {
     }
 }
 
-async fn knows(call: &mut Call, wanted: &Wanted, told: &HashMap<String, String>) -> Result<bool> {
+async fn knows(call: &Call, wanted: &Wanted, told: &HashMap<String, String>) -> Result<bool> {
     let field = |name: &str| told.get(name).map(String::as_str).unwrap_or_default();
     let qop = told.get("qop").map(String::as_str);
     let algorithm = told.get("algorithm").map_or("MD5", String::as_str);

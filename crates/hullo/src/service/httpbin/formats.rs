@@ -54,7 +54,7 @@ pub(super) async fn utf8(_: Call) -> Answer {
 }
 
 /// The request as these answers tell it, with a field that says how it is compressed.
-async fn told(call: &mut Call, field: &str) -> Result<String> {
+async fn told(call: &Call, field: &str) -> Result<String> {
     let mut told = call.dict(&["origin", "headers", "method"]).await?;
     told.insert(field.to_owned(), true.into());
     Ok(print(told.into()))
@@ -66,10 +66,10 @@ fn encoded(coding: &'static str, body: Vec<u8>) -> Answer {
 
 macro_rules! codings {
     ($($handler:ident $field:literal $coding:literal $encoder:ident;)*) => {
-        $(pub(super) async fn $handler(mut call: Call) -> Answer {
+        $(pub(super) async fn $handler(call: Call) -> Answer {
             let mut encoder = $encoder::new(Vec::new());
             let wrong = |error| Error::io(concat!("cannot compress by ", $coding), error);
-            encoder.write_all(told(&mut call, $field).await?.as_bytes()).await.map_err(wrong)?;
+            encoder.write_all(told(&call, $field).await?.as_bytes()).await.map_err(wrong)?;
             encoder.shutdown().await.map_err(wrong)?;
             encoded($coding, encoder.into_inner())
         })*

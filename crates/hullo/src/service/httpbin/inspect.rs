@@ -14,20 +14,20 @@ pub(super) async fn get(call: Call) -> Answer {
 }
 
 /// What `/get` answers, to which others add their headers.
-pub(super) async fn told(mut call: Call) -> Answer {
+pub(super) async fn told(call: Call) -> Answer {
     Ok(json(call.dict(&["url", "args", "headers", "origin"]).await?))
 }
 
-pub(super) async fn body(mut call: Call) -> Answer {
+pub(super) async fn body(call: Call) -> Answer {
     Ok(json(call.dict(&["url", "args", "form", "data", "origin", "headers", "files", "json"]).await?))
 }
 
-pub(super) async fn anything(mut call: Call) -> Answer {
+pub(super) async fn anything(call: Call) -> Answer {
     const ALL: &[&str] = &["url", "args", "headers", "origin", "method", "form", "data", "files", "json"];
     Ok(json(call.dict(ALL).await?))
 }
 
-pub(super) async fn headers(mut call: Call) -> Answer {
+pub(super) async fn headers(call: Call) -> Answer {
     Ok(json(call.dict(&["headers"]).await?))
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn user_agent(call: Call) -> Answer {
 }
 
 /// The head as HTTP/1.1 has it, whichever version it came in, and the body.
-pub(super) async fn dump(mut call: Call) -> Answer {
+pub(super) async fn dump(call: Call) -> Answer {
     let mut text = format!("{} {} {:?}\r\n", call.method, call.target(), call.version).into_bytes();
     if let (None, Some(host)) = (call.headers.get(HOST), call.uri.authority()) {
         text.extend_from_slice(format!("host: {host}\r\n").as_bytes());
@@ -58,8 +58,8 @@ pub(super) async fn dump(mut call: Call) -> Answer {
     Ok(words(StatusCode::OK, text))
 }
 
-pub(super) async fn upload(mut call: Call) -> Answer {
-    let mut body = call.stream();
+pub(super) async fn upload(call: Call) -> Answer {
+    let mut body = call.body();
     let mut received = 0;
     while let Some(frame) = body.frame().await {
         received += frame?.data_ref().map_or(0, |data| data.len() as u64);

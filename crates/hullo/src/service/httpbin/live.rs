@@ -24,7 +24,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-pub(super) async fn delay(mut call: Call) -> Answer {
+pub(super) async fn delay(call: Call) -> Answer {
     let delay = time(call.part(0))?.min(bounds::DELAY);
     // What is sent is read first: a client that is still sending does not wait for its answer yet.
     let told = call.dict(&["url", "args", "form", "data", "origin", "headers", "files"]).await?;
@@ -54,17 +54,17 @@ pub(super) async fn drip(call: Call) -> Answer {
     Ok(response.with(CONTENT_LENGTH, bytes.into()))
 }
 
-pub(super) async fn stream(mut call: Call) -> Answer {
-    let told = told(&mut call).await?;
+pub(super) async fn stream(call: Call) -> Answer {
+    let told = told(&call).await?;
     lines(told, Pace { count: call.number(0).min(bounds::LINES), ..Pace::default() }, "application/json")
 }
 
-pub(super) async fn jsonl(mut call: Call) -> Answer {
-    let told = told(&mut call).await?;
+pub(super) async fn jsonl(call: Call) -> Answer {
+    let told = told(&call).await?;
     lines(told, paced(&call).await?, "application/jsonl")
 }
 
-async fn told(call: &mut Call) -> Result<Map<String, Value>> {
+async fn told(call: &Call) -> Result<Map<String, Value>> {
     call.dict(&["url", "args", "headers", "origin"]).await
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn sse(call: Call) -> Answer {
 }
 
 /// Over HTTP/1.1 a client must say `TE: trailers` to get them (RFC 9110, section 6.5.1).
-pub(super) async fn trailers(mut call: Call) -> Answer {
+pub(super) async fn trailers(call: Call) -> Answer {
     let mut trailers = HeaderMap::new();
     for (key, text) in &call.args {
         trailers.append(trailing(key)?, value(text)?);

@@ -268,6 +268,43 @@ async fn a_body_over_max_is_refused_and_one_that_is_only_counted_is_not() {
     assert_eq!(send("POST", "/status/202").await.0, 202);
 }
 
+/// A connection can be kept only where the body that was sent has been read, wanted or not.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_nobody_wants_is_read_all_the_same() {
+    for (method, target, expect, reads) in [
+        ("POST", "/status/202", false, true),
+        ("POST", "/nowhere", false, true),
+        ("POST", "/get", false, true),
+        ("POST", "/redirect-to?url=/get", false, true),
+        ("POST", "/post", false, true),
+        // Who waits to be asked has not sent it, and is asked where it is wanted.
+        ("POST", "/status/202", true, false),
+        ("POST", "/post", true, true),
+    ] {
+        let (sender, mut taken) = mpsc::unbounded_channel();
+        let pieces = (0..8).map(move |at| {
+            sender.send(at).unwrap();
+            Ok(hyper::body::Frame::data(Bytes::from(vec![b'x'; 1000])))
+        });
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync();
+        let mut asked = request(method, target);
+        if expect {
+            asked = asked.header(header::EXPECT, "100-continue");
+        }
+        whole(asked.body(body).unwrap()).await;
+        let mut count = 0;
+        while taken.recv().await.is_some() {
+            count += 1;
+        }
+        assert_eq!(count, if reads { 8 } else { 0 }, "{method} {target}");
+    }
+    // One that does not end is given up, and the answer comes.
+    let begun = Instant::now();
+    let body = http_body_util::StreamBody::new(futures_util::stream::pending()).boxed_unsync();
+    assert_eq!(whole(request("POST", "/status/202").body(body).unwrap()).await.0, 202);
+    assert_eq!(begun.elapsed().as_secs(), bounds::DELAY.as_secs());
+}
+
 fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
 }
