@@ -24,6 +24,10 @@ const fn program(name: &'static str, package: &'static str) -> Peer {
     Peer { name, package, kind: Kind::Program }
 }
 
+const fn python(name: &'static str, package: &'static str) -> Peer {
+    Peer { name, package, kind: Kind::Python }
+}
+
 /// Every peer that a test asks for.
 const PEERS: &[Peer] = &[
     program("curl", "curl"),
@@ -34,7 +38,11 @@ const PEERS: &[Peer] = &[
     program("openssl", "openssl"),
     program("python3", "python3"),
     program("socat", "socat"),
-    Peer { name: "websockets", package: "python3-websockets", kind: Kind::Python },
+    python("aiohttp", "python3-aiohttp"),
+    python("h2", "python3-h2"),
+    python("httpx", "python3-httpx"),
+    python("requests", "python3-requests"),
+    python("websockets", "python3-websockets"),
     Peer { name: "ws", package: "node-ws", kind: Kind::Node("ws@8") },
 ];
 

@@ -61,8 +61,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
 
+    /// A variable that httpbin shows at /env; without =VALUE it is our own
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+
     /// Serve what this TOML file says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "command"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
@@ -241,6 +245,14 @@ fn time(text: &str) -> Result<Duration, String> {
     options::time(text).flatten().ok_or_else(|| "a time is written like 200ms, 30s or 5m".to_owned())
 }
 
+fn variable(text: &str) -> Result<(String, String), String> {
+    if let Some((name, value)) = text.split_once('=') {
+        return Ok((name.to_owned(), value.to_owned()));
+    }
+    let about = |error| format!("there is no variable {text} to take it from ({error}); write {text}=VALUE");
+    std::env::var(text).map(|value| (text.to_owned(), value)).map_err(about)
+}
+
 fn table<'a>(title: &str, rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let rows: Vec<_> = rows.collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -299,6 +311,7 @@ fn serve_help() -> String {
   hullo serve greet --text 'Good day' http://:8080
   hullo serve json 'tls://[::]:7443?cert=a.pem&key=a.key'
   hullo serve exec unix:/tmp/x.sock -- bc -q
+  hullo serve httpbin http://:8000
   hullo serve --config hullo.toml";
     format!("{}\n{}\n{}\n{examples}", services(), transports(), address_options())
 }

@@ -10,8 +10,15 @@ use serde_json::Value;
 
 const SERVICES: &[&str] = &["chargen", "convert", "discard", "echo", "exec", "greet", "json"];
 
-/// All addresses of the playground: four for each service, and the start page.
-const ADDRESSES: usize = SERVICES.len() * 4 + 1;
+/// Those that answer HTTP and nothing else.
+const WEB: &[&str] = &["httpbin"];
+
+/// All addresses of the playground: four for each service, or one, and the start page.
+const ADDRESSES: usize = SERVICES.len() * 4 + WEB.len() + 1;
+
+fn all_services() -> impl Iterator<Item = &'static &'static str> {
+    SERVICES.iter().chain(WEB)
+}
 
 fn open(home: &Home) -> Server {
     let server = home.serve(&[], ADDRESSES);
@@ -38,6 +45,7 @@ fn answered(home: &Home, address: &str, service: &str) {
         "json" => asked("[1]").contains("success"),
         "convert" => asked("36.6").contains("97.88"),
         "exec" => asked("hello\n").contains("HELLO!"),
+        "httpbin" => asked_page(home, &format!("{}/get", address.trim_end_matches('/'))).contains("\"origin\""),
         "start page" => asked_page(home, address).contains("<!doctype html>"),
         // What never ends, or says nothing, is not asked but checked.
         _ if address.starts_with("udp") || address.starts_with("http") && service == "chargen" => true,
@@ -67,7 +75,7 @@ fn every_address_answers_twice_at_once() {
             answered(home, address, service);
         }
         let served: BTreeSet<&str> = all.iter().map(|(_, service)| &**service).collect();
-        assert!(SERVICES.iter().all(|service| served.contains(service)), "{served:?}");
+        assert!(all_services().all(|service| served.contains(service)), "{served:?}");
     });
     for server in servers {
         assert!(server.at.iter().all(|at| at.contains("://127.0.0.1:")), "on loopback alone: {:?}", server.at);
@@ -85,10 +93,10 @@ fn what_the_table_says_can_be_typed() {
     let said = server.program.so_far();
     let (_, table) = said.split_once("what to type at it\n").unwrap();
     let rows: Vec<String> = table.lines().take_while(|row| !row.is_empty()).map(str::to_owned).collect();
-    for service in SERVICES {
+    for service in all_services() {
         assert!(rows.iter().any(|row| row.trim_start().starts_with(service)), "no {service} in {table}");
     }
-    assert_eq!(rows.len(), 3 * SERVICES.len(), "{table}");
+    assert_eq!(rows.len(), 3 * SERVICES.len() + 2 * WEB.len(), "{table}");
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_hullo")).parent().unwrap().display();
     at_once(&rows, |row| {
         assert!(row.len() <= 80, "too wide: {row}");
@@ -113,11 +121,13 @@ fn the_start_page_is_whole_and_bounded() {
     let data = embedded(&page);
     let services = data["services"].as_array().unwrap();
     let names: Vec<_> = services.iter().map(|service| service["name"].as_str().unwrap()).collect();
-    assert!(SERVICES.iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(all_services().all(|name| names.contains(name)), "{names:?}");
     for service in services {
-        let ws = service["ws"].as_str().unwrap().trim_end_matches('/');
-        assert!(server.at.iter().any(|at| at.trim_end_matches('/') == ws), "nobody listens on {ws}");
-        assert!(!service["try"].as_array().unwrap().is_empty() && service["addresses"].as_array().unwrap().len() == 4);
+        let (there, addresses) = if WEB.contains(&service["name"].as_str().unwrap()) { ("page", 1) } else { ("ws", 4) };
+        let there = service[there].as_str().unwrap().trim_end_matches('/');
+        assert!(server.at.iter().any(|at| at.trim_end_matches('/') == there), "nobody listens on {there}");
+        assert!(!service["try"].as_array().unwrap().is_empty());
+        assert_eq!(service["addresses"].as_array().unwrap().len(), addresses);
     }
     assert!(!page.contains("__DATA__"));
     let heads = home.run(&["request", "-v", at], "").err.to_lowercase();

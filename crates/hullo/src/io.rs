@@ -11,3 +11,4 @@ pub(crate) mod packet_stream;
 pub(crate) mod prefixed;
 pub(crate) mod registered;
 pub(crate) mod scratch;
+pub(crate) mod unread;

@@ -289,6 +289,8 @@ pub enum Setting {
     Text,
     /// `-- CMD ARG...`.
     Command,
+    /// `--env`.
+    Env,
 }
 
 /// What the command line hands to a service when it is made.
@@ -300,6 +302,8 @@ pub struct Settings {
     pub command: Vec<std::ffi::OsString>,
     /// Where programs are looked for, as `PATH` has it.
     pub path: Option<std::ffi::OsString>,
+    /// The variables of `--env`, for services that show them.
+    pub env: Vec<(String, String)>,
 }
 
 impl Settings {
@@ -308,8 +312,11 @@ impl Settings {
     /// # Errors
     /// The first of them.
     pub fn suit(&self, spec: &Spec) -> Result<()> {
-        let given =
-            [(Setting::Text, self.text.is_some(), "--text"), (Setting::Command, !self.command.is_empty(), "a program")];
+        let given = [
+            (Setting::Text, self.text.is_some(), "--text"),
+            (Setting::Command, !self.command.is_empty(), "a program"),
+            (Setting::Env, !self.env.is_empty(), "--env"),
+        ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
             Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),
             None => Ok(()),
@@ -343,7 +350,7 @@ macro_rules! services {
     };
 }
 
-services! { chargen, convert, discard, echo, exec, greet, json }
+services! { chargen, convert, discard, echo, exec, greet, httpbin, json }
 
 /// The service of that name.
 ///

@@ -15,8 +15,19 @@ use crate::{report::Voice, view::paint};
 
 /// The services in the order in which a newcomer meets them, and their easy ports. The last two digits are the service,
 /// the first two the transport: 70 is tcp and udp, 71 is ws, 72 is http.
-const PLACES: &[(&str, u16)] =
-    &[("echo", 7), ("greet", 10), ("json", 20), ("convert", 30), ("exec", 40), ("chargen", 19), ("discard", 9)];
+const PLACES: &[(&str, u16)] = &[
+    ("echo", 7),
+    ("greet", 10),
+    ("json", 20),
+    ("convert", 30),
+    ("exec", 40),
+    ("httpbin", 50),
+    ("chargen", 19),
+    ("discard", 9),
+];
+
+/// Where a service is opened: one that answers HTTP alone on the last of them.
+const SCHEMES: &[(&str, u16)] = &[("tcp", 7000), ("udp", 7000), ("ws", 7100), ("http", 7200)];
 
 /// What the playground's exec runs: it cannot harm anybody.
 const SHOUT: &[&str] = &["sed", "-u", r"s/.*/\U&!/"];
@@ -32,10 +43,11 @@ pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
     for (spec, port) in in_order() {
         let service = (spec.make)(&settings)?;
         let mut addresses = Vec::new();
-        for (scheme, hundred) in [("tcp", 7000), ("udp", 7000), ("ws", 7100), ("http", 7200)] {
+        let is_web = service.is_web();
+        for (scheme, hundred) in SCHEMES.iter().filter(|(scheme, _)| !is_web || *scheme == "http") {
             addresses.push(easy(server, scheme, hundred + port, spec.name, &service, voice).await?);
         }
-        cards.push(Card { spec, addresses });
+        cards.push(Card { spec, is_web, addresses });
     }
     let page: Arc<dyn Service> = Arc::new(Page::new(&cards));
     let page = easy(server, "http", PAGE_PORT, "start page", &page, voice).await?;
@@ -73,6 +85,7 @@ async fn easy(
 /// One service and where it is.
 struct Card {
     spec: &'static Spec,
+    is_web: bool,
     addresses: Vec<Address>,
 }
 
@@ -93,6 +106,10 @@ impl Card {
             sample => sample.to_owned(),
         };
         match self.spec.name {
+            _ if self.is_web => vec![
+                ("hullo", format!("hullo request http://127.0.0.1:{http}{}", self.spec.sample)),
+                ("curl", format!("curl http://127.0.0.1:{http}{}", self.spec.sample)),
+            ],
             "greet" => vec![
                 ("hullo", format!("hullo ask localhost:{tcp}")),
                 ("nc", format!("nc -d 127.0.0.1 {tcp}")),
@@ -152,7 +169,8 @@ impl Page {
             "name": card.spec.name,
             "about": if card.spec.name == "exec" { SHOUTS } else { card.spec.about },
             "sample": card.spec.sample,
-            "ws": format!("ws://127.0.0.1:{}/", card.port("ws")),
+            "ws": (!card.is_web).then(|| format!("ws://127.0.0.1:{}/", card.port("ws"))),
+            "page": card.is_web.then(|| format!("http://127.0.0.1:{}/", card.port("http"))),
             "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "try": card.commands().into_iter().map(|(with, command)| json!({ "with": with, "command": command })).collect::<Vec<_>>(),
         })).collect();

@@ -1,6 +1,6 @@
 //! `hullo serve echo tcp://:7007 ws://:7107`: services on addresses, until Ctrl-C.
 
-use std::{num::NonZeroU32, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server, Service,
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::{
     runtime::Handle,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use super::playground;
@@ -23,7 +23,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let config = match (&args.config, &args.service) {
         (Some(file), _) => Config::read(file)?,
         (None, Some(service)) => Config::of(service, &args)?,
-        (None, None) if args.text.is_some() || !args.command.is_empty() => {
+        (None, None) if args.text.is_some() || !args.env.is_empty() || !args.command.is_empty() => {
             return Err(Error::usage("there is a setting, but no service that it is for")
                 .hint("hullo serve SERVICE ADDRESS..."));
         }
@@ -38,6 +38,8 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         .or(config.max_per_peer.map(NonZeroU32::get))
         .map_or(limits.max_per_peer, |most| most as usize);
     raise_file_limit();
+    // Before anything listens: who has read where may interrupt at once.
+    let signals = Signals::new()?;
     let observer = Observer::of(&args, voice)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
@@ -60,7 +62,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     for one in &config.serve {
         one.open(&mut server, voice).await?;
     }
-    wait(server, args.grace, voice).await
+    wait(server, signals, args.grace, voice).await
 }
 
 /// Several services, as `--config` has them.
@@ -80,6 +82,8 @@ struct One {
     service: String,
     addresses: Vec<String>,
     text: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
     #[serde(default)]
     command: Vec<String>,
 }
@@ -102,8 +106,13 @@ impl Config {
         let command = args.command.iter().map(|word| word.clone().into_string());
         let command =
             command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
-        let one =
-            One { service: service.to_owned(), addresses: args.addresses.clone(), text: args.text.clone(), command };
+        let one = One {
+            service: service.to_owned(),
+            addresses: args.addresses.clone(),
+            text: args.text.clone(),
+            env: args.env.iter().cloned().collect(),
+            command,
+        };
         Ok(Self { serve: vec![one], ..Self::default() })
     }
 }
@@ -119,8 +128,11 @@ impl One {
         let spec = service::find(&self.service)?;
         if self.addresses.is_empty() {
             let error = Error::usage(format!("{} has no address to listen on", spec.name));
-            return Err(error
-                .hint(format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)));
+            let is_web = (spec.make)(&self.settings()).is_ok_and(|service| service.is_web());
+            return Err(error.hint(match is_web {
+                true => format!("hullo serve {} http://:8000 (or https://)", spec.name),
+                false => format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name),
+            }));
         }
         self.settings().suit(spec)?;
         for address in &self.addresses {
@@ -138,7 +150,8 @@ impl One {
 
     fn settings(&self) -> Settings {
         let command = self.command.iter().map(Into::into).collect();
-        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH") }
+        let env = self.env.clone().into_iter().collect();
+        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH"), env }
     }
 
     async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {
@@ -173,20 +186,30 @@ pub(crate) async fn listen(
     Ok(bound)
 }
 
+/// What asks a server to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| Error::io("cannot wait for signals", error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+}
+
 /// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
-async fn wait(mut server: Server, grace: Duration, voice: Voice) -> Result<ExitCode> {
-    let about = "cannot wait for signals";
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::io(about, error))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::io(about, error))?;
+async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
         ended = server.ended() => ended?,
     }
     let finished = tokio::select! {
         finished = server.end(grace) => finished,
         // Who asks twice does not want to wait; the programs of exec go all the same.
-        _ = interrupt.recv() => server.end(Duration::ZERO).await,
+        _ = signals.interrupt.recv() => server.end(Duration::ZERO).await,
     };
     if !finished {
         voice.say("cut", "some conversations were cut off", json!({}));

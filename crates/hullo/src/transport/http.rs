@@ -177,7 +177,7 @@ impl Front {
             Ok(()) if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) => {
                 allowing(StatusCode::NO_CONTENT, "")
             }
-            Ok(()) if request.method() == Method::TRACE => allowing(StatusCode::METHOD_NOT_ALLOWED, "TRACE shows secrets to scripts\n"),
+            Ok(()) if request.method() == Method::TRACE && !self.service.is_web() => allowing(StatusCode::METHOD_NOT_ALLOWED, "TRACE shows secrets to scripts\n"),
             Ok(()) if !METHODS.contains(request.method()) && !self.service.is_web() => {
                 text(StatusCode::NOT_IMPLEMENTED, "this method is not known here\n")
             }

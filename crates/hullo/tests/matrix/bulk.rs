@@ -4,7 +4,7 @@ use hullo::{Message, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    Bulk, COLUMNS, Carries, Column, PATTERN, RECEIVED, Row,
+    Bulk, COLUMNS, Carries, Column, PATTERN, RECEIVED, Row, Says,
     cell::{Cell, line, through},
     common::{in_time, service},
 };
@@ -16,7 +16,7 @@ const BULK: usize = 3_000_000;
 const ROOM: &str = "max=4MiB";
 
 pub(crate) async fn carries_bulk(row: Row) {
-    for column in COLUMNS {
+    for column in COLUMNS.iter().filter(|column| !matches!(column.says, Says::Web)) {
         let what = format!("{BULK} bytes of {} over {}", column.service, row.name);
         let cell = Cell::new(row, ROOM, service(column.service)).await;
         match row.carries {

@@ -32,12 +32,10 @@ use crate::{
         exchange::{Body, Interim, empty, text},
         linger,
         paced::Paced,
+        unread::UNREAD,
     },
     peer::Peer,
 };
-
-/// The most of a body that nobody wanted which is read nevertheless, so that the connection can go on.
-const SKIPPED: usize = 256 << 10;
 
 /// How long the end of an idle connection may take to be told.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -45,7 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What a connection has become in the end.
 pub(super) enum End {
     Over,
-    WebSocket(Upgrade, Wire),
+    WebSocket(Upgrade, Box<Wire>),
 }
 
 /// Serves a connection to its end.
@@ -73,7 +71,7 @@ pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result
             }
             Next::WebSocket(upgrade) => {
                 let wire = wire.into_wire().ok_or_else(|| Error::new(Kind::Other, "the connection is still in use"))?;
-                return Ok(End::WebSocket(upgrade, wire));
+                return Ok(End::WebSocket(upgrade, Box::new(wire)));
             }
         }
     }
@@ -191,7 +189,7 @@ async fn until<T>(wire: &Shared, answer: impl Future<Output = Result<T>>) -> Res
     .await
 }
 
-/// Throws away what is left of the request, where that is little: the next one stands behind it.
+/// Throws away what is left of the request, within bounds: the next one stands behind it.
 async fn skip(front: &Front, wire: &Shared) -> bool {
     let (read, expects) = {
         let wire = wire.lock();
@@ -201,7 +199,7 @@ async fn skip(front: &Front, wire: &Shared) -> bool {
         // Whoever waits for 100 may send the body now, or not: nobody knows what the next byte is.
         return read;
     }
-    let mut most = SKIPPED;
+    let mut most = UNREAD;
     let skipped = poll_fn(|cx| wire.lock().poll_skip(&mut most, cx));
     timeout(front.scope.limits().timeout, skipped).await.unwrap_or(false)
 }

@@ -17,6 +17,7 @@ use crate::{
         exchange::{Body, empty},
         paced::Paced,
         prefixed::Prefixed,
+        unread::Unread,
     },
     peer::Peer,
 };
@@ -46,7 +47,13 @@ pub(super) async fn serve(front: Arc<Front>, peer: Peer, wire: Wire) -> Result<(
 async fn answer(front: Arc<Front>, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>> {
     let head = request.method() == Method::HEAD;
     let cut = |error| Error::new(Kind::Cut, "the request's body was cut off").because(error as hyper::Error);
-    let request = request.map(|body| Paced::new(body.map_err(cut), &front.scope).boxed_unsync());
+    let request = request.map(|body| match body.is_end_stream() {
+        true => empty(),
+        false => {
+            let body = Paced::new(body.map_err(cut), &front.scope).boxed_unsync();
+            Unread::new(body, &front.scope).boxed_unsync()
+        }
+    });
     let mut response = front.answer(request, peer).await?;
     if head {
         // The answer to HEAD says how long the one to GET would be, and has no body; what makes it need not run on.
