@@ -220,8 +220,9 @@ async fn a_server_that_ends_finishes_what_it_was_asked() {
 
 #[tokio::test]
 async fn each_exchange_is_accounted_for_under_its_name() {
+    type Line = (String, String, u16, u64);
+    struct Told(Arc<Mutex<Vec<Line>>>);
     let told = Arc::new(Mutex::new(Vec::new()));
-    struct Told(Arc<Mutex<Vec<(String, String, u16, u64)>>>);
     impl Watch for Told {
         fn event(&self, event: &Event<'_>) {
             if let Event::Answered(answered) = event {

@@ -145,9 +145,9 @@ impl Front {
         let mut wire = Wire::new(Guard::new(stream, &peer, &self.scope));
         match Box::pin(self.beginning(&mut wire)).await? {
             Beginning::Nothing => Ok(()),
-            // Boxed, so that the others do not keep room for it all their lives.
+            // Both in boxes: what comes after them does not keep room for them all its life.
             Beginning::Http2 => Box::pin(h2::serve(self, peer, wire)).await,
-            Beginning::Http1 => match h1::serve(&self, &peer, wire).await? {
+            Beginning::Http1 => match Box::pin(h1::serve(&self, &peer, wire)).await? {
                 End::Over => Ok(()),
                 End::WebSocket(Upgrade { peer, terms }, wire) => {
                     let (mut stream, read) = wire.into_parts();
