@@ -46,7 +46,8 @@ use crate::{
 mod client;
 
 pub(super) use self::client::dial;
-pub(crate) use self::client::{exchange, kind};
+pub use self::client::{Proxy, Way};
+pub(crate) use self::client::{exchange, kind, write};
 
 pub(super) const SCHEMES: &[Spec] = &[
     Spec { scheme: "http", about: "exchanges over HTTP/1.1 and 2", example: "http://127.0.0.1:7080/", transport: &Http("http") },
