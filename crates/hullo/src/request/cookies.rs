@@ -45,7 +45,7 @@ impl Jar {
     }
 
     /// The `Cookie` header for that URL.
-    pub(super) fn header(&self, to: &Address) -> Option<String> {
+    pub fn header(&self, to: &Address) -> Option<String> {
         let jar = self.lock();
         let mut cookies = jar.matches(&url(to)?);
         // Longer paths first (section 5.4); the rest in an order that does not change from run to run.

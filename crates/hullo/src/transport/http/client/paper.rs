@@ -34,7 +34,9 @@ pub(crate) async fn write(
     let (body, sent) = Tracked::new(body);
     let paper = Paper { out, sent, waker: None, written: false, flushed: false, answered: false };
     let (stream, seen) = Witness::new(Spelled::new(paper, way.spelling.clone()));
-    let wrong = |error| seen.explain(format!("cannot write the request to {}", to.bare()), error);
+    // What cannot be written to has an error of its own; all else is the request's.
+    let about = || format!("cannot write the request to {}", to.bare());
+    let wrong = |error| seen.take().unwrap_or_else(|| seen.explain(about(), error));
     let handshake = super::http1_builder().handshake(TokioIo::new(stream)).await.map_err(wrong);
     let (mut sender, connection): (http1::SendRequest<Tracked>, _) = handshake?;
     let answer = sender.send_request(relative(Request::from_parts(parts, body)));

@@ -65,6 +65,11 @@ impl Seen {
         self.lock().heard
     }
 
+    /// The wire's error as it is, if there was one.
+    pub(super) fn take(&self) -> Option<Error> {
+        self.lock().failure.take()
+    }
+
     /// The error of an exchange: the wire's where that failed, or else hyper's.
     pub(super) fn explain(&self, about: String, error: hyper::Error) -> Error {
         if let Some(ours) = ours(&error) {
