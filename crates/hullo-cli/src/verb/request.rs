@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use self::{
-    body::{Content, Maker, has_body},
+    body::{Content, has_body},
     download::Download,
     items::Items,
     session::Session,
@@ -58,7 +58,7 @@ struct Prepared {
     headers: HeaderMap,
     /// The headers that the words have.
     said: HeaderMap,
-    make: Option<Maker>,
+    content: Option<Content>,
     client: Client,
     session: Option<Session>,
 }
@@ -71,28 +71,26 @@ impl Prepared {
         let items = Items::parse(rest)?;
         to.query = items.query(to.query.take());
         let session = Session::open(args, &to)?;
-        // For the line of curl's, stdin is left to curl.
-        let content = if args.curl { None } else { Content::of(args, method.as_ref(), &items, voice).await? };
-        let any = content.is_some() || args.curl && (args.raw.is_some() || items.has_body());
-        let method = method.unwrap_or(if any { Method::POST } else { Method::GET });
+        let content = Content::of(args, method.as_ref(), &items, voice).await?;
+        let method = method.unwrap_or(if content.is_some() { Method::POST } else { Method::GET });
         let mut said = HeaderMap::new();
         items.headers(&mut said)?;
         let jar = session.as_ref().map_or_else(|| Ok(Jar::default()), Session::jar)?;
-        let headers = headers(args, &method, &to, content.as_ref(), &items, session.as_ref(), &mut said, &jar)?;
+        let sources = Sources { content: content.as_ref(), session: session.as_ref(), jar: &jar };
+        let headers = sources.headers(&method, &to, &items, &said)?;
         let auth = match login::of(args, &to)? {
             Some(auth) => Some(auth),
             None => session.as_ref().filter(|_| !said.contains_key(header::AUTHORIZATION)).and_then(|had| had.auth(&to)),
         };
         let client = setup::client(args, &items, auth, jar)?;
-        let make = content.map(|content| content.make);
-        Ok(Self { method, to, items, headers, said, make, client, session })
+        Ok(Self { method, to, items, headers, said, content, client, session })
     }
 
     /// The request, which can be made again and again.
     fn call(&self) -> Call {
         let mut call = Call::new(self.method.clone(), self.to.clone());
         call.headers = self.headers.clone();
-        if let Some(make) = self.make.clone() {
+        if let Some(make) = self.content.as_ref().map(|content| content.make.clone()) {
             call.body = Box::new(move || make());
         }
         call
@@ -100,7 +98,8 @@ impl Prepared {
 
     fn print_for_curl(&self, args: &Request) -> Result<ExitCode> {
         let proxied = self.client.proxies.of(&self.to).is_some();
-        let line = curl::line(args, &self.call(), &self.items, self.client.auth.as_ref(), proxied)?;
+        let stdin = self.content.as_ref().is_some_and(|content| content.from_stdin);
+        let line = curl::line(args, &self.call(), &self.items, self.client.auth.as_ref(), curl::Around { proxied, stdin })?;
         super::print(format!("{line}\n").as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -162,7 +161,7 @@ impl Prepared {
 
     /// Shows the body that will be sent, if it can be made twice.
     async fn show_body(&self) -> Result<()> {
-        let Some(make) = &self.make else { return Ok(()) };
+        let Some(Content { make, .. }) = &self.content else { return Ok(()) };
         let body = make()?;
         if make().is_err() {
             return Err(Error::usage("a body from stdin that is longer than 1 MiB cannot be shown and sent")
@@ -237,37 +236,36 @@ fn words(words: &[String]) -> Result<(Option<Method>, &str, &[String])> {
 /// The methods that may be written small.
 const METHODS: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-/// The headers: ours, those of the body and of the session, and above all what was said.
-#[allow(clippy::too_many_arguments, reason = "each is another source of headers")]
-fn headers(
-    args: &Request,
-    method: &Method,
-    to: &Address,
-    content: Option<&Content>,
-    items: &Items,
-    session: Option<&Session>,
-    said: &mut HeaderMap,
-    jar: &Jar,
-) -> Result<HeaderMap> {
-    let mut headers = Call::new(method.clone(), to.clone()).headers;
-    match content {
-        Some(content) => content.announce(&mut headers)?,
-        // A server may wait for a body that is not announced (RFC 9110, section 8.6).
-        None if has_body(method) && !args.curl => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"))),
-        None => {}
-    }
-    if let Some(session) = session {
+/// Where headers come from, beside the words.
+struct Sources<'a> {
+    content: Option<&'a Content>,
+    session: Option<&'a Session>,
+    jar: &'a Jar,
+}
+
+impl Sources<'_> {
+    /// The headers: ours, those of the body and of the session, and above all those of the words.
+    fn headers(&self, method: &Method, to: &Address, items: &Items, said: &HeaderMap) -> Result<HeaderMap> {
+        let mut headers = Call::new(method.clone(), to.clone()).headers;
+        match self.content {
+            Some(content) => content.announce(&mut headers)?,
+            // A server may wait for a body that is not announced (RFC 9110, section 8.6).
+            None if has_body(method) => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"))),
+            None => {}
+        }
+        let Some(session) = self.session else {
+            items.headers(&mut headers)?;
+            return Ok(headers);
+        };
         session.headers(to, said, &mut headers);
+        items.headers(&mut headers)?;
         // Cookies that are said are kept with the others.
         for cookies in said.get_all(header::COOKIE) {
-            jar.add(to, &String::from_utf8_lossy(cookies.as_bytes()));
+            self.jar.add(to, &String::from_utf8_lossy(cookies.as_bytes()));
         }
-    }
-    items.headers(&mut headers)?;
-    if session.is_some() {
         headers.remove(header::COOKIE);
+        Ok(headers)
     }
-    Ok(headers)
 }
 
 /// The scope of the request: what comes to a halt is given up like what does not begin.

@@ -6,6 +6,7 @@ use std::{
     os::{fd::AsFd, unix::fs::FileTypeExt},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aws_lc_rs::rand;
@@ -45,6 +46,8 @@ pub(super) struct Content {
 
 impl Content {
     /// The body that the words ask for, if they do.
+    ///
+    /// For a line of curl's, stdin is left to curl.
     pub(super) async fn of(args: &Request, method: Option<&Method>, items: &Items, voice: Voice) -> Result<Option<Self>> {
         let fields = items.fields().next().is_some();
         let content = match (&args.raw, items.file()?) {
@@ -52,20 +55,22 @@ impl Content {
                 return Err(Error::usage("there are both --raw and fields: the body can be only one of them"));
             }
             (Some(raw), _) => Some(Self::held(raw.clone(), JSON)),
+            (None, Some("-")) if args.curl => Some(Self::left()),
             (None, Some("-")) => Some(Self::of_stdin(args).await?),
             (None, Some(path)) => Some(Self::of_pieces(vec![Piece::file(path)?], kind_of(path))),
             (None, None) if fields => Some(Self::of_fields(args, items)?),
-            (None, None) if reads_stdin(args, method) => Some(Self::of_stdin(args).await?),
-            (None, None) => None,
+            (None, None) if !reads_stdin(args, method) => None,
+            (None, None) if args.curl => waits(args.timeout).then(Self::left),
+            (None, None) => Some(Self::of_stdin(args).await?),
         };
         let unread = content.as_ref().is_none_or(|content| !content.from_stdin);
-        if unread && !args.ignore_stdin && waits() {
+        if unread && !args.ignore_stdin && waits(Duration::ZERO) {
             let why = if content.is_some() { "the body is something else" } else { "this method has none" };
             let sentence = format!("note: what is on stdin is not sent, since {why} (--ignore-stdin is quiet about it)");
             voice.say("unread", &sentence, json!({ "why": why }));
         }
         match (content.filter(|content| !content.is_nothing()), args.compress) {
-            (Some(content), Some(coding)) => content.compressed(coding.into()).await.map(Some),
+            (Some(content), Some(coding)) if !args.curl => content.compressed(coding.into()).await.map(Some),
             (content, _) => Ok(content),
         }
     }
@@ -73,6 +78,12 @@ impl Content {
     fn held(bytes: impl Into<Bytes>, kind: &str) -> Self {
         let bytes = bytes.into();
         Self { make: Arc::new(move || Ok(full(bytes.clone()))), kind: Some(kind.to_owned()), coding: None, from_stdin: false }
+    }
+
+    /// A stdin that somebody else reads.
+    fn left() -> Self {
+        let make = || Err(Error::usage("stdin was left to curl"));
+        Self { make: Arc::new(make), kind: Some(JSON.to_owned()), coding: None, from_stdin: true }
     }
 
     /// Whether it is a stdin that ended at once.
@@ -259,8 +270,8 @@ pub(super) fn has_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Whether there is something on stdin that nobody will read.
-fn waits() -> bool {
+/// Whether there is something on stdin. Whether something will come shows within `patience`.
+fn waits(patience: Duration) -> bool {
     let Some(kind) = stdin_kind() else { return false };
     if kind.is_file() {
         let left = |mut file: File| Some(file.metadata().ok()?.len() > file.stream_position().ok()?);
@@ -268,10 +279,10 @@ fn waits() -> bool {
     }
     let stdin = stdin();
     let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let patience = Timespec::try_from(patience).ok();
     // An end is ready to be read too, and has nothing in it.
     kind.is_fifo()
-        && poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0)
+        && poll(&mut ready, patience.as_ref()).is_ok_and(|ready| ready > 0)
         && ready[0].revents().contains(PollFlags::IN)
 }
 

@@ -12,17 +12,26 @@ use crate::args::Request;
 /// What stands in the line for a secret, for the user to fill in.
 const SECRET: &str = "<secret>";
 
-/// The words of the line, which a shell takes apart again as they are.
-pub(super) fn line(args: &Request, call: &Call, items: &Items, auth: Option<&Auth>, proxied: bool) -> Result<String> {
-    let mut words = vec!["curl".to_owned()];
-    let body = body(args, items, &mut words)?;
+/// What the line depends on beside the words.
+pub(super) struct Around {
+    /// The environment names a proxy.
+    pub(super) proxied: bool,
+    /// Stdin is the body.
+    pub(super) stdin: bool,
+}
+
+/// The line, which a shell takes apart into the words that are meant.
+pub(super) fn line(args: &Request, call: &Call, items: &Items, auth: Option<&Auth>, around: Around) -> Result<String> {
+    let (mut words, mut data) = (vec!["curl".to_owned()], Vec::new());
+    let body = body(args, items, around.stdin, &mut data)?;
     method(&call.method, body, &mut words);
     words.push(url(&call.to));
     headers(args, call, auth, &mut words);
     if let Some(auth) = auth {
         login(args, auth, &mut words);
     }
-    connection(args, call, proxied, &mut words)?;
+    connection(args, call, around.proxied, &mut words)?;
+    words.extend(data);
     Ok(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
@@ -41,7 +50,7 @@ fn url(to: &Address) -> String {
 }
 
 /// The body; says whether there is one.
-fn body(args: &Request, items: &Items, words: &mut Vec<String>) -> Result<bool> {
+fn body(args: &Request, items: &Items, stdin: bool, words: &mut Vec<String>) -> Result<bool> {
     if args.compress.is_some() {
         return Err(Error::usage("curl compresses no body: --compress has no word of curl's"));
     }
@@ -49,6 +58,7 @@ fn body(args: &Request, items: &Items, words: &mut Vec<String>) -> Result<bool> 
     let data = match (&args.raw, items.file()?) {
         (Some(raw), _) => Some(["--data-raw".to_owned(), raw.clone()]),
         (None, Some(file)) => Some(["--data-binary".to_owned(), format!("@{file}")]),
+        (None, None) if stdin => Some(["--data-binary".to_owned(), "@-".to_owned()]),
         (None, None) if !fields => None,
         (None, None) if args.multipart || items.fields().any(|item| item.sign == Sign::File) => {
             for item in items.fields() {

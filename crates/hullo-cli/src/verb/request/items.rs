@@ -56,11 +56,6 @@ impl Items {
         self.0.iter().filter(|item| item.is_field() && !item.is_body())
     }
 
-    /// Whether the items make a body.
-    pub(super) fn has_body(&self) -> bool {
-        self.0.iter().any(Item::is_field)
-    }
-
     /// The file that is the body, which `-` means stdin.
     pub(super) fn file(&self) -> Result<Option<&str>> {
         let mut files = self.0.iter().filter(|item| item.is_body());

@@ -176,8 +176,11 @@ fn relative<B>(request: Request<B>) -> Request<B> {
 
 fn with_host<B>(mut request: Request<B>) -> Request<B> {
     let authority = request.uri().authority().and_then(|at| HeaderValue::from_str(at.as_str()).ok());
-    if let Some(authority) = authority {
-        request.headers_mut().entry(HOST).or_insert(authority);
+    if let Some(authority) = authority.filter(|_| !request.headers().contains_key(HOST)) {
+        // It comes first, as is good practice (RFC 9110, section 7.2).
+        let rest = std::mem::take(request.headers_mut());
+        request.headers_mut().insert(HOST, authority);
+        request.headers_mut().extend(rest);
     }
     request
 }
