@@ -2,9 +2,11 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Watch,
+    exchange::collect,
     request::{Call, Client, Jar, Step, is_secret},
 };
 use serde_json::json;
@@ -122,7 +124,10 @@ impl Prepared {
 
     async fn send(mut self, args: &Request, voice: Voice) -> Result<ExitCode> {
         voice.warn_of_trust(&self.to);
-        let screen = Screen::new(args, voice)?;
+        let mut screen = Screen::new(args, voice)?;
+        if screen.has('B') {
+            screen.sends(self.body().await?);
+        }
         let timing = Timing::new(voice.watch());
         let scope = scope(args, timing.clone());
         self.client.teller = Some(Arc::new({
@@ -134,9 +139,6 @@ impl Prepared {
                 screen.step(step);
             }
         }));
-        if screen.has('B') {
-            self.show_body().await?;
-        }
         let (status, from, bytes) = match Download::of(args, &self.to)? {
             Some(download) => self.download(download, args, &screen, &scope, voice).await?,
             None => {
@@ -159,15 +161,15 @@ impl Prepared {
         }
     }
 
-    /// Shows the body that will be sent, if it can be made twice.
-    async fn show_body(&self) -> Result<()> {
-        let Some(Content { make, .. }) = &self.content else { return Ok(()) };
+    /// The body that will be sent, if it can be made twice.
+    async fn body(&self) -> Result<Bytes> {
+        let Some(Content { make, .. }) = &self.content else { return Ok(Bytes::new()) };
         let body = make()?;
         if make().is_err() {
             return Err(Error::usage("a body from stdin that is longer than 1 MiB cannot be shown and sent")
                 .hint("put it into a file, and send that with @file"));
         }
-        show::readable(&hullo::exchange::collect(body, 4 << 20).await?)
+        collect(body, 4 << 20).await
     }
 
     /// Fetches a file, and where it is cut off goes on with it as often as is to be tried again.

@@ -162,7 +162,9 @@ impl Content {
         let body = make()?;
         let small = body.size_hint().exact().is_some_and(|length| length <= HELD as u64);
         let make: Maker = if small {
-            let bytes = collect(encoded(body, coding), 2 * HELD).await?;
+            // In one piece: how it is compressed then does not depend on how it came.
+            let plain = collect(body, HELD).await?;
+            let bytes = collect(encoded(full(plain), coding), 2 * HELD).await?;
             Arc::new(move || Ok(full(bytes.clone())))
         } else {
             // The one that was just made may be the only one that there is.

@@ -13,7 +13,10 @@ use hullo::{Address, Error, Kind, Result, exchange::Body};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::{args::Request, report::Voice};
+use crate::{
+    args::Request,
+    report::{Voice, steers},
+};
 
 /// A download that the words ask for.
 pub(super) struct Download {
@@ -296,7 +299,9 @@ fn from_url(from: &Address) -> PathBuf {
 /// A name that somebody else chose: it stays in this folder, is visible, and is one word to a shell.
 fn harmless(name: &str) -> Option<PathBuf> {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = name.chars().map(|c| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' }).collect();
+    let foreign = |c: char| !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !steers(c);
+    let kept = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c) || foreign(c);
+    let name: String = name.chars().map(|c| if kept(c) { c } else { '_' }).collect();
     let mut name = name.trim_start_matches(['.', '-']).to_owned();
     // With what is added to it, it must still be a name: 255 bytes at most.
     while name.len() > 200 {

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stdout};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use hullo::{
@@ -29,6 +30,8 @@ pub(super) struct Screen {
     secrets: bool,
     streams: bool,
     version: &'static str,
+    /// The body that is sent, where it is shown.
+    sent: Bytes,
 }
 
 impl Screen {
@@ -44,12 +47,17 @@ impl Screen {
                 .hint("H and B are the request's head and body, h and b the response's, m what was measured"));
         }
         let version = if args.http.as_deref() == Some("2") { "HTTP/2" } else { "HTTP/1.1" };
-        Ok(Self { voice, parts, secrets: args.show_secrets, streams: args.stream, version })
+        Ok(Self { voice, parts, secrets: args.show_secrets, streams: args.stream, version, sent: Bytes::new() })
     }
 
     /// Whether that part is shown.
     pub(super) fn has(&self, part: char) -> bool {
         self.parts.contains(part)
+    }
+
+    /// Keeps the body that is sent, to show it behind its head.
+    pub(super) fn sends(&mut self, body: Bytes) {
+        self.sent = body;
     }
 
     /// Shows a step of the request: with `-v` on stderr, and the parts that were asked for on stdout.
@@ -81,6 +89,10 @@ impl Screen {
         }
         if self.has('H') {
             self.head(&format!("{} {target} {}", head.method(), self.version), &headers);
+        }
+        if length != Some(0) && !self.sent.is_empty() {
+            // As with the head, what cannot be printed now is reported with the response's body.
+            let _ = if stdout().is_terminal() { readable(&self.sent) } else { print(&self.sent) };
         }
     }
 
@@ -177,7 +189,7 @@ fn whole_characters(bytes: &[u8]) -> usize {
 }
 
 /// Prints a body as people read it.
-pub(super) fn readable(bytes: &[u8]) -> Result<()> {
+fn readable(bytes: &[u8]) -> Result<()> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return print(format!("({} bytes that are not text: -o FILE keeps them)\n", bytes.len()).as_bytes());
     };
