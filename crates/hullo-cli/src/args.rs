@@ -35,7 +35,7 @@ pub(crate) enum Verb {
     /// Send one message, print one reply
     Ask(Ask),
     /// Send an HTTP request, with items as in HTTPie
-    Request(Request),
+    Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
     /// Print the completions of a shell

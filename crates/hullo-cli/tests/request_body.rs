@@ -72,10 +72,18 @@ fn bodies_are_what_the_words_say() {
     }
     let parts = heard(home.run(&["request", "--multipart", &at, "a=1", "page@page.html;type=text/y"], ""));
     let body = parts["body"].as_str().unwrap();
-    for part in ["name=\"a\"\r\n\r\n1\r\n", "name=\"page\"; filename=\"page.html\"\r\nContent-Type: text/y\r\n\r\n<p>\r\n"] {
+    for part in
+        ["name=\"a\"\r\n\r\n1\r\n", "name=\"page\"; filename=\"page.html\"\r\nContent-Type: text/y\r\n\r\n<p>\r\n"]
+    {
         assert!(body.contains(part), "no {part:?} in {body}");
     }
-    for words in [&["a[b=1"][..], &["a=1", "a[b]=2"], &["@page.html", "a=1"], &["--raw", "x", "a=1"], &["--raw", "x", "@page.html"]] {
+    for words in [
+        &["a[b=1"][..],
+        &["a=1", "a[b]=2"],
+        &["@page.html", "a=1"],
+        &["--raw", "x", "a=1"],
+        &["--raw", "x", "@page.html"],
+    ] {
         assert_eq!(home.run(&[&["request", &at], words].concat(), "").code, 2, "{words:?}");
     }
 }
@@ -131,7 +139,8 @@ fn bodies_of_any_size_are_streamed() {
     let Some((_recorder, at)) = recorder(&home) else { return };
     let bulk = noise(9_000_000);
     let file = home.file("bulk", &bulk);
-    let sum = |heard: &Value| (heard["length"].clone(), heard["sha"].clone(), heard["headers"]["content-length"].clone());
+    let sum =
+        |heard: &Value| (heard["length"].clone(), heard["sha"].clone(), heard["headers"]["content-length"].clone());
     let whole = sum(&heard(home.run(&["request", &at, "@bulk"], "")));
     assert_eq!(whole.2, "9000000", "the length of a file is told");
     let piped = sum(&heard(home.run(&["request", "POST", &at], bulk.clone())));
@@ -195,12 +204,17 @@ fn what_is_printed_offline_is_what_is_sent() {
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/path", listener.local_addr().unwrap());
-        let at = words.iter().rposition(|word| word.bytes().all(|c| c.is_ascii_uppercase()) && !word.is_empty()).unwrap() + 1;
+        let at =
+            words.iter().rposition(|word| word.bytes().all(|c| c.is_ascii_uppercase()) && !word.is_empty()).unwrap()
+                + 1;
         let words = [&["request"], &words[..at], &[&*url], &words[at..]].concat();
         let sent = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut sent = read_until(&mut stream, "\r\n\r\n").unwrap();
-            let length = sent.split("Content-Length: ").nth(1).map_or(0, |rest| rest.split('\r').next().unwrap().parse().unwrap());
+            let length = sent
+                .split("Content-Length: ")
+                .nth(1)
+                .map_or(0, |rest| rest.split('\r').next().unwrap().parse().unwrap());
             let mut body = vec![0; length];
             stream.read_exact(&mut body).unwrap();
             sent.extend(body.iter().map(|byte| char::from(*byte)));
@@ -329,7 +343,10 @@ fn the_parts_that_are_asked_for_are_printed() {
     let head = print(&["--headers"]).text();
     assert!(head.starts_with("HTTP/1.1 200 OK\n") && !head.contains("said"), "{head}");
     let meta = print(&["--meta"]).text();
-    assert!(meta.contains("status: 200\n") && meta.contains("bytes: 4\n") && meta.contains("remote: 127.0.0.1:"), "{meta}");
+    assert!(
+        meta.contains("status: 200\n") && meta.contains("bytes: 4\n") && meta.contains("remote: 127.0.0.1:"),
+        "{meta}"
+    );
     assert_eq!(print(&["--print", "Q"]).code, 2);
     let timed = print(&["--timing"]);
     for step in ["connect ", "waiting ", "download ", "total "] {

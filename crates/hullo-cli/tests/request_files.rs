@@ -96,7 +96,12 @@ fn a_part_of_another_version_is_no_beginning() {
     let ended = home.run(&["request", "-c", "-o", "lies", &format!("{at}/bulk?lies")], "");
     assert_eq!((ended.code, home.read("lies.part").len()), (16, 1000), "{}", ended.err);
     let ended = home.run(&["request", "-c", "-o", "ranges", &format!("{at}/missing")], "");
-    assert_eq!((ended.code, home.read("ranges.part").len()), (16, 1000), "what is no file harms no part: {}", ended.err);
+    assert_eq!(
+        (ended.code, home.read("ranges.part").len()),
+        (16, 1000),
+        "what is no file harms no part: {}",
+        ended.err
+    );
     home.run(&["request", "-c", "-o", "lies", &format!("{at}/bulk?whole")], "").good();
     assert!(home.read("lies") == bulk(1), "without ranges it is fetched whole");
     home.run(&["request", "POST", &at], "").good();

@@ -173,7 +173,8 @@ fn digests_of_all_kinds_are_answered() {
     }
     let stale = heard(knowing(&home, &["--auth", "ada", "-A", "digest", &format!("{at}/digest/auth/MD5/stale")]));
     assert!(stale["headers"]["authorization"].as_str().unwrap().contains("nc=00000001"), "{stale}");
-    let mut wrong = home.hullo(&["request", "--check-status", "--auth", "ada", "-A", "digest", &format!("{at}/digest/auth/MD5")]);
+    let mut wrong =
+        home.hullo(&["request", "--check-status", "--auth", "ada", "-A", "digest", &format!("{at}/digest/auth/MD5")]);
     let ended = run(wrong.env("HULLO_PASSWORD", "wrong"), "");
     assert_eq!((ended.code, &*ended.out), (4, &b"wrong"[..]), "it is not tried for ever: {}", ended.err);
 }
@@ -243,7 +244,18 @@ fn a_session_keeps_headers_logins_and_cookies() {
     let home = Home::new();
     let (Some((_gate, at)), Some((_other, other))) = (gate(&home), gate(&home)) else { return };
     for session in ["work", "./session.json"] {
-        let first = ["--session", session, "--auth", "ada", "POST", &format!("{at}/set/sid/42"), "X-Kept:yes", "a=1", "If-Match:x", "Cookie:typed=1"];
+        let first = [
+            "--session",
+            session,
+            "--auth",
+            "ada",
+            "POST",
+            &format!("{at}/set/sid/42"),
+            "X-Kept:yes",
+            "a=1",
+            "If-Match:x",
+            "Cookie:typed=1",
+        ];
         knowing(&home, &first).good();
         let headers = heard(home.run(&["request", "--session", session, &at], ""))["headers"].clone();
         assert_eq!(
@@ -279,14 +291,17 @@ fn proxies_are_gone_through() {
         let mut command = home.hullo(&[&["request"], words].concat());
         run(command.env(variable, via(kind)).env_remove("no_proxy").env_remove("NO_PROXY"), "")
     };
-    let headers = heard(through("http_proxy", "http", &[&format!("{at}/a?b"), "Authorization:mine"]))["headers"].clone();
+    let headers =
+        heard(through("http_proxy", "http", &[&format!("{at}/a?b"), "Authorization:mine"]))["headers"].clone();
     assert_eq!((&headers["via"], &headers["authorization"]), (&json!("1.1 test"), &json!("mine")), "{headers}");
     assert!(headers["proxy-authorization"].is_null(), "{headers}");
     assert_eq!(through("https_proxy", "http", &["--raw", "x", "POST", &secure]).text(), "x");
     assert_eq!(through("HTTPS_PROXY", "socks5", &["--raw", "x", "POST", &secure]).text(), "x");
     heard(through("all_proxy", "socks5h", &[&format!("http://far.example:{port}/")]));
     let said = proxy.program.heard("far.example");
-    for line in [&format!("http GET {at}/a?b"), "http CONNECT 127.0.0.1:", "socks address 127.0.0.1", "socks name far.example"] {
+    for line in
+        [&format!("http GET {at}/a?b"), "http CONNECT 127.0.0.1:", "socks address 127.0.0.1", "socks name far.example"]
+    {
         assert!(said.contains(line), "no {line} in {said}");
     }
     let refused = through("all_proxy", "socks5h", &["http://forbidden.example/"]);
@@ -303,7 +318,6 @@ fn proxies_are_gone_through() {
     let bare = format!("127.0.0.1:{}", proxy.port);
     let ended = home.run(&["request", "--proxy", &bare, &secure], "");
     assert!(ended.code == 16 && ended.err.contains("name and a password"), "{}", ended.err);
-    
 }
 
 #[test]

@@ -66,7 +66,13 @@ fn replies_are_taken_as_browsers_take_them_or_refused_cleanly() {
         (format!("{head}{long}Content-Length: 2\r\n\r\nok"), 0, "ok"),
         (format!("{head}{endless}Content-Length: 2\r\n\r\nok"), 16, ""),
         ("HTTP/1.0 200\r\n\r\nold".to_owned(), 0, "old"),
-        (format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{head}Content-Length: 2\r\n\r\nok"), 0, "ok"),
+        (
+            format!(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{head}Content-Length: 2\r\n\r\nok"
+            ),
+            0,
+            "ok",
+        ),
         (format!("{head}Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"), 0, "ok"),
         (format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"), 16, ""),
         (format!("{head}Content-Length: 36893488147419103232\r\n\r\nok"), 16, ""),
@@ -120,7 +126,10 @@ fn what_comes_to_a_halt_is_out_of_time() {
 #[test]
 fn interim_responses_are_told() {
     let home = Home::new();
-    let at = saying("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 2\r\n\r\nok", true);
+    let at = saying(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 2\r\n\r\nok",
+        true,
+    );
     let ended = request(&home, &["-v", &at]);
     for part in ["< 103 Early Hints", "< link: </a.css>", "< HTTP/1.1 200 Fine"] {
         assert!(ended.err.contains(part), "no {part} in {}", ended.err);

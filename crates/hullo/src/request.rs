@@ -4,23 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, RANGE, USER_AGENT,
-    },
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, RANGE, USER_AGENT},
 };
 use hyper::body::Body as _;
 use tokio::{io::AsyncWrite, time::sleep};
 
+use self::{auth::Challenges, redirect::same_origin};
 pub use self::{
     auth::{Auth, Scheme},
     cookies::Jar,
     proxies::Proxies,
     retry::Retry,
-};
-use self::{auth::Challenges, redirect::same_origin};
-pub use crate::{
-    io::codings::{ACCEPTED, Coding, encoded},
-    transport::http::{Proxy, Way},
 };
 use crate::{
     address::Address,
@@ -32,6 +26,10 @@ use crate::{
     options::End,
     scope::Scope,
     transport::{self, http as over_http},
+};
+pub use crate::{
+    io::codings::{ACCEPTED, Coding, encoded},
+    transport::http::{Proxy, Way},
 };
 
 mod auth;

@@ -82,7 +82,9 @@ impl Prepared {
         let headers = sources.headers(&method, &to, &items, &said)?;
         let auth = match login::of(args, &to)? {
             Some(auth) => Some(auth),
-            None => session.as_ref().filter(|_| !said.contains_key(header::AUTHORIZATION)).and_then(|had| had.auth(&to)),
+            None => {
+                session.as_ref().filter(|_| !said.contains_key(header::AUTHORIZATION)).and_then(|had| had.auth(&to))
+            }
         };
         let client = setup::client(args, &items, auth, jar)?;
         Ok(Self { method, to, items, headers, said, content, client, session })
@@ -101,7 +103,8 @@ impl Prepared {
     fn print_for_curl(&self, args: &Request) -> Result<ExitCode> {
         let proxied = self.client.proxies.of(&self.to).is_some();
         let stdin = self.content.as_ref().is_some_and(|content| content.from_stdin);
-        let line = curl::line(args, &self.call(), &self.items, self.client.auth.as_ref(), curl::Around { proxied, stdin })?;
+        let line =
+            curl::line(args, &self.call(), &self.items, self.client.auth.as_ref(), curl::Around { proxied, stdin })?;
         super::print(format!("{line}\n").as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -279,7 +282,14 @@ fn scope(args: &Request, timing: Arc<Timing>) -> Scope {
 }
 
 /// Says what was measured.
-fn report(args: &Request, screen: &Screen, timing: &Timing, status: StatusCode, bytes: u64, voice: Voice) -> Result<()> {
+fn report(
+    args: &Request,
+    screen: &Screen,
+    timing: &Timing,
+    status: StatusCode,
+    bytes: u64,
+    voice: Voice,
+) -> Result<()> {
     let mut facts = timing.facts();
     (facts["status"], facts["bytes"], facts["remote"]) = (json!(status.as_u16()), json!(bytes), json!(timing.remote()));
     if screen.has('m') {

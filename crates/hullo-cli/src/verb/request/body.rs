@@ -48,7 +48,12 @@ impl Content {
     /// The body that the words ask for, if they do.
     ///
     /// For a line of curl's, stdin is left to curl.
-    pub(super) async fn of(args: &Request, method: Option<&Method>, items: &Items, voice: Voice) -> Result<Option<Self>> {
+    pub(super) async fn of(
+        args: &Request,
+        method: Option<&Method>,
+        items: &Items,
+        voice: Voice,
+    ) -> Result<Option<Self>> {
         let fields = items.fields().next().is_some();
         let content = match (&args.raw, items.file()?) {
             (Some(_), file) if fields || file.is_some() => {
@@ -66,7 +71,8 @@ impl Content {
         let unread = content.as_ref().is_none_or(|content| !content.from_stdin);
         if unread && !args.ignore_stdin && waits(Duration::ZERO) {
             let why = if content.is_some() { "the body is something else" } else { "this method has none" };
-            let sentence = format!("note: what is on stdin is not sent, since {why} (--ignore-stdin is quiet about it)");
+            let sentence =
+                format!("note: what is on stdin is not sent, since {why} (--ignore-stdin is quiet about it)");
             voice.say("unread", &sentence, json!({ "why": why }));
         }
         match (content.filter(|content| !content.is_nothing()), args.compress) {
@@ -77,7 +83,12 @@ impl Content {
 
     fn held(bytes: impl Into<Bytes>, kind: &str) -> Self {
         let bytes = bytes.into();
-        Self { make: Arc::new(move || Ok(full(bytes.clone()))), kind: Some(kind.to_owned()), coding: None, from_stdin: false }
+        Self {
+            make: Arc::new(move || Ok(full(bytes.clone()))),
+            kind: Some(kind.to_owned()),
+            coding: None,
+            from_stdin: false,
+        }
     }
 
     /// A stdin that somebody else reads.
@@ -110,7 +121,10 @@ impl Content {
         let mut pieces = Vec::new();
         for item in items.fields() {
             let (head, content) = part(item)?;
-            let dashes = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"{head}\r\n\r\n", quoted(&item.name));
+            let dashes = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"{head}\r\n\r\n",
+                quoted(&item.name)
+            );
             pieces.extend([Piece::Bytes(dashes.into()), content, Piece::Bytes("\r\n".into())]);
         }
         pieces.push(Piece::Bytes(format!("--{boundary}--\r\n").into()));
@@ -125,7 +139,8 @@ impl Content {
             for piece in &pieces {
                 all = Box::new(all.chain(piece.open()?));
             }
-            let file = pieces.iter().find_map(|piece| if let Piece::File { path, .. } = piece { Some(path) } else { None });
+            let file =
+                pieces.iter().find_map(|piece| if let Piece::File { path, .. } = piece { Some(path) } else { None });
             let about = format!("cannot read {}", file.map_or("the form", String::as_str));
             Ok(Feed::new(all, about).body(Bytes::new(), Some(length)))
         };
@@ -244,7 +259,7 @@ fn part(item: &Item) -> Result<(String, Piece)> {
     }
     let (path, kind) = item.upload();
     let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let kind = kind.map_or_else(|| kind_of(path), |kind| quoted(kind));
+    let kind = kind.map_or_else(|| kind_of(path), quoted);
     Ok((format!("; filename=\"{}\"\r\nContent-Type: {kind}", quoted(&name)), Piece::file(path)?))
 }
 

@@ -59,14 +59,23 @@ impl Download {
         let partial = self.named.as_deref().filter(|_| self.resumes || again).and_then(Partial::of);
         headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
         let Some(partial) = partial.filter(|partial| partial.length > 0) else { return };
-        headers.insert(header::RANGE, format!("bytes={}-", partial.length).parse().unwrap_or(HeaderValue::from_static("")));
+        headers.insert(
+            header::RANGE,
+            format!("bytes={}-", partial.length).parse().unwrap_or(HeaderValue::from_static("")),
+        );
         if let Some(version) = partial.version.and_then(|version| HeaderValue::from_str(&version).ok()) {
             headers.insert(header::IF_RANGE, version);
         }
     }
 
     /// Streams the body to its file, which has its name once it is whole: what was cut off stays beside it as `.part`.
-    pub(super) async fn take(&mut self, response: Response<Body>, from: &Address, ranged: bool, voice: Voice) -> Result<u64> {
+    pub(super) async fn take(
+        &mut self,
+        response: Response<Body>,
+        from: &Address,
+        ranged: bool,
+        voice: Voice,
+    ) -> Result<u64> {
         let path = match &self.named {
             Some(path) => path.clone(),
             None => unused(from_server(response.headers()).unwrap_or_else(|| from_url(from))),
@@ -84,15 +93,19 @@ impl Download {
                 let held = Partial::of(&path).map_or(0, |partial| partial.length);
                 // Nothing comes after it: if it is as long as the whole, it is the whole.
                 if range(response.headers()).is_none_or(|(_, total)| total != Some(held)) {
-                    return Err(Error::new(Kind::Protocol, format!("{} is shorter there than {} is here", from.bare(), path.display()))
-                        .hint("without --continue it is fetched anew"));
+                    return Err(Error::new(
+                        Kind::Protocol,
+                        format!("{} is shorter there than {} is here", from.bare(), path.display()),
+                    )
+                    .hint("without --continue it is fetched anew"));
                 }
                 return self.keep(&path, held, 0, voice);
             }
             _ => 0,
         };
         let mut file = OpenOptions::new().write(true).create(true).append(start > 0).truncate(start == 0).open(&part);
-        let file = file.as_mut().map_err(|error| unwritten(&part, std::mem::replace(error, io::ErrorKind::Other.into())))?;
+        let file =
+            file.as_mut().map_err(|error| unwritten(&part, std::mem::replace(error, io::ErrorKind::Other.into())))?;
         Partial::remember(&path, response.headers());
         let came = copy(response, file, &part, start, voice).await?;
         self.keep(&path, start + came, came, voice)
@@ -104,8 +117,11 @@ impl Download {
         match range(response.headers()) {
             Some((Some(start), _)) if start == held => {}
             _ => {
-                return Err(Error::new(Kind::Protocol, format!("{} sent another part than was asked for", from.bare()))
-                    .hint("without --continue it is fetched whole"));
+                return Err(Error::new(
+                    Kind::Protocol,
+                    format!("{} sent another part than was asked for", from.bare()),
+                )
+                .hint("without --continue it is fetched whole"));
             }
         }
         let part = part_of(path);
@@ -225,7 +241,12 @@ async fn copy(response: Response<Body>, file: &mut File, path: &Path, start: u64
     }
     bar.finish_and_clear();
     if total.is_some_and(|total| total != start + came) {
-        let about = format!("{} has {} bytes, and not the {} that were promised", path.display(), start + came, total.unwrap_or(0));
+        let about = format!(
+            "{} has {} bytes, and not the {} that were promised",
+            path.display(),
+            start + came,
+            total.unwrap_or(0)
+        );
         return Err(Error::new(Kind::Cut, about));
     }
     Ok(came)
@@ -345,7 +366,10 @@ mod tests {
             ("inline", None),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_bytes(disposition.replace('\x1b', "\t").as_bytes()).unwrap());
+            headers.insert(
+                header::CONTENT_DISPOSITION,
+                HeaderValue::from_bytes(disposition.replace('\x1b', "\t").as_bytes()).unwrap(),
+            );
             assert_eq!(from_server(&headers), name.map(PathBuf::from), "{disposition}");
         }
         let long = harmless(&"ü".repeat(300)).unwrap();

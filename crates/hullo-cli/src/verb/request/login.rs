@@ -43,8 +43,12 @@ pub(super) fn of(args: &Request, to: &Address) -> Result<Option<Auth>> {
     let written = args.auth_file.as_deref().map(secret_of).transpose()?;
     let user = match (&args.auth, written, scheme) {
         (Some(name), ..) if name.contains(':') => {
-            return Err(Error::usage("--auth takes the name alone: what stands in a command line is for everybody to see")
-                .hint(format!("the password comes from --auth-file FILE, the variable {VARIABLE}, --netrc, or is asked for")));
+            return Err(Error::usage(
+                "--auth takes the name alone: what stands in a command line is for everybody to see",
+            )
+            .hint(format!(
+                "the password comes from --auth-file FILE, the variable {VARIABLE}, --netrc, or is asked for"
+            )));
         }
         (Some(name), Some(secret), _) => return Ok(Some(Auth { scheme, user: name.clone(), secret })),
         (None, Some(secret), Scheme::Bearer) => return Ok(Some(Auth { scheme, user: String::new(), secret })),
@@ -57,7 +61,9 @@ pub(super) fn of(args: &Request, to: &Address) -> Result<Option<Auth>> {
         (Some(name), None, _) => name.clone(),
         (None, None, Scheme::Bearer) => String::new(),
         (None, None, _) if args.auth_type.is_some() => {
-            return Err(Error::usage("--auth-type says how it is proven who we are, but not who").hint("add --auth NAME"));
+            return Err(
+                Error::usage("--auth-type says how it is proven who we are, but not who").hint("add --auth NAME")
+            );
         }
         (None, None, _) => return Ok(None),
     };
@@ -123,7 +129,9 @@ fn netrc(text: &str, host: &str) -> Option<(String, String)> {
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_default();
         match (word.as_str(), entries.last_mut()) {
-            ("machine", _) => entries.push(Entry { machine: Some(value()), user: String::new(), secret: String::new() }),
+            ("machine", _) => {
+                entries.push(Entry { machine: Some(value()), user: String::new(), secret: String::new() })
+            }
             ("default", _) => entries.push(Entry { machine: None, user: String::new(), secret: String::new() }),
             ("login", Some(entry)) => entry.user = value(),
             ("password", Some(entry)) => entry.secret = value(),
@@ -177,11 +185,9 @@ mod tests {
     fn a_netrc_is_read() {
         let text = "# mine\nmachine a.example login ada password \"se cret\\\"\"\nmachine b.example\n  login bob\n  account x\n  \
                     password hidden\nmacdef init\ncd /pub\nmachine a.example login wrong\n\ndefault login anonymous password me@\n";
-        for (host, login, password) in [
-            ("a.example", "ada", "se cret\""),
-            ("B.example", "bob", "hidden"),
-            ("other", "anonymous", "me@"),
-        ] {
+        for (host, login, password) in
+            [("a.example", "ada", "se cret\""), ("B.example", "bob", "hidden"), ("other", "anonymous", "me@")]
+        {
             assert_eq!(netrc(text, host), Some((login.to_owned(), password.to_owned())), "{host}");
         }
         assert_eq!(netrc("machine a login b password c", "x"), None);

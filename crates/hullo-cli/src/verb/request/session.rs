@@ -94,7 +94,13 @@ impl Session {
     }
 
     /// Keeps what was used.
-    pub(super) fn save(&mut self, to: &Address, said: &HeaderMap, auth: Option<&Auth>, jar: Option<&Jar>) -> Result<()> {
+    pub(super) fn save(
+        &mut self,
+        to: &Address,
+        said: &HeaderMap,
+        auth: Option<&Auth>,
+        jar: Option<&Jar>,
+    ) -> Result<()> {
         if !self.writes {
             return Ok(());
         }
@@ -105,7 +111,8 @@ impl Session {
             self.kept.headers.retain(|(kept, _)| kept != name.as_str());
             self.kept.headers.extend(value.to_str().map(|value| (name.to_string(), value.to_owned())));
         }
-        let kind = |auth: &Auth| KINDS.iter().find(|(_, scheme)| *scheme == auth.scheme).map_or("basic", |(kind, _)| kind);
+        let kind =
+            |auth: &Auth| KINDS.iter().find(|(_, scheme)| *scheme == auth.scheme).map_or("basic", |(kind, _)| kind);
         self.kept.auth = auth.map(|auth| Login {
             kind: kind(auth).to_owned(),
             user: auth.user.clone(),
@@ -158,7 +165,8 @@ fn file(name: &str, to: &Address) -> Result<PathBuf> {
         return Err(Error::usage(format!("'{}' is no name for a session", name.escape_debug()))
             .hint("take letters and digits, or a path with a / in it, as in ./session.json"));
     }
-    let base = etcetera::choose_base_strategy().map_err(|error| Error::usage("there is no home for sessions").because(error))?;
+    let base = etcetera::choose_base_strategy()
+        .map_err(|error| Error::usage("there is no home for sessions").because(error))?;
     let state = base.state_dir().unwrap_or_else(|| base.data_dir());
     let host: String = to.authority().to_lowercase().replace(':', "_").replace(['[', ']'], "");
     Ok(state.join("hullo/sessions").join(host).join(format!("{name}.json")))

@@ -39,8 +39,10 @@ fn proxies(args: &Request) -> Result<Proxies> {
     if let Some(text) = &args.proxy {
         let proxy = Proxy::parse(text)?;
         if proxy.user.as_ref().is_some_and(|(_, password)| !password.is_empty()) {
-            return Err(Error::usage("--proxy has a password in it: what stands in a command line is for everybody to see")
-                .hint("set the variable http_proxy, https_proxy or all_proxy instead"));
+            return Err(Error::usage(
+                "--proxy has a password in it: what stands in a command line is for everybody to see",
+            )
+            .hint("set the variable http_proxy, https_proxy or all_proxy instead"));
         }
         return Ok(Proxies { http: Some(proxy.clone()), https: Some(proxy), except: Vec::new() });
     }

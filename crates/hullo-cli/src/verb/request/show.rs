@@ -141,13 +141,20 @@ impl Screen {
     }
 
     fn value(&self, name: &HeaderName, value: &HeaderValue) -> String {
-        if is_secret(name) && !self.secrets { HIDDEN.to_owned() } else { shown(&String::from_utf8_lossy(value.as_bytes())) }
+        if is_secret(name) && !self.secrets {
+            HIDDEN.to_owned()
+        } else {
+            shown(&String::from_utf8_lossy(value.as_bytes()))
+        }
     }
 
     /// Shows a body: on a terminal readable, in a pipe as it is, as it comes. Returns how many bytes it had.
     pub(super) async fn body(&self, response: Response<Body>) -> Result<u64> {
         let terminal = stdout().is_terminal();
-        let events = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let events = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         let streams = self.streams || events;
         let (mut body, mut gathered, mut most, mut bytes) = (response.into_body(), Vec::new(), GATHERED, 0);
         while let Some(frame) = body.frame().await {

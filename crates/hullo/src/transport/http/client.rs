@@ -16,9 +16,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::sleep;
 use tokio_util::io::ReaderStream;
 
-pub use self::way::{Proxy, Way};
-pub(crate) use self::paper::write;
 pub(super) use self::link::connect;
+pub(crate) use self::paper::write;
+pub use self::way::{Proxy, Way};
 use self::{
     sent::Tracked,
     spelling::Spelled,
@@ -29,11 +29,7 @@ use super::{HEAD, is_secure};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
-    io::{
-        codings,
-        exchange::Body,
-        guard::Guard,
-    },
+    io::{codings, exchange::Body, guard::Guard},
     link::BoxStream,
     peer::Peer,
     scope::{BoxFuture, Scope},
@@ -229,7 +225,8 @@ fn switched(mut response: Response<Incoming>, switches: bool, about: String) -> 
     let (said, whose) = (about.clone(), about);
     let stream = async move {
         let upgraded = upgrade.await.map_err(|error| Error::new(kind(&error), said).because(error))?;
-        let mut stream = ReaderStream::new(TokioIo::new(upgraded)).map_err(move |error| Error::io(whose.clone(), error));
+        let mut stream =
+            ReaderStream::new(TokioIo::new(upgraded)).map_err(move |error| Error::io(whose.clone(), error));
         let first = stream.try_next().await?;
         if first.is_none() && !switches {
             let about = "the server switched to a protocol that nobody had asked for, and said nothing in it";

@@ -26,7 +26,9 @@ pub(in crate::transport::http) async fn connect(to: Address, scheme: &'static st
     let (sender, mut pieces) = mpsc::channel(8);
     let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx)));
     let uri = format!("{scheme}://{}{}", to.authority(), to.target());
-    let request = Request::post(&uri).body(BodyExt::boxed_unsync(body)).map_err(|error| Error::usage(format!("{to} is no URL")).because(error))?;
+    let request = Request::post(&uri)
+        .body(BodyExt::boxed_unsync(body))
+        .map_err(|error| Error::usage(format!("{to} is no URL")).because(error))?;
     let remote = Endpoint::Name(Arc::from(format!("//{}", to.authority())));
     let peer = Peer::new(scheme, remote, Endpoint::Unnamed).at_path(&to.target());
     // The response may come only after the whole request: its body is read as soon as there is one.
@@ -71,10 +73,7 @@ impl hyper::body::Body for Late {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<hyper::body::Frame<Bytes>>>> {
         if let Some(response) = &mut self.response {
             let body = ready!(response.as_mut().poll(cx));
             self.response = None;
