@@ -216,10 +216,19 @@ fn a_refused_certificate_is_told_as_such() {
     let cert = find(&folder, "pem").unwrap_or_else(|| panic!("no certificate below {folder}"));
     let server = Server::start(&mut home.hullo(&["serve", "echo", &format!("https://:0?client-ca={cert}")]), 1);
     for words in [&["--http", "1.1"][..], &["--http", "2"], &[]] {
-        let url = server.client(0);
-        let ended = request(&home, &[words, &[&url]].concat());
+        let ended = request(&home, &[words, &["--verify=no", &server.at[0]]].concat());
         assert_eq!(ended.code, 14, "{words:?}: {}", ended.err);
+        assert!(ended.err.contains("nobody has verified"), "{}", ended.err);
     }
+    let key = cert.replace("cert", "key");
+    if std::path::Path::new(&key).is_file() && key != cert {
+        let words = ["--cert", &cert, "--cert-key", &key, "--insecure", &server.at[0]];
+        assert_eq!(request(&home, &words).text(), "hullo\n");
+    }
+    // What is for encryption is for the place of a redirect too, and no mistake before it.
+    let to = server.at[0].clone();
+    let there = saying(format!("HTTP/1.1 302 There\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"), true);
+    assert_eq!(request(&home, &["--insecure", "-F", &there]).code, 14);
 }
 
 /// A file of that extension somewhere below a folder.

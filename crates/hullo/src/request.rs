@@ -1,4 +1,20 @@
 //! The HTTP client: one request, its redirects, and the response as it comes.
+//!
+//! ```
+//! use hullo::{Address, Scope, exchange, request::{Call, Client}};
+//! use http::Method;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> hullo::Result<()> {
+//! let server = hullo::serve("http://127.0.0.1:0", hullo::service::echo::Echo).await?;
+//! let mut call = Call::new(Method::POST, server.address().clone());
+//! call.body = Box::new(|| Ok(exchange::full("hullo")));
+//! let client = Client { redirects: 10, decode: true, ..Client::default() };
+//! let (response, _from) = client.send(call, &Scope::default()).await?;
+//! assert_eq!(exchange::collect(response.into_body(), 1 << 20).await?, "hullo");
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +39,7 @@ use crate::{
         codings,
         exchange::{Body, empty},
     },
-    options::End,
+    options::{End, Options},
     scope::Scope,
     transport::{self, http as over_http},
 };
@@ -74,6 +90,9 @@ pub struct Client {
     pub redirects: usize,
     /// How the server is reached.
     pub way: Way,
+    /// Options of every address on the way, where they mean something and it does not say otherwise. The certificate is
+    /// for the host of the request alone.
+    pub options: Options,
     /// Whom to go through to which server.
     pub proxies: Proxies,
     /// Who we are to the host of the request; no other host that it leads to is told.
@@ -133,6 +152,7 @@ impl Client {
         loop {
             let at_home = same_origin(&home, &call.to);
             let auth = self.auth.as_ref().filter(|_| at_home && !call.headers.contains_key(AUTHORIZATION));
+            self.add_options(&mut call.to, at_home)?;
             let response = self.try_again(&call, auth, &mut challenges, scope).await?;
             if let Some(auth) = auth
                 && challenges.take(auth, &response)
@@ -159,6 +179,17 @@ impl Client {
         let auth = self.auth.as_ref().filter(|_| !call.headers.contains_key(AUTHORIZATION));
         let request = self.request(call, auth, &mut Challenges::default()).await?;
         over_http::write(&call.to, request, &self.way, out).await
+    }
+
+    fn add_options(&self, to: &mut Address, at_home: bool) -> Result<()> {
+        let mut options = self.options.clone();
+        options.keep(&to.scheme);
+        for (name, value) in options.iter() {
+            if to.options.text(name).is_none() && (at_home || !PERSONAL.contains(&name)) {
+                to.options.set(name, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// The response, or that of a later attempt where this one is worth another.
@@ -248,6 +279,9 @@ impl Client {
         }
     }
 }
+
+/// The options that prove who we are, or whom we meant: they are not for another host.
+const PERSONAL: &[&str] = &["cert", "key", "sni"];
 
 /// Whether a header's value proves who somebody is: it is not shown, and not sent to another host.
 pub fn is_secret(name: &HeaderName) -> bool {

@@ -69,7 +69,6 @@ impl Prepared {
     async fn new(args: &Request, voice: Voice) -> Result<Self> {
         let (method, url, rest) = words(&args.words)?;
         let mut to = Address::resource(url)?;
-        setup::options(args, &mut to)?;
         let items = Items::parse(rest)?;
         to.query = items.query(to.query.take());
         let session = Session::open(args, &to)?;
@@ -103,8 +102,7 @@ impl Prepared {
     fn print_for_curl(&self, args: &Request) -> Result<ExitCode> {
         let proxied = self.client.proxies.of(&self.to).is_some();
         let stdin = self.content.as_ref().is_some_and(|content| content.from_stdin);
-        let line =
-            curl::line(args, &self.call(), &self.items, self.client.auth.as_ref(), curl::Around { proxied, stdin })?;
+        let line = curl::line(args, &self.call(), &self.items, &self.client, curl::Around { proxied, stdin })?;
         super::print(format!("{line}\n").as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -126,7 +124,11 @@ impl Prepared {
     }
 
     async fn send(mut self, args: &Request, voice: Voice) -> Result<ExitCode> {
-        voice.warn_of_trust(&self.to);
+        let mut trusted = self.to.clone();
+        if self.client.options.flag("insecure", false) {
+            trusted.options.set("insecure", "true")?;
+        }
+        voice.warn_of_trust(&trusted);
         let mut screen = Screen::new(args, voice)?;
         if screen.has('B') {
             screen.sends(self.body().await?);

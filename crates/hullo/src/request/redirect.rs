@@ -5,7 +5,7 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, TRANSFER_ENCODING},
 };
 
-use super::{Call, is_secret};
+use super::{Call, PERSONAL, is_secret};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
@@ -31,9 +31,7 @@ impl Call {
             for name in secret {
                 self.headers.remove(name);
             }
-            for name in ["cert", "key", "sni"] {
-                next.options.unset(name);
-            }
+            PERSONAL.iter().for_each(|name| next.options.unset(name));
         }
         self.to = next;
     }

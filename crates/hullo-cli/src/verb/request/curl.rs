@@ -3,7 +3,8 @@
 use http::{Method, header};
 use hullo::{
     Address, Error, Result,
-    request::{ACCEPTED, Auth, Call, Scheme, is_secret},
+    options::Options,
+    request::{ACCEPTED, Auth, Call, Client, Scheme, is_secret},
 };
 
 use super::items::{Items, Sign};
@@ -21,7 +22,8 @@ pub(super) struct Around {
 }
 
 /// The line, which a shell takes apart into the words that are meant.
-pub(super) fn line(args: &Request, call: &Call, items: &Items, auth: Option<&Auth>, around: Around) -> Result<String> {
+pub(super) fn line(args: &Request, call: &Call, items: &Items, client: &Client, around: Around) -> Result<String> {
+    let auth = client.auth.as_ref();
     let (mut words, mut data) = (vec!["curl".to_owned()], Vec::new());
     let body = body(args, items, around.stdin, &mut data)?;
     method(&call.method, body, &mut words);
@@ -30,7 +32,10 @@ pub(super) fn line(args: &Request, call: &Call, items: &Items, auth: Option<&Aut
     if let Some(auth) = auth {
         login(args, auth, &mut words);
     }
-    connection(args, call, around.proxied, &mut words)?;
+    for options in [&call.to.options, &client.options] {
+        self::options(options, &mut words)?;
+    }
+    connection(args, call, around.proxied, &mut words);
     words.extend(data);
     Ok(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
@@ -135,21 +140,32 @@ fn login(args: &Request, auth: &Auth, words: &mut Vec<String>) {
     words.extend(["-u".to_owned(), pair]);
 }
 
-fn connection(args: &Request, call: &Call, proxied: bool, words: &mut Vec<String>) -> Result<()> {
+/// What the address's options are in curl's words. What it has no word for would be another request.
+fn options(options: &Options, words: &mut Vec<String>) -> Result<()> {
+    for (name, value) in options.iter() {
+        let word = match name {
+            "bind" if matches!(value, "0.0.0.0" | "::") => continue,
+            "insecure" if options.flag(name, false) => {
+                words.push("-k".to_owned());
+                continue;
+            }
+            "bind" => "--interface",
+            "ca" => "--cacert",
+            "cert" => "--cert",
+            "key" => "--key",
+            "alpn" | "pin" | "sni" => {
+                return Err(Error::usage(format!("the option {name} has no word of curl's"))
+                    .hint("curl pins keys, not certificates: give it the certificate itself with --ca"));
+            }
+            _ => continue,
+        };
+        words.extend([word.to_owned(), value.to_owned()]);
+    }
+    Ok(())
+}
+
+fn connection(args: &Request, call: &Call, proxied: bool, words: &mut Vec<String>) {
     let mut say = |words_: &[&str]| words.extend(words_.iter().map(|word| (*word).to_owned()));
-    let options = &call.to.options;
-    if options.text("pin").is_some() {
-        return Err(Error::usage("curl pins keys, and not certificates: pin has no word of curl's")
-            .hint("give it the certificate itself with --ca"));
-    }
-    for (option, word) in [("ca", "--cacert"), ("cert", "--cert"), ("key", "--key")] {
-        if let Some(value) = options.text(option) {
-            say(&[word, value]);
-        }
-    }
-    if options.flag("insecure", false) {
-        say(&["-k"]);
-    }
     match args.http.as_deref() {
         Some("2") if call.to.scheme == "http" => say(&["--http2-prior-knowledge"]),
         Some("2") => say(&["--http2"]),
@@ -187,7 +203,6 @@ fn connection(args: &Request, call: &Call, proxied: bool, words: &mut Vec<String
     if args.resume {
         say(&["-C", "-"]);
     }
-    Ok(())
 }
 
 /// A word as a shell reads it.

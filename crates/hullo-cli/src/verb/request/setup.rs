@@ -1,10 +1,11 @@
-//! The client that the words ask for, and the URL with what they say about it.
+//! The client that the words ask for.
 
 use std::env;
 
 use http::Version;
 use hullo::{
-    Address, Error, Result,
+    Error, Result,
+    options::Options,
     request::{Auth, Client, Jar, Proxies, Proxy, Retry, Way},
 };
 
@@ -24,6 +25,7 @@ pub(super) fn client(args: &Request, items: &Items, auth: Option<Auth>, jar: Jar
     Ok(Client {
         redirects: if args.follow { args.max_redirects } else { 0 },
         way,
+        options: options(args)?,
         proxies: proxies(args)?,
         auth,
         jar: Some(jar),
@@ -69,13 +71,14 @@ fn variable(names: &[&str]) -> Result<Option<Proxy>> {
 }
 
 /// The words that say the same as an address's options.
-pub(super) fn options(args: &Request, to: &mut Address) -> Result<()> {
+fn options(args: &Request) -> Result<Options> {
     let (ca, insecure) = match args.verify.as_deref() {
         Some("no" | "false") => (None, true),
         Some("yes" | "true") | None => (args.ca.as_deref(), args.insecure),
         Some(file) => (Some(file), false),
     };
     let family = if args.ipv4 { Some("0.0.0.0") } else { args.ipv6.then_some("::") };
+    let mut options = Options::default();
     for (name, value) in [
         ("bind", family),
         ("ca", ca),
@@ -85,8 +88,8 @@ pub(super) fn options(args: &Request, to: &mut Address) -> Result<()> {
         ("pin", args.pin.as_deref()),
     ] {
         if let Some(value) = value {
-            to.options.set(name, value)?;
+            options.set(name, value)?;
         }
     }
-    Ok(())
+    Ok(options)
 }

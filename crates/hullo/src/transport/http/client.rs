@@ -155,6 +155,7 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(16 * HEAD)
+        .max_header_size(16 * HEAD)
         .max_headers(1000)
         .title_case_headers(true)
         .allow_obsolete_multiline_headers_in_responses(true);
