@@ -36,6 +36,7 @@ class Gate(http.server.BaseHTTPRequestHandler):
             nonces[nonce] = 0
             return self.answer(401, headers=[("WWW-Authenticate", f'Basic realm="x", {challenge}')])
         p = {k: v[1:-1].replace('\\"', '"') if v.startswith('"') else v for k, v in re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,]*)', said)}
+        if stale == "always": return self.answer(401, headers=[("WWW-Authenticate", challenge + ", stale=true")])
         if stale and nonces.get(p["nonce"]) == 0 and len([n for n in nonces.values() if n < 0]) == 0:
             nonces[p["nonce"]] = -1; nonces[nonce] = 0
             return self.answer(401, headers=[("WWW-Authenticate", challenge + ", stale=true")])
@@ -51,7 +52,7 @@ class Gate(http.server.BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path, _, query = self.path.partition("?")
         step = path.strip("/").split("/")
-        if step[0] == "digest": return self.digest(step[1], step[2], "stale" in step)
+        if step[0] == "digest": return self.digest(step[1], step[2], (step + [""])[3])
         if step[0] == "basic":
             wanted = "Basic " + base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
             right = self.headers.get("Authorization") == wanted
@@ -173,6 +174,8 @@ fn digests_of_all_kinds_are_answered() {
     }
     let stale = heard(knowing(&home, &["--auth", "ada", "-A", "digest", &format!("{at}/digest/auth/MD5/stale")]));
     assert!(stale["headers"]["authorization"].as_str().unwrap().contains("nc=00000001"), "{stale}");
+    let for_ever = format!("{at}/digest/auth/MD5/always");
+    assert_eq!(knowing(&home, &["--check-status", "--auth", "ada", "-A", "digest", &for_ever]).code, 4);
     let mut wrong =
         home.hullo(&["request", "--check-status", "--auth", "ada", "-A", "digest", &format!("{at}/digest/auth/MD5")]);
     let ended = run(wrong.env("HULLO_PASSWORD", "wrong"), "");

@@ -45,7 +45,11 @@ pub enum Scheme {
 #[derive(Default)]
 pub(super) struct Challenges {
     state: State,
+    taken: u32,
 }
+
+/// How many challenges are taken: a server whose nonces are always too old asks for ever.
+const TAKEN: u32 = 4;
 
 #[derive(Default)]
 enum State {
@@ -74,9 +78,11 @@ impl Challenges {
 
     /// Takes what a response asks for. Says whether there is an answer to it that was not given before.
     pub(super) fn take(&mut self, auth: &Auth, response: &Response<Body>) -> bool {
-        if response.status() != StatusCode::UNAUTHORIZED || !matches!(auth.scheme, Scheme::Auto | Scheme::Digest) {
+        let answers = matches!(auth.scheme, Scheme::Auto | Scheme::Digest);
+        if response.status() != StatusCode::UNAUTHORIZED || !answers || self.taken == TAKEN {
             return false;
         }
+        self.taken += 1;
         let asked = challenges(response.headers());
         let digests = asked.iter().filter(|asked| asked.scheme == "digest").filter_map(Digest::from_challenge);
         let Some(next) = digests.max_by_key(Digest::strength) else {

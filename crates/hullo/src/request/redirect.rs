@@ -53,7 +53,8 @@ pub(super) fn target(response: &Response<Body>, from: &Address) -> Option<Result
 
 fn resolve(location: &HeaderValue, from: &Address) -> Result<Address> {
     let wrong = || Error::new(Kind::Protocol, format!("{} redirects to what is no URL", from.bare()));
-    let location = location.to_str().map_err(|_| wrong())?;
+    // Spaces and other alphabets do not belong there, and are there: browsers take them too.
+    let location = std::str::from_utf8(location.as_bytes()).map_err(|_| wrong())?.trim().replace(' ', "%20");
     let location = location.split('#').next().unwrap_or_default();
     let scheme = location.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| !scheme.contains(['/', '?']));
     if let Some(scheme) = scheme.filter(|scheme| !matches!(*scheme, "http" | "https")) {
@@ -95,8 +96,9 @@ mod tests {
             ("?p", "https://a.example/x/y?p#insecure=true"),
             ("//b.example/z#part", "https://b.example/z#insecure=true"),
             ("http://c.example:80/z", "http://c.example:80/z"),
+            ("/a b/ü ", "https://a.example/a%20b/ü#insecure=true"),
         ] {
-            let next = resolve(&HeaderValue::from_static(location), &from).unwrap();
+            let next = resolve(&HeaderValue::from_bytes(location.as_bytes()).unwrap(), &from).unwrap();
             assert_eq!(next.to_string(), to, "{location}");
         }
     }

@@ -358,7 +358,7 @@ mod tests {
             ("attachment; filename=\"..\\\\..\\\\evil.exe\"", Some("evil.exe")),
             ("attachment; filename=\".bashrc\"", Some("bashrc")),
             ("attachment; filename=\"-rf\"", Some("rf")),
-            ("attachment; filename=\"a;b \x1b[31m.txt\"", Some("a_b__31m.txt")),
+            ("attachment; filename=\"a;b \x1b[31m.txt\"", Some("a_b___31m.txt")),
             ("attachment; filename=x.txt; filename*=UTF-8''%e2%82%ac%20rates.txt", Some("€_rates.txt")),
             ("attachment; filename*=UTF-8''%2e%2e%2fx", Some("x")),
             ("attachment; filename=\"\"", None),

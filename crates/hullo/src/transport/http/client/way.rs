@@ -59,7 +59,8 @@ impl Way {
             return self.reach_unix(path, secure, scope).await;
         }
         let port = to.port.unwrap_or(if secure { 443 } else { 80 });
-        let passed_on = self.proxy.as_ref().filter(|proxy| !secure && proxy.at.scheme == "http");
+        // What is not HTTP/1.1 goes through unseen.
+        let passed_on = self.proxy.as_ref().filter(|proxy| !secure && !wants_h2 && proxy.at.scheme == "http");
         let (stream, peer) = match &self.proxy {
             Some(proxy) => {
                 let (mut stream, peer) = tcp::dial(&proxy.at, scheme, Some(proxy.port()), scope).await?;
