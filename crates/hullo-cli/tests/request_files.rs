@@ -172,7 +172,7 @@ fn names_come_from_the_server_and_overwrite_nothing() {
 fn nginx_and_we_agree_on_ranges() {
     let Some(nginx) = peer("nginx") else { return };
     let home = Home::new();
-    let (port, bulk) = (free_port(), noise(2_000_000));
+    let (port, second, bulk) = (free_port(), free_port(), noise(2_000_000));
     home.file("bulk.bin", &bulk);
     let folder = home.path("");
     let config = home.file(
@@ -180,7 +180,8 @@ fn nginx_and_we_agree_on_ranges() {
         format!(
             "daemon off; pid {folder}/pid; error_log stderr; user root; events {{}}\nhttp {{ access_log off; \
              client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; \
-             scgi_temp_path {folder}; gzip on; gzip_types *; server {{ listen 127.0.0.1:{port}; root {folder}; }} }}"
+             scgi_temp_path {folder}; gzip on; gzip_types *; server {{ listen 127.0.0.1:{port}; root {folder}; }} \
+             server {{ listen 127.0.0.1:{second} http2; root {folder}; }} }}"
         ),
     );
     let _nginx = Program::start(home.command(nginx).args(["-c", &config, "-p", &folder]));
@@ -189,6 +190,10 @@ fn nginx_and_we_agree_on_ranges() {
     let text = format!("http://127.0.0.1:{port}/nginx.conf");
     assert!(home.run(&["request", &url], "").good() == bulk);
     assert!(home.run(&["request", &text], "").text().contains("gzip on"), "what it compressed is text again");
+    let h2 = format!("http://127.0.0.1:{second}/");
+    assert!(home.run(&["request", "--http", "2", &format!("{h2}bulk.bin")], "").good() == bulk);
+    let refused = home.run(&["request", "--http", "2", "--check-status", "POST", &h2, "@bulk.bin"], "");
+    assert_eq!(refused.code, 4, "{}", refused.err);
     home.file("back.part", &bulk[..1_234_567]);
     home.run(&["request", "-c", "-o", "back", &url], "").good();
     assert!(home.read("back") == bulk);

@@ -29,6 +29,7 @@ mod download;
 mod feed;
 mod items;
 mod login;
+mod names;
 mod nested;
 mod session;
 mod setup;
@@ -44,9 +45,14 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
         return prepared.print(&args).await;
     }
     let about = prepared.to.bare();
+    let sent = async {
+        let longer = "wait longer with --timeout 5m, and for the connection with #timeout=30s behind the URL";
+        let late = |error: Error| if error.kind() == Kind::Timeout { error.hint(longer) } else { error };
+        prepared.send(&args, voice).await.map_err(late)
+    };
     match args.max_time {
-        None => prepared.send(&args, voice).await,
-        Some(limit) => timeout(limit, prepared.send(&args, voice)).await.unwrap_or_else(|_| {
+        None => sent.await,
+        Some(limit) => timeout(limit, sent).await.unwrap_or_else(|_| {
             Err(Error::new(Kind::Timeout, format!("the request to {about} took longer than {limit:?}")))
         }),
     }

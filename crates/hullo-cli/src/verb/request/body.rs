@@ -70,9 +70,8 @@ impl Content {
         };
         let unread = content.as_ref().is_none_or(|content| !content.from_stdin);
         if unread && !args.ignore_stdin && waits(Duration::ZERO) {
-            let why = if content.is_some() { "the body is something else" } else { "this method has none" };
-            let sentence =
-                format!("note: what is on stdin is not sent, since {why} (--ignore-stdin is quiet about it)");
+            let why = if content.is_some() { "the body is something else" } else { "this method sends it only as @-" };
+            let sentence = format!("note: what is on stdin is not sent: {why} (--ignore-stdin is quiet about it)");
             voice.say("unread", &sentence, json!({ "why": why }));
         }
         match (content.filter(|content| !content.is_nothing()), args.compress) {

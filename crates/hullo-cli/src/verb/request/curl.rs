@@ -110,7 +110,8 @@ fn headers(args: &Request, call: &Call, auth: Option<&Auth>, words: &mut Vec<Str
             words.extend(["-H".to_owned(), format!("{}:", title(name.as_str()))]);
         }
     }
-    if !args.no_decode {
+    // A file is fetched as it is, so that a part of it is one.
+    if !args.no_decode && args.output.is_none() && !args.download {
         if !call.headers.contains_key(header::ACCEPT_ENCODING) {
             words.extend(["-H".to_owned(), format!("Accept-Encoding: {ACCEPTED}")]);
         }

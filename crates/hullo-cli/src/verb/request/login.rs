@@ -68,6 +68,10 @@ pub(super) fn of(args: &Request, to: &Address) -> Result<Option<Auth>> {
         (None, None, _) => return Ok(None),
     };
     let what = if scheme == Scheme::Bearer { "token".to_owned() } else { format!("password of {user}") };
+    if (args.curl || args.offline) && !args.show_secrets {
+        // It is not shown, and so not needed.
+        return Ok(Some(Auth { scheme, user, secret: String::new() }));
+    }
     let secret = match env::var(VARIABLE) {
         Ok(secret) => secret,
         Err(_) => asked_for(&format!("{what} at {}: ", to.authority()))?,
