@@ -36,6 +36,7 @@ const PEERS: &[Peer] = &[
     program("python3", "python3"),
     program("sha256sum", "coreutils"),
     program("socat", "socat"),
+    program("zstd", "zstd"),
     Peer { name: "websockets", package: "python3-websockets", kind: Kind::Python },
     Peer { name: "ws", package: "node-ws", kind: Kind::Node("ws@8") },
 ];
