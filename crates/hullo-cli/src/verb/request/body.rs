@@ -148,11 +148,14 @@ impl Content {
 
     /// Stdin to its end. A little of it is held; more is sent as it comes, and only once.
     async fn of_stdin(args: &Request) -> Result<Self> {
-        let mut feed = Feed::new(stdin(), "cannot read the body from stdin".to_owned());
+        // Before anything of it is read: the place in a file is the same for all who read it.
         let length = stdin_file().and_then(|mut file| {
             let length = file.metadata().ok().filter(fs::Metadata::is_file)?.len();
             Some(length.saturating_sub(file.stream_position().ok()?))
         });
+        // What is added to it meanwhile is not in the length that is told.
+        let from = stdin().take(length.unwrap_or(u64::MAX));
+        let mut feed = Feed::new(from, "cannot read the body from stdin".to_owned());
         let (first, whole) = if args.chunked { (Bytes::new(), false) } else { feed.gather(HELD, args.timeout).await? };
         let kind = (args.chunked || !first.is_empty()).then(|| JSON.to_owned());
         if whole {

@@ -87,6 +87,10 @@ impl Download {
         let part = part_of(&path);
         let start = match response.status() {
             StatusCode::PARTIAL_CONTENT if ranged => self.goes_on(&response, &path, from)?,
+            StatusCode::PARTIAL_CONTENT => {
+                let about = format!("{} sent a part, and the whole was asked for", from.bare());
+                return Err(Error::new(Kind::Protocol, about));
+            }
             StatusCode::RANGE_NOT_SATISFIABLE if ranged => {
                 let held = Partial::of(&path).map_or(0, |partial| partial.length);
                 // Nothing comes after it: if it is as long as the whole, it is the whole.
