@@ -34,6 +34,7 @@ const PEERS: &[Peer] = &[
     program("node", "nodejs"),
     program("openssl", "openssl"),
     program("python3", "python3"),
+    program("script", "bsdutils"),
     program("sha256sum", "coreutils"),
     program("socat", "socat"),
     program("zstd", "zstd"),

@@ -164,6 +164,7 @@ fn names_come_from_the_server_and_overwrite_nothing() {
     assert_eq!((ended.code, &*ended.out), (16, &b"gone\n"[..]), "a page that says no is not the file: {}", ended.err);
     assert!(!Path::new(&home.path("missing")).exists());
     assert_eq!(home.run(&["request", "-o", "/dev/null", &format!("{at}/bulk")], "").code, 0);
+    assert!(home.run(&["request", "-o", "-", &format!("{at}/bulk")], "").good() == bulk(1));
     let ended = home.run(&["request", "-o", "no/such/folder/x", &format!("{at}/bulk")], "");
     assert_eq!(ended.code, 19, "{}", ended.err);
 }

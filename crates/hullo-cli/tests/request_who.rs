@@ -5,7 +5,7 @@ mod common;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use common::{Ended, Home, Python, peer, run};
+use common::{Ended, Home, Program, Python, peer, run};
 use serde_json::{Value, json};
 
 /// Asks for a login as its path says, and says as JSON who it was. /digest/QOP/ALGORITHM[/stale] wants ada and 'se:cret'.
@@ -201,6 +201,16 @@ fn names_and_passwords_come_from_where_nobody_else_reads() {
     ] {
         knowing(&home, &[words, &["--check-status", &basic]].concat()).good();
     }
+    if let Some(script) = peer("script") {
+        let line = format!("{} request --check-status --auth ada {basic}", env!("CARGO_BIN_EXE_hullo"));
+        let mut program =
+            Program::start(home.command(script).args(["-qec", &line, "/dev/null"]).env_remove("HULLO_PASSWORD"));
+        program.heard("password of ada at 127.0.0.1");
+        program.say("se:cret\n");
+        let ended = program.ended();
+        let out = String::from_utf8_lossy(&ended.out).into_owned();
+        assert!(ended.code == 0 && !out.split("authorization").next().unwrap().contains("se:cret"), "{out}");
+    }
     let bearer = heard(home.run(&["request", "-A", "bearer", "--auth-file", "password", &at], ""));
     assert_eq!(bearer["headers"]["authorization"], "Bearer se:cret");
     home.file("header", "Bearer from-a-file\n");
@@ -210,6 +220,7 @@ fn names_and_passwords_come_from_where_nobody_else_reads() {
         (&["--auth", "ada:se:cret", &*at][..], "the name alone"),
         (&["--auth", "ada", &at], "no password"),
         (&["-A", "digest", &at], "but not who"),
+        (&["http://ada:se:cret@127.0.0.1/"], "--auth NAME"),
         (&["--proxy", "http://me:hidden@127.0.0.1:1", &at], "password in it"),
     ] {
         // In a session of its own it has no terminal to ask on.

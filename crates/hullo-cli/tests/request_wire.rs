@@ -6,11 +6,14 @@ mod common;
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, channel},
+    },
     thread,
 };
 
-use common::{Ended, Home, Server, at_once, noise, read_until};
+use common::{Ended, Home, Program, Server, at_once, noise, peer, read_until};
 
 /// A server of the test's own: what it does with each connection. It ends with the test.
 fn server(talk: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
@@ -124,6 +127,27 @@ fn what_comes_to_a_halt_is_out_of_time() {
     let ended = request(&home, &["--max-time", "400ms", &trickle]);
     assert_eq!(ended.code, 13, "{}", ended.err);
     assert!(ended.out.starts_with(b".."), "what came is shown: {:?}", ended.out);
+}
+
+#[test]
+fn events_are_shown_on_a_terminal_as_they_come() {
+    let Some(script) = peer("script") else { return };
+    let home = Home::new();
+    let (seen, wait) = channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let at = server(move |mut stream| {
+        let _ = read_until(&mut stream, "\r\n\r\n");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one \xc3");
+        wait.lock().unwrap().recv().unwrap();
+        let _ = stream.write_all(b"\xa9\x1b[31m\n\ndata: two\n\n");
+    });
+    let line = format!("{} request {at}", env!("CARGO_BIN_EXE_hullo"));
+    let program = Program::start(home.command(script).args(["-qec", &line, "/dev/null"]));
+    program.heard("data: one ");
+    seen.send(()).unwrap();
+    let all = program.heard("data: two");
+    assert!(all.contains("one é\\u{1b}[31m"), "a character may be cut, and none steers the terminal: {all:?}");
+    assert_eq!(program.ended().code, 0);
 }
 
 #[test]

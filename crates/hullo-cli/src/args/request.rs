@@ -110,7 +110,7 @@ pub(crate) struct Request {
     #[arg(long, help_heading = "Output")]
     pub(crate) check_status: bool,
 
-    /// Write the body to this file, with a progress bar on a terminal
+    /// Write the body to this file, with a progress bar on a terminal; - is stdout
     #[arg(long, short, value_name = "FILE", help_heading = "Download")]
     pub(crate) output: Option<PathBuf>,
 

@@ -74,7 +74,7 @@ struct Prepared {
 impl Prepared {
     async fn new(args: &Request, voice: Voice) -> Result<Self> {
         let (method, url, rest) = words(&args.words)?;
-        let mut to = Address::resource(url)?;
+        let mut to = Address::resource(url).map_err(|error| about_users(error, url))?;
         let items = Items::parse(rest)?;
         to.query = items.query(to.query.take());
         let session = Session::open(args, &to)?;
@@ -243,6 +243,16 @@ fn words(words: &[String]) -> Result<(Option<Method>, &str, &[String])> {
         }
         [url, rest @ ..] => Ok((None, url, rest)),
         [] => Err(Error::usage("there is no URL")),
+    }
+}
+
+/// The error of a URL, with the way to say who we are where it was tried in the URL.
+fn about_users(error: Error, url: &str) -> Error {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        error.hint("who we are is said with --auth NAME, --auth-file FILE or --netrc")
+    } else {
+        error
     }
 }
 

@@ -39,7 +39,8 @@ struct Partial {
 
 impl Download {
     pub(super) fn of(args: &Request, to: &Address) -> Result<Option<Self>> {
-        if !args.download && args.output.is_none() {
+        let output = args.output.clone().filter(|output| output != Path::new("-"));
+        if !args.download && output.is_none() {
             return match (args.resume, &args.checksum) {
                 (true, _) => Err(Error::usage("--continue has no file to go on with").hint("add -o FILE or -d")),
                 (_, Some(_)) => Err(Error::usage("--checksum has no file to check").hint("add -o FILE or -d")),
@@ -48,7 +49,7 @@ impl Download {
         }
         let sum = args.checksum.as_deref().map(Sum::parse).transpose()?;
         // To go on, the name must be known before the server could say another.
-        let named = args.output.clone().or_else(|| args.resume.then(|| names::from_url(to)));
+        let named = output.or_else(|| args.resume.then(|| names::from_url(to)));
         Ok(Some(Self { named, resumes: args.resume, sum }))
     }
 
