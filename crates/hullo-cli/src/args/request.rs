@@ -53,7 +53,7 @@ pub(crate) struct Request {
     #[arg(long, value_name = "BODY", help_heading = "Body", conflicts_with = "form")]
     pub(crate) raw: Option<String>,
 
-    /// Compress the body: deflate, or --compress=gzip or zstd
+    /// Compress the body: with deflate, or as said: --compress=zstd
     #[arg(long, short = 'x', value_name = "CODING", help_heading = "Body", num_args = 0..=1, require_equals = true, default_missing_value = "deflate")]
     pub(crate) compress: Option<Compress>,
 
@@ -235,6 +235,7 @@ pub(crate) struct Request {
 /// What a body may be compressed with.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Compress {
+    Br,
     Deflate,
     Gzip,
     Zstd,

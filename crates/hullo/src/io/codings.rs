@@ -1,7 +1,11 @@
 //! Codings of bodies: gzip, deflate, Brotli and Zstandard (RFC 9110, section 8.4.1; RFC 8878), taken off and put on.
 
-use async_compression::tokio::bufread::{
-    BrotliDecoder, DeflateDecoder, GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder, ZstdDecoder, ZstdEncoder,
+use async_compression::{
+    Level,
+    tokio::bufread::{
+        BrotliDecoder, BrotliEncoder, DeflateDecoder, GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder, ZstdDecoder,
+        ZstdEncoder,
+    },
 };
 use futures_util::{TryStreamExt, stream};
 use http::{HeaderMap, HeaderName};
@@ -22,6 +26,8 @@ const LAYERS: usize = 5;
 /// A coding that a body can be put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
+    /// Brotli.
+    Brotli,
     /// zlib's format, which HTTP calls `deflate`.
     Deflate,
     /// gzip.
@@ -34,6 +40,7 @@ impl Coding {
     /// Its name in `Content-Encoding`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Brotli => "br",
             Self::Deflate => "deflate",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
@@ -116,6 +123,8 @@ fn is_zlib(first: &[u8]) -> bool {
 pub fn encoded(body: Body, coding: Coding) -> Body {
     let reader = reader(body);
     let encoder: Box<dyn AsyncRead + Send + Unpin> = match coding {
+        // Its own default is made for files that are compressed once and read for ever.
+        Coding::Brotli => Box::new(BrotliEncoder::with_quality(reader, Level::Precise(5))),
         Coding::Deflate => Box::new(ZlibEncoder::new(reader)),
         Coding::Gzip => Box::new(GzipEncoder::new(reader)),
         Coding::Zstd => Box::new(ZstdEncoder::new(reader)),
@@ -145,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_on_comes_off() {
         let text = "hullo ".repeat(100_000);
-        for coding in [Coding::Deflate, Coding::Gzip, Coding::Zstd] {
+        for coding in [Coding::Brotli, Coding::Deflate, Coding::Gzip, Coding::Zstd] {
             let body = encoded(full(text.clone()), coding);
             let bytes = collect(body, 1 << 20).await.unwrap();
             assert!(bytes.len() < text.len() / 10, "{coding:?}");

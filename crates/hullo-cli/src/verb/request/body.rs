@@ -213,6 +213,7 @@ const JSON: &str = "application/json";
 impl From<Compress> for Coding {
     fn from(compress: Compress) -> Self {
         match compress {
+            Compress::Br => Self::Brotli,
             Compress::Deflate => Self::Deflate,
             Compress::Gzip => Self::Gzip,
             Compress::Zstd => Self::Zstd,

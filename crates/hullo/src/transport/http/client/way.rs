@@ -1,6 +1,6 @@
 //! The way to a server: over TCP, through a proxy, or by a unix socket; and which HTTP is spoken at its end.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
 use http::{HeaderValue, Version};
 
@@ -31,12 +31,18 @@ pub struct Way {
 }
 
 /// A proxy and who we are to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Proxy {
     /// `http://`, `socks5://` (names are resolved here) or `socks5h://` (there).
     pub at: Address,
     /// The name and password.
     pub user: Option<(String, String)>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.at.bare())
+    }
 }
 
 /// A way that was gone.
@@ -129,6 +135,9 @@ impl Proxy {
             None => (None, &rest[..end]),
         };
         let at: Address = format!("{scheme}://{place}").parse()?;
+        if place.is_empty() {
+            return Err(Error::usage("there is no host in the proxy's address").hint("write http://host:3128"));
+        }
         if !matches!(scheme, "http" | "socks5" | "socks5h") {
             return Err(Error::usage(format!("{} is no proxy that can be used", at.bare()))
                 .hint("there are http://, socks5:// and socks5h://"));
@@ -150,5 +159,31 @@ impl Proxy {
         let mut value = HeaderValue::from_str(&basic).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_read_as_the_variables_have_them() {
+        for (text, at, port, user) in [
+            ("http://proxy:3128", "http://proxy:3128", 3128, None),
+            ("proxy.example:3128/", "http://proxy.example:3128", 3128, None),
+            ("http://proxy", "http://proxy", 80, None),
+            ("socks5h://[::1]", "socks5h://[::1]", 1080, None),
+            ("http://me:pass%20w%40rd@proxy:1", "http://proxy:1", 1, Some(("me", "pass w@rd"))),
+            ("http://me@proxy:1", "http://proxy:1", 1, Some(("me", ""))),
+        ] {
+            let proxy = Proxy::parse(text).unwrap();
+            let user = user.map(|(name, password)| (name.to_owned(), password.to_owned()));
+            assert_eq!((proxy.at.to_string(), proxy.port(), proxy.user), (at.to_owned(), port, user), "{text}");
+        }
+        for text in ["https://proxy", "ftp://proxy", "", "http://a b"] {
+            assert!(Proxy::parse(text).is_err(), "{text}");
+        }
+        let error = Proxy::parse("https://me:hidden@proxy:1").unwrap_err().to_string();
+        assert!(!error.contains("hidden"), "{error}");
     }
 }
