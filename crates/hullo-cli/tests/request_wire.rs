@@ -114,7 +114,7 @@ fn what_comes_to_a_halt_is_out_of_time() {
         assert!(ended.took.as_secs() < 5, "{said:?}: {:?}", ended.took);
     });
     let halting = home.serve(&["exec", "http://:0", "--", "sh", "-c", "echo some; exec sleep 100"], 1);
-    let ended = request(&home, &["--http", "2", "--timeout", "300ms", &halting.at[0]]);
+    let ended = request(&home, &["--http", "2", "--timeout", "1500ms", &halting.at[0]]);
     assert_eq!((ended.code, &*ended.out), (13, &b"some\n"[..]), "{}", ended.err);
     // What trickles does not come to a halt; it is out of time all the same, where there is a time for all of it.
     let trickle = server(|mut stream| {
@@ -124,7 +124,7 @@ fn what_comes_to_a_halt_is_out_of_time() {
             thread::sleep(std::time::Duration::from_millis(20));
         }
     });
-    let ended = request(&home, &["--max-time", "400ms", &trickle]);
+    let ended = request(&home, &["--max-time", "1500ms", &trickle]);
     assert_eq!(ended.code, 13, "{}", ended.err);
     assert!(ended.out.starts_with(b".."), "what came is shown: {:?}", ended.out);
 }
