@@ -5,7 +5,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
+pub(crate) use self::request::{Compress, Login, Request};
 use crate::{observe::access::Format, report};
+
+mod request;
 
 /// Both ends of any network conversation: any service on any transport, any client to any server.
 #[derive(Parser)]
@@ -32,7 +35,7 @@ pub(crate) enum Verb {
     /// Send one message, print one reply
     Ask(Ask),
     /// Send an HTTP request, with items as in HTTPie
-    Request(Request),
+    Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
     /// Print the completions of a shell
@@ -155,61 +158,6 @@ pub(crate) struct Ask {
     /// Give up after this long [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) timeout: Option<Duration>,
-}
-
-#[derive(ClapArgs)]
-#[command(after_help = "Items:
-  Header:value     a header; Header: removes it, Header; sends it empty
-  name==value      a parameter of the query
-  name=value       a field of the body: a string
-  name:=json       a field of the body: any JSON
-  name@file        a file to upload (the body is then a form)
-  name=@file  name:=@file    a field with the content of a file
-
-The query of the URL is the server's; options go behind a #, as in 'https://host/?q=1#pin=sha256:…' (pin, ca and
-insecure may stand in the query too).
-
-Examples:
-  hullo request :7207                                GET http://localhost:7207/
-  hullo request POST https://example.org/items name=Ada age:=36 X-Token:secret
-  hullo request --form https://example.org/upload photo@me.jpg
-  hullo request -o big.iso https://example.org/big.iso")]
-pub(crate) struct Request {
-    /// Method (optional), URL and items
-    #[arg(required = true, num_args = 1.., value_name = "[METHOD] URL [ITEM]")]
-    pub(crate) words: Vec<String>,
-
-    /// Send the fields as a form instead of JSON
-    #[arg(long, short)]
-    pub(crate) form: bool,
-
-    /// The body as it is
-    #[arg(long, value_name = "BODY", conflicts_with = "form")]
-    pub(crate) raw: Option<String>,
-
-    /// Follow redirects
-    #[arg(long, short = 'F')]
-    pub(crate) follow: bool,
-
-    /// How many
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) max_redirects: usize,
-
-    /// Write the body to this file, with a progress bar on a terminal
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-
-    /// Write the body to a file named after the URL
-    #[arg(long, short, conflicts_with = "output")]
-    pub(crate) download: bool,
-
-    /// Exit with 3, 4 or 5 when the status is 3xx, 4xx or 5xx
-    #[arg(long)]
-    pub(crate) check_status: bool,
-
-    /// Give up when the response has not begun after this long
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
-    pub(crate) timeout: Duration,
 }
 
 #[derive(ClapArgs)]

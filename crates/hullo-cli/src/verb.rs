@@ -22,7 +22,7 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
         Verb::Serve(args) => serve::run(args, voice).await,
         Verb::Connect(args) => connect::run(args, voice).await,
         Verb::Ask(args) => ask::run(args, voice).await,
-        Verb::Request(args) => request::run(args, voice).await,
+        Verb::Request(args) => request::run(*args, voice).await,
         Verb::Check(args) => check::run(args, voice).await,
         Verb::Completions { shell } => generate::completions(shell),
         Verb::Man => generate::man(),

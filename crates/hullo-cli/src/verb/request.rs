@@ -1,75 +1,226 @@
 //! `hullo request POST https://example.org/items name=Ada`: the HTTP client.
 
-use std::{
-    fs::{self, File},
-    io::{IsTerminal, Read, Write, stdin, stdout},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, Response, header};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hullo::{
-    Address, Error, Kind, Limits, Result,
-    exchange::{Body, full},
-    request::{Call, is_secret},
+    Address, Error, Kind, Limits, Result, Scope, Watch,
+    exchange::collect,
+    request::{Call, Client, Jar, Step, is_secret},
 };
-use indicatif::{ProgressBar, ProgressStyle};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use self::items::Items;
-use crate::{
-    args::Request,
-    report::{Voice, shown},
-    view::{json as json_view, paint},
+use self::{
+    body::{Content, has_body},
+    download::Download,
+    items::Items,
+    session::Session,
+    show::{HIDDEN, Screen},
+    timing::Timing,
 };
+use super::stdio::Stdout;
+use crate::{args::Request, report::Voice};
 
+mod body;
+mod curl;
+mod download;
+mod feed;
 mod items;
-
-/// The most that is gathered to be shown in colours; more is passed on as it comes.
-const GATHERED: usize = 4 << 20;
+mod login;
+mod names;
+mod nested;
+mod session;
+mod setup;
+mod show;
+mod timing;
 
 pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
-    let (method, url, rest) = words(&args.words)?;
-    let mut address = Address::resource(url)?;
-    let items = Items::parse(rest)?;
-    address.query = items.query(address.query.take());
-    let call = call(&args, method, address, &items)?;
-    if voice.verbose {
-        show_head('>', &format!("{} {}", call.method, call.to.target()), &call.headers, voice);
+    let prepared = Prepared::new(&args, voice).await?;
+    if args.curl {
+        return prepared.print_for_curl(&args);
     }
-    voice.warn_of_trust(&call.to);
-    let mut limits = Limits::default();
-    // A body that comes to a halt is given up like a head that does not come.
-    limits.idle = Some(args.timeout);
-    let (scope, about) = (voice.scope(limits), call.to.bare());
-    let late = || {
-        Error::new(Kind::Timeout, format!("no answer from {about} within {:?}", args.timeout))
-            .hint("wait longer with --timeout 5m")
+    if args.offline {
+        return prepared.print(&args).await;
+    }
+    let about = prepared.to.bare();
+    let sent = async {
+        let longer = "wait longer with --timeout 5m, and for the connection with #timeout=30s behind the URL";
+        let late = |error: Error| if error.kind() == Kind::Timeout { error.hint(longer) } else { error };
+        prepared.send(&args, voice).await.map_err(late)
     };
-    let redirects = if args.follow { args.max_redirects } else { 0 };
-    let (response, from) = timeout(args.timeout, call.send(&scope, redirects)).await.map_err(|_| late())??;
-    if voice.verbose {
-        show_head('<', &format!("{:?} {}", response.version(), response.status()), response.headers(), voice);
+    match args.max_time {
+        None => sent.await,
+        Some(limit) => timeout(limit, sent).await.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Timeout, format!("the request to {about} took longer than {limit:?}")))
+        }),
     }
-    let status = response.status();
-    match output(&args, &from) {
-        Some(file) => download(response, &file, voice).await?,
-        None => show(response).await?,
+}
+
+/// A request that the words ask for, and how it is to be sent.
+struct Prepared {
+    method: Method,
+    to: Address,
+    items: Items,
+    headers: HeaderMap,
+    /// The headers that the words have.
+    said: HeaderMap,
+    content: Option<Content>,
+    client: Client,
+    session: Option<Session>,
+}
+
+impl Prepared {
+    async fn new(args: &Request, voice: Voice) -> Result<Self> {
+        let (method, url, rest) = words(&args.words)?;
+        let mut to = Address::resource(url).map_err(|error| about_users(error, url))?;
+        let items = Items::parse(rest)?;
+        to.query = items.query(to.query.take());
+        let session = Session::open(args, &to)?;
+        let content = Content::of(args, method.as_ref(), &items, voice).await?;
+        let method = method.unwrap_or(if content.is_some() { Method::POST } else { Method::GET });
+        let mut said = HeaderMap::new();
+        items.headers(&mut said)?;
+        let jar = session.as_ref().map_or_else(|| Ok(Jar::default()), Session::jar)?;
+        let sources = Sources { content: content.as_ref(), session: session.as_ref(), jar: &jar };
+        let headers = sources.headers(&method, &to, &items, &said)?;
+        let auth = match login::of(args, &to)? {
+            Some(auth) => Some(auth),
+            None => {
+                session.as_ref().filter(|_| !said.contains_key(header::AUTHORIZATION)).and_then(|had| had.auth(&to))
+            }
+        };
+        let client = setup::client(args, &items, auth, jar)?;
+        Ok(Self { method, to, items, headers, said, content, client, session })
     }
-    Ok(match status.as_u16() / 100 {
-        class @ 3..=5 if args.check_status => {
-            voice.say(
-                "status",
-                &format!("hullo: {} answered {status}", from.bare()),
-                json!({ "status": status.as_u16() }),
-            );
-            ExitCode::from(class as u8)
+
+    /// The request, which can be made again and again.
+    fn call(&self) -> Call {
+        let mut call = Call::new(self.method.clone(), self.to.clone());
+        call.headers = self.headers.clone();
+        if let Some(make) = self.content.as_ref().map(|content| content.make.clone()) {
+            call.body = Box::new(move || make());
         }
-        _ => ExitCode::SUCCESS,
-    })
+        call
+    }
+
+    fn print_for_curl(&self, args: &Request) -> Result<ExitCode> {
+        let proxied = self.client.proxies.of(&self.to).is_some();
+        let stdin = self.content.as_ref().is_some_and(|content| content.from_stdin);
+        let line = curl::line(args, &self.call(), &self.items, &self.client, curl::Around { proxied, stdin })?;
+        super::print(format!("{line}\n").as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Prints it as it would be sent.
+    async fn print(mut self, args: &Request) -> Result<ExitCode> {
+        let mut call = self.call();
+        if !args.show_secrets {
+            let hidden = HeaderValue::from_static(HIDDEN);
+            let secret: Vec<_> = call.headers.keys().filter(|name| is_secret(name)).cloned().collect();
+            let auth = self.client.auth.take().map(|_| header::AUTHORIZATION);
+            let secret: Vec<HeaderName> = secret.into_iter().chain(auth).collect();
+            secret.into_iter().for_each(|name| drop(call.headers.insert(name, hidden.clone())));
+            let cookies = self.client.jar.take().filter(|jar| jar.header(&call.to).is_some());
+            cookies.into_iter().for_each(|_| drop(call.headers.insert(header::COOKIE, hidden.clone())));
+        }
+        self.client.write(&call, Stdout::new(false)).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn send(mut self, args: &Request, voice: Voice) -> Result<ExitCode> {
+        let mut trusted = self.to.clone();
+        if self.client.options.flag("insecure", false) {
+            trusted.options.set("insecure", "true")?;
+        }
+        voice.warn_of_trust(&trusted);
+        let mut screen = Screen::new(args, voice)?;
+        if screen.has('B') {
+            screen.sends(self.body().await?);
+        }
+        let timing = Timing::new(voice.watch());
+        let scope = scope(args, timing.clone());
+        self.client.teller = Some(Arc::new({
+            let (screen, timing) = (screen.clone(), timing.clone());
+            move |step: &Step<'_>| {
+                if matches!(step, Step::Asked { .. }) {
+                    timing.begin();
+                }
+                screen.step(step);
+            }
+        }));
+        let (status, from, bytes) = match Download::of(args, &self.to)? {
+            Some(download) => self.download(download, args, &screen, &scope, voice).await?,
+            None => {
+                let (response, from) = self.client.send(self.call(), &scope).await?;
+                let status = response.status();
+                self.keep()?;
+                (status, from, screen.body(response).await?)
+            }
+        };
+        timing.end();
+        report(args, &screen, &timing, status, bytes, voice)?;
+        Ok(verdict(args, status, &from, voice))
+    }
+
+    /// Keeps what the session is for, as soon as it is known.
+    fn keep(&mut self) -> Result<()> {
+        match &mut self.session {
+            Some(session) => session.save(&self.to, &self.said, self.client.auth.as_ref(), self.client.jar.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    /// The body that will be sent, if it can be made twice.
+    async fn body(&self) -> Result<Bytes> {
+        let Some(Content { make, .. }) = &self.content else { return Ok(Bytes::new()) };
+        let body = make()?;
+        if make().is_err() {
+            return Err(Error::usage("a body from stdin that is longer than 1 MiB cannot be shown and sent")
+                .hint("put it into a file, and send that with @file"));
+        }
+        collect(body, 4 << 20).await
+    }
+
+    /// Fetches a file, and where it is cut off goes on with it as often as is to be tried again.
+    async fn download(
+        &mut self,
+        mut download: Download,
+        args: &Request,
+        screen: &Screen,
+        scope: &Scope,
+        voice: Voice,
+    ) -> Result<(StatusCode, Address, u64)> {
+        let mut failed = 0;
+        loop {
+            let mut call = self.call();
+            download.ask(&mut call.headers, failed > 0);
+            let ranged = call.headers.contains_key(header::RANGE);
+            let (response, from) = self.client.send(call, scope).await?;
+            self.keep()?;
+            let status = response.status();
+            let satisfied = status.is_success() || ranged && status == StatusCode::RANGE_NOT_SATISFIABLE;
+            if !satisfied {
+                // A page that says what went wrong is not the file.
+                screen.body(response).await?;
+                if args.check_status {
+                    return Ok((status, from, 0));
+                }
+                return Err(Error::new(Kind::Protocol, format!("{} answered {status}: there is no file", from.bare())));
+            }
+            match download.take(response, &from, ranged, voice).await {
+                Ok(bytes) => return Ok((status, from, bytes)),
+                Err(error) if failed < args.retry && matches!(error.kind(), Kind::Cut | Kind::Timeout) => {
+                    let after = Duration::from_millis(500 << failed.min(6));
+                    screen.step(&Step::Again { why: &error.to_string(), after });
+                    sleep(after).await;
+                    failed += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// The method where there is one, the URL, and the items.
@@ -86,170 +237,96 @@ fn words(words: &[String]) -> Result<(Option<Method>, &str, &[String])> {
                 |error| Error::usage(format!("'{name}' is no method")).because(error as http::method::InvalidMethod);
             Ok((Some(Method::from_bytes(name.as_bytes()).map_err(wrong)?), url, rest))
         }
+        [only] if method(only).is_some_and(|name| METHODS.contains(&name.as_str())) => {
+            Err(Error::usage(format!("'{only}' is a method, and there is no URL behind it"))
+                .hint(format!("if it is a host, write http://{only}/")))
+        }
         [url, rest @ ..] => Ok((None, url, rest)),
         [] => Err(Error::usage("there is no URL")),
+    }
+}
+
+/// The error of a URL, with the way to say who we are where it was tried in the URL.
+fn about_users(error: Error, url: &str) -> Error {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        error.hint("who we are is said with --auth NAME, --auth-file FILE or --netrc")
+    } else {
+        error
     }
 }
 
 /// The methods that may be written small.
 const METHODS: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-fn call(args: &Request, method: Option<Method>, address: Address, items: &Items) -> Result<Call> {
-    let piped = match &args.raw {
-        Some(raw) => Some(raw.clone().into_bytes()),
-        None if items.has_fields() => None,
-        None => piped(method.as_ref())?,
-    };
-    if piped.is_some() && items.has_fields() {
-        return Err(Error::usage("there are both --raw and fields: the body can be only one of them"));
-    }
-    let posts = piped.is_some() || items.has_fields();
-    let mut call = Call::new(method.unwrap_or(if posts { Method::POST } else { Method::GET }), address);
-    let body = match piped {
-        Some(bytes) => Some((bytes.into(), "application/json".to_owned())),
-        None if items.has_fields() => Some(items.body(args.form)?),
-        None => None,
-    };
-    if let Some((bytes, kind)) = body {
-        let kind = HeaderValue::from_str(&kind)
-            .map_err(|error| Error::usage("the body's type cannot be sent").because(error))?;
-        call.headers.insert(header::CONTENT_TYPE, kind);
-        call.body = Box::new(move || Ok(full(bytes.clone())));
-    }
-    if !posts && has_body(&call.method) {
-        // A server may wait for a body that is not announced (RFC 9110, section 8.6).
-        call.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    items.headers(&mut call.headers)?;
-    Ok(call)
+/// Where headers come from, beside the words.
+struct Sources<'a> {
+    content: Option<&'a Content>,
+    session: Option<&'a Session>,
+    jar: &'a Jar,
 }
 
-fn has_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-/// The body from stdin, where there is one. Where no method says that there is, only what comes within a moment is waited
-/// for: the stdin of a script may be open for ever.
-fn piped(method: Option<&Method>) -> Result<Option<Vec<u8>>> {
-    let stdin = stdin();
-    let surely = method.is_some_and(has_body);
-    if stdin.is_terminal() || !surely && method.is_some() {
-        return Ok(None);
-    }
-    let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-    let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    if !surely && !poll(&mut ready, Some(&moment)).is_ok_and(|ready| ready > 0) {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    stdin.lock().read_to_end(&mut bytes).map_err(|error| Error::io("cannot read the body from stdin", error))?;
-    Ok((!bytes.is_empty()).then_some(bytes))
-}
-
-fn show_head(mark: char, first: &str, headers: &http::HeaderMap, voice: Voice) {
-    let value = |name: &HeaderName, value: &HeaderValue| match is_secret(name) {
-        true => "(not shown)".to_owned(),
-        false => shown(&String::from_utf8_lossy(value.as_bytes())),
-    };
-    if voice.json {
-        let list: Vec<_> = headers.iter().map(|(name, text)| [name.to_string(), value(name, text)]).collect();
-        let event = if mark == '>' { "request" } else { "response" };
-        return voice.say(event, "", json!({ "head": first, "headers": list }));
-    }
-    let paint = paint::on_stderr();
-    eprintln!("{mark} {}", paint.bold(first));
-    for (name, text) in headers {
-        eprintln!("{mark} {}: {}", paint.name(name.as_str()), value(name, text));
-    }
-    eprintln!("{mark}");
-}
-
-/// Shows the body: on a terminal readable, in a pipe as it is, as it comes.
-async fn show(response: Response<Body>) -> Result<()> {
-    let terminal = stdout().is_terminal();
-    let mut body = response.into_body();
-    let mut gathered = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        match terminal {
-            true if gathered.len() + data.len() <= GATHERED => gathered.extend_from_slice(&data),
-            // Too much to be made readable, but not to be made harmless.
-            true => {
-                super::print(shown(&String::from_utf8_lossy(&std::mem::take(&mut gathered))).as_bytes())?;
-                super::print(shown(&String::from_utf8_lossy(&data)).as_bytes())?;
-            }
-            false => super::print(&data)?,
+impl Sources<'_> {
+    /// The headers: ours, those of the body and of the session, and above all those of the words.
+    fn headers(&self, method: &Method, to: &Address, items: &Items, said: &HeaderMap) -> Result<HeaderMap> {
+        let mut headers = Call::new(method.clone(), to.clone()).headers;
+        match self.content {
+            Some(content) => content.announce(&mut headers)?,
+            // A server may wait for a body that is not announced (RFC 9110, section 8.6).
+            None if has_body(method) => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"))),
+            None => {}
         }
+        let Some(session) = self.session else {
+            items.headers(&mut headers)?;
+            return Ok(headers);
+        };
+        session.headers(to, said, &mut headers);
+        items.headers(&mut headers)?;
+        // Cookies that are said are kept with the others.
+        for cookies in said.get_all(header::COOKIE) {
+            self.jar.add(to, &String::from_utf8_lossy(cookies.as_bytes()));
+        }
+        headers.remove(header::COOKIE);
+        Ok(headers)
     }
-    if gathered.is_empty() {
-        return Ok(());
-    }
-    let Ok(text) = std::str::from_utf8(&gathered) else {
-        return super::print(format!("({} bytes that are not text: -o FILE keeps them)\n", gathered.len()).as_bytes());
-    };
-    let text = json_view::pretty(text, paint::on_stdout()).unwrap_or_else(|| shown(text));
-    super::print(text.as_bytes())?;
-    if text.ends_with('\n') { Ok(()) } else { super::print(b"\n") }
 }
 
-/// The file to write to, where one is wanted.
-fn output(args: &Request, from: &Address) -> Option<PathBuf> {
-    let name = || {
-        let name = from.path.rsplit('/').next().unwrap_or_default();
-        // The name is the server's: it must stay in this folder, and be visible.
-        let name: String =
-            name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
-        PathBuf::from(match name.trim_start_matches('.') {
-            "" => "index.html",
-            name => name,
-        })
-    };
-    args.output.clone().or_else(|| args.download.then(|| unused(name())))
+/// The scope of the request: what comes to a halt is given up like what does not begin.
+fn scope(args: &Request, timing: Arc<Timing>) -> Scope {
+    let mut limits = Limits::default();
+    limits.idle = Some(args.timeout);
+    limits.timeout = limits.timeout.min(args.timeout);
+    Scope::new(limits, Some(timing as Arc<dyn Watch>))
 }
 
-/// Streams the body to a file, which has its name once it is whole: one that is cut off stays beside it as `.part`.
-async fn download(response: Response<Body>, path: &Path, voice: Voice) -> Result<()> {
-    let part = path.with_added_extension("part");
-    // What is no file, as /dev/null, is written to as it is.
-    let target = if path.exists() && !path.is_file() { path } else { &part };
-    let about = || format!("cannot write {}", target.display());
-    let size = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let mut file = File::create(target).map_err(|error| Error::io(about(), error).of(Kind::File))?;
-    let bar = progress(size, voice);
-    let mut body = response.into_body();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        file.write_all(&data).map_err(|error| Error::io(about(), error).of(Kind::File))?;
-        bar.inc(data.len() as u64);
+/// Says what was measured.
+fn report(
+    args: &Request,
+    screen: &Screen,
+    timing: &Timing,
+    status: StatusCode,
+    bytes: u64,
+    voice: Voice,
+) -> Result<()> {
+    let mut facts = timing.facts();
+    (facts["status"], facts["bytes"], facts["remote"]) = (json!(status.as_u16()), json!(bytes), json!(timing.remote()));
+    if screen.has('m') {
+        let lines = facts.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
+        super::print(lines.collect::<String>().replace('"', "").as_bytes())?;
     }
-    bar.finish_and_clear();
-    if target == part {
-        fs::rename(&part, path).map_err(|error| Error::io(about(), error).of(Kind::File))?;
+    if args.timing {
+        voice.say("timing", &timing.table(), facts);
     }
-    let bytes = bar.position();
-    let facts = json!({ "bytes": bytes, "file": path.display().to_string() });
-    voice.say("downloaded", &format!("{bytes} bytes in {}", path.display()), facts);
     Ok(())
 }
 
-/// That name, or with a number where there is such a file: a name that a server chose overwrites nothing.
-fn unused(name: PathBuf) -> PathBuf {
-    let numbered = (1..).map(|number: u32| name.with_added_extension(number.to_string()));
-    let free = |path: &Path| fs::symlink_metadata(path).is_err();
-    let mut names = std::iter::once(name.clone()).chain(numbered);
-    names.find(|name| free(name) && free(&name.with_added_extension("part"))).unwrap_or_default()
-}
-
-fn progress(size: Option<u64>, voice: Voice) -> ProgressBar {
-    if voice.json {
-        return ProgressBar::hidden();
-    }
-    let (bar, style) = match size {
-        Some(size) => (ProgressBar::new(size), "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}  {bytes_per_sec}"),
-    };
-    match ProgressStyle::with_template(style) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+fn verdict(args: &Request, status: StatusCode, from: &Address, voice: Voice) -> ExitCode {
+    match status.as_u16() / 100 {
+        class @ 3..=5 if args.check_status => {
+            let sentence = format!("hullo: {} answered {status}", from.bare());
+            voice.say("status", &sentence, json!({ "status": status.as_u16() }));
+            ExitCode::from(class as u8)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

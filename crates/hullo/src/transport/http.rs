@@ -49,7 +49,8 @@ pub(crate) mod head;
 mod wire;
 
 pub(super) use self::client::dial;
-pub(crate) use self::client::{exchange, kind};
+pub use self::client::{Proxy, Way};
+pub(crate) use self::client::{exchange, kind, write};
 
 pub(super) const SCHEMES: &[Spec] = &[
     Spec { scheme: "http", about: "exchanges over HTTP/1.1 and 2", example: "http://127.0.0.1:7080/", transport: &Http("http") },

@@ -41,20 +41,26 @@ impl Transport for Unix {
 
     fn connect(&self, to: Address, scope: Scope) -> BoxFuture<'static, Result<Link>> {
         Box::pin(async move {
-            let (name, address) = name(&to)?;
-            let connect = async {
-                let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
-                socket.set_nonblocking(true)?;
-                socket.connect(&address)?;
-                UnixStream::from_std(OwnedFd::from(socket).into())
-            };
-            let about = || format!("cannot connect to {}", to.bare());
-            let stream = scope.in_time(about, async { connect.await.map_err(|error| cannot_connect(&to, error)) }).await?;
-            let peer = Peer::new("unix", Endpoint::Name(name), Endpoint::Unnamed);
-            scope.tell(&Event::Connected { peer: &peer });
+            let (stream, peer) = dial(&to, &scope).await?;
             Ok(Link::over(Guard::new(stream, &peer, &scope), peer, scope))
         })
     }
+}
+
+/// A connection to the socket of that name.
+pub(super) async fn dial(to: &Address, scope: &Scope) -> Result<(UnixStream, Peer)> {
+    let (name, address) = name(to)?;
+    let connect = async {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&address)?;
+        UnixStream::from_std(OwnedFd::from(socket).into())
+    };
+    let about = || format!("cannot connect to {}", to.bare());
+    let stream = scope.in_time(about, async { connect.await.map_err(|error| cannot_connect(to, error)) }).await?;
+    let peer = Peer::new("unix", Endpoint::Name(name), Endpoint::Unnamed);
+    scope.tell(&Event::Connected { peer: &peer });
+    Ok((stream, peer))
 }
 
 struct UnixDoor(Door);

@@ -1,20 +1,19 @@
 //! The items of a request, as HTTPie writes them.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hullo::{Error, Kind, Result};
-use serde_json::{
-    Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::Value;
+
+use super::nested;
 
 /// The separators, longer ones first, so that `:=` is not taken for `:`.
 const SEPARATORS: &[(&str, Sign)] = &[
     (":=@", Sign::JsonFile),
     ("=@", Sign::TextFile),
     (":=", Sign::Json),
+    (":@", Sign::HeaderFile),
     ("==", Sign::Query),
     ("=", Sign::Text),
     (":", Sign::Header),
@@ -22,9 +21,11 @@ const SEPARATORS: &[(&str, Sign)] = &[
     (";", Sign::Empty),
 ];
 
+/// What the separator of an item says about it.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Sign {
+pub(super) enum Sign {
     Header,
+    HeaderFile,
     Empty,
     Query,
     Text,
@@ -34,11 +35,12 @@ enum Sign {
     File,
 }
 
+/// An item.
 #[derive(Debug, PartialEq)]
-struct Item {
-    sign: Sign,
-    name: String,
-    value: String,
+pub(super) struct Item {
+    pub(super) sign: Sign,
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 /// All items of a request.
@@ -49,8 +51,20 @@ impl Items {
         words.iter().map(|word| parse(word)).collect::<Result<_>>().map(Self)
     }
 
-    pub(super) fn has_fields(&self) -> bool {
-        self.0.iter().any(|item| !matches!(item.sign, Sign::Header | Sign::Empty | Sign::Query))
+    /// The items that the body is made of.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Item> {
+        self.0.iter().filter(|item| item.is_field() && !item.is_body())
+    }
+
+    /// The file that is the body, which `-` means stdin.
+    pub(super) fn file(&self) -> Result<Option<&str>> {
+        let mut files = self.0.iter().filter(|item| item.is_body());
+        match (files.next(), files.next(), self.fields().next()) {
+            (None, ..) => Ok(None),
+            (Some(file), None, None) => Ok(Some(&file.value)),
+            _ => Err(Error::usage("there is a file that is the body, and more: the body can be only one thing")
+                .hint("give the file a name, as in photo@me.jpg, and it is a part of a form")),
+        }
     }
 
     /// The URL's own query with the items' parameters behind it.
@@ -64,100 +78,88 @@ impl Items {
     /// Adds the items' headers; `Name:` removes one, `Name;` sends it empty.
     pub(super) fn headers(&self, headers: &mut HeaderMap) -> Result<()> {
         let mut said = HashSet::new();
-        for item in self.0.iter().filter(|item| matches!(item.sign, Sign::Header | Sign::Empty)) {
+        for item in self.0.iter().filter(|item| item.is_header()) {
             let wrong = || Error::usage(format!("'{}' cannot be a header", item.name.escape_debug()));
             let name: HeaderName =
                 item.name.parse().map_err(|error| wrong().because(error as http::header::InvalidHeaderName))?;
-            if item.sign == Sign::Header && item.value.is_empty() {
+            let value = match item.sign {
+                Sign::HeaderFile => text_of(&item.value)?.trim_end().to_owned(),
+                _ => item.value.trim_start().to_owned(),
+            };
+            if item.sign == Sign::Header && value.is_empty() {
                 headers.remove(name);
+                continue;
+            }
+            // The value may be a secret: it is not in the error.
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
+            // What we would say by ourselves is replaced; what is said twice here is sent twice.
+            if said.insert(name.clone()) {
+                headers.insert(name, value);
             } else {
-                // The value may be a secret: it is not in the error.
-                let value = HeaderValue::from_bytes(item.value.trim_start().as_bytes()).map_err(|_| wrong())?;
-                // What we would say by ourselves is replaced; what is said twice here is sent twice.
-                if said.insert(name.clone()) {
-                    headers.insert(name, value);
-                } else {
-                    headers.append(name, value);
-                }
+                headers.append(name, value);
             }
         }
         Ok(())
     }
 
-    /// The body and its type.
-    pub(super) fn body(&self, form: bool) -> Result<(Bytes, String)> {
-        if self.0.iter().any(|item| item.sign == Sign::File) {
-            return self.multipart();
-        }
-        if form { self.form() } else { self.json() }
+    /// The names of headers as they were typed.
+    pub(super) fn spelling(&self) -> Vec<String> {
+        self.0.iter().filter(|item| item.is_header()).map(|item| item.name.clone()).collect()
     }
 
-    fn json(&self) -> Result<(Bytes, String)> {
-        let mut fields: Vec<(&str, Box<RawValue>)> = Vec::new();
+    /// The fields as JSON.
+    pub(super) fn json(&self) -> Result<String> {
+        let mut root = None;
         for item in self.fields() {
-            // To the letter: a number of many digits is not rounded.
-            let wrong = |error| {
-                Error::usage(format!("the field '{}' is not JSON", item.name)).because(error as serde_json::Error)
+            let wrong = |error: serde_json::Error| {
+                Error::usage(format!("the field '{}' is not JSON", item.name.escape_debug())).because(error)
             };
             let value = match item.sign {
-                Sign::Text => to_raw_value(&item.value),
-                Sign::TextFile => to_raw_value(&text_of(&item.value)?),
-                Sign::JsonFile => RawValue::from_string(text_of(&item.value)?.trim().to_owned()),
-                _ => RawValue::from_string(item.value.trim().to_owned()),
+                Sign::Text => Value::from(item.value.as_str()),
+                Sign::TextFile => Value::from(text_of(&item.value)?),
+                Sign::JsonFile => serde_json::from_str(&text_of(&item.value)?).map_err(wrong)?,
+                _ => serde_json::from_str(&item.value).map_err(wrong)?,
             };
-            fields.retain(|(name, _)| *name != item.name);
-            fields.push((&item.name, value.map_err(wrong)?));
+            nested::insert(&mut root, &item.name, value)?;
         }
-        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
-        Ok((format!("{{{}}}", fields.join(",")).into(), "application/json".to_owned()))
+        Ok(root.map_or_else(String::new, |root| root.to_string()))
     }
 
-    fn form(&self) -> Result<(Bytes, String)> {
-        let mut pairs = Vec::new();
-        for item in self.fields() {
-            pairs.push(format!("{}={}", escape(&item.name), escape(&plain(item)?)));
-        }
-        Ok((pairs.join("&").into(), "application/x-www-form-urlencoded; charset=utf-8".to_owned()))
+    /// The fields as a form.
+    pub(super) fn form(&self) -> Result<String> {
+        let pair = |item: &Item| Ok(format!("{}={}", escape(&item.name), escape(&item.text()?)));
+        Ok(self.fields().map(pair).collect::<Result<Vec<_>>>()?.join("&"))
+    }
+}
+
+impl Item {
+    fn is_header(&self) -> bool {
+        matches!(self.sign, Sign::Header | Sign::HeaderFile | Sign::Empty)
     }
 
-    fn multipart(&self) -> Result<(Bytes, String)> {
-        let parts: Vec<(&Item, Vec<u8>)> = self
-            .fields()
-            .map(|item| {
-                Ok((item, if item.sign == Sign::File { bytes_of(&item.value)? } else { plain(item)?.into_bytes() }))
-            })
-            .collect::<Result<_>>()?;
-        // A boundary that is in no part: as long as one has it, a longer one is tried.
-        let mut boundary = "hullo-boundary".to_owned();
-        while parts.iter().any(|(_, bytes)| bytes.windows(boundary.len()).any(|window| window == boundary.as_bytes())) {
-            boundary.push('x');
-        }
-        let quoted = |text: &str| text.replace('"', "%22").replace(['\r', '\n'], " ");
-        let mut body = Vec::new();
-        for (item, bytes) in parts {
-            let name = quoted(&item.name);
-            body.extend_from_slice(
-                format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"").as_bytes(),
-            );
-            if item.sign == Sign::File {
-                let file = Path::new(&item.value)
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default();
-                body.extend_from_slice(
-                    format!("; filename=\"{}\"\r\nContent-Type: application/octet-stream", quoted(&file)).as_bytes(),
-                );
-            }
-            body.extend_from_slice(b"\r\n\r\n");
-            body.extend_from_slice(&bytes);
-            body.extend_from_slice(b"\r\n");
-        }
-        body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-        Ok((body.into(), format!("multipart/form-data; boundary={boundary}")))
+    fn is_field(&self) -> bool {
+        !self.is_header() && self.sign != Sign::Query
     }
 
-    fn fields(&self) -> impl Iterator<Item = &Item> {
-        self.0.iter().filter(|item| !matches!(item.sign, Sign::Header | Sign::Empty | Sign::Query))
+    /// Whether it is a file without a name, which is the body.
+    fn is_body(&self) -> bool {
+        self.sign == Sign::File && self.name.is_empty()
+    }
+
+    /// The value where only text can stand.
+    pub(super) fn text(&self) -> Result<String> {
+        match self.sign {
+            Sign::TextFile | Sign::JsonFile => text_of(&self.value),
+            _ => Ok(self.value.clone()),
+        }
+    }
+
+    /// The path of a file to upload, and the type that it is said to be of.
+    pub(super) fn upload(&self) -> (&str, Option<&str>) {
+        match self.value.rsplit_once(";type=") {
+            Some((path, kind)) => (path, Some(kind)),
+            None => (&self.value, None),
+        }
     }
 }
 
@@ -169,40 +171,32 @@ fn parse(word: &str) -> Result<Item> {
         let text = rest.as_str();
         if let Some((separator, sign)) = SEPARATORS.iter().find(|(separator, _)| text.starts_with(separator)) {
             let value = text[separator.len()..].to_owned();
-            if !name.is_empty() && (*sign != Sign::Empty || value.is_empty()) {
+            let named = !name.is_empty() || *sign == Sign::File && !value.is_empty();
+            if named && (*sign != Sign::Empty || value.is_empty()) {
                 return Ok(Item { sign: *sign, name, value });
             }
         }
         match rest.next() {
-            Some('\\') => name.extend(rest.next()),
+            // Before anything else it is itself: the name of a field has more to escape.
+            Some('\\') if rest.as_str().starts_with([':', '=', '@', ';']) => name.extend(rest.next()),
             Some(c) => name.push(c),
             None => {
                 let hint = "an item is Header:value, name==value, name=value, name:=json or name@file";
-                return Err(Error::usage(format!(
-                    "'{}' is not an item",
-                    word.chars().take(100).collect::<String>().escape_debug()
-                ))
-                .hint(hint));
+                let word: String = word.chars().take(100).collect();
+                return Err(Error::usage(format!("'{}' is not an item", word.escape_debug())).hint(hint));
             }
         }
     }
 }
 
-/// A field's value where only text can stand.
-fn plain(item: &Item) -> Result<String> {
-    match item.sign {
-        Sign::TextFile | Sign::JsonFile => text_of(&item.value),
-        _ => Ok(item.value.clone()),
-    }
-}
-
-fn bytes_of(path: &str) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Error::io(format!("cannot read {path}"), error).of(Kind::File))
-}
-
 fn text_of(path: &str) -> Result<String> {
-    String::from_utf8(bytes_of(path)?)
-        .map_err(|error| Error::new(Kind::File, format!("{path} is not UTF-8")).because(error))
+    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    String::from_utf8(bytes).map_err(|error| Error::new(Kind::File, format!("{path} is not UTF-8")).because(error))
+}
+
+/// The error of a file that cannot be read.
+pub(super) fn unreadable(path: &str, error: std::io::Error) -> Error {
+    Error::io(format!("cannot read {path}"), error).of(Kind::File)
 }
 
 fn escape(text: &str) -> String {
@@ -227,18 +221,24 @@ mod tests {
     fn items_are_read_as_httpie_reads_them() {
         for (word, expected) in [
             ("X-Token:a:b=c", item(Sign::Header, "X-Token", "a:b=c")),
+            ("X-Token:@token.txt", item(Sign::HeaderFile, "X-Token", "token.txt")),
             ("q==a b", item(Sign::Query, "q", "a b")),
             ("name=Ada=x", item(Sign::Text, "name", "Ada=x")),
             ("age:=36", item(Sign::Json, "age", "36")),
+            ("a[b][]:=1", item(Sign::Json, "a[b][]", "1")),
             ("photo@me.jpg", item(Sign::File, "photo", "me.jpg")),
+            ("@body.json", item(Sign::File, "", "body.json")),
             ("text=@a.txt", item(Sign::TextFile, "text", "a.txt")),
             ("data:=@a.json", item(Sign::JsonFile, "data", "a.json")),
             ("Empty;", item(Sign::Empty, "Empty", "")),
             (r"a\:b=c", item(Sign::Text, "a:b", "c")),
+            (r"a\[b=c", item(Sign::Text, r"a\[b", "c")),
         ] {
             assert_eq!(parse(word).unwrap(), expected, "{word}");
         }
-        assert!(parse("nothing").unwrap_err().to_string().contains("is not an item"));
+        for word in ["nothing", "@", "=x"] {
+            assert!(parse(word).unwrap_err().to_string().contains("is not an item"), "{word}");
+        }
     }
 
     #[test]
@@ -257,13 +257,15 @@ mod tests {
     fn bodies_are_built() {
         let items =
             |words: &[&str]| Items::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap();
-        assert_eq!(items(&["b=x", "a:=[1]"]).body(false).unwrap().0, r#"{"b":"x","a":[1]}"#);
-        assert_eq!(items(&["b=x y&", "é=1"]).body(true).unwrap().0, "b=x+y%26&%C3%A9=1");
+        assert_eq!(items(&["b=x", "a:=[1]"]).json().unwrap(), r#"{"b":"x","a":[1]}"#);
+        assert_eq!(items(&["b=x y&", "é=1"]).form().unwrap(), "b=x+y%26&%C3%A9=1");
         assert_eq!(items(&["q==1 2", "r==&"]).query(Some("p".to_owned())).unwrap(), "p&q=1+2&r=%26");
         assert_eq!(
-            items(&["big:=12345678901234567890123"]).body(false).unwrap().0,
-            r#"{"big":12345678901234567890123}"#
+            items(&["big:=12345678901234567890123", "exact:=1.50"]).json().unwrap(),
+            r#"{"big":12345678901234567890123,"exact":1.50}"#,
+            "no number is rounded"
         );
-        assert!(items(&["a:={"]).body(false).unwrap_err().to_string().contains("is not JSON"));
+        assert!(items(&["a:={"]).json().unwrap_err().to_string().contains("is not JSON"));
+        assert!(items(&["@a", "b=1"]).file().is_err());
     }
 }

@@ -7,6 +7,7 @@ use aws_lc_rs::{
     digest::{self as hashes, Algorithm},
 };
 use http::{HeaderValue, Response, StatusCode, header::SET_COOKIE, header::WWW_AUTHENTICATE};
+use md5::{Digest as _, Md5};
 use serde_json::json;
 
 use super::{
@@ -43,7 +44,7 @@ impl Hash {
 
     fn of_bytes(self, bytes: &[u8]) -> String {
         match self.by {
-            None => format!("{:x}", md5::compute(bytes)),
+            None => hex(&Md5::digest(bytes)),
             Some(algorithm) => hex(hashes::digest(algorithm, bytes).as_ref()),
         }
     }
