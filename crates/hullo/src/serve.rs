@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// Serves on one address more. When this returns, connections are accepted. It returns what a person should know
-    /// about the listener.
+    /// about the listener and the service.
     ///
     /// # Errors
     /// The address, or that it cannot be listened on.
@@ -50,7 +50,8 @@ impl Server {
         let scope = self.scope.under(&at.options)?;
         let listener = transport.bind(at.clone(), scope.clone()).await?;
         self.bound.push(listener.address());
-        let (notes, ended) = (listener.notes(), self.ended.0.clone());
+        let (mut notes, ended) = (listener.notes(), self.ended.0.clone());
+        notes.extend(service.notes());
         let served = listener.serve(service, scope);
         self.scope.spawn(async move {
             // Nobody may be waiting for it.

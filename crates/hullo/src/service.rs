@@ -78,6 +78,11 @@ pub trait Service: Send + Sync + 'static {
     fn converses_at(&self, _path: &str) -> bool {
         true
     }
+
+    /// What a person should know who has started it, one sentence each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Begins a conversation, and tells whoever watches.
@@ -289,6 +294,10 @@ pub enum Setting {
     Text,
     /// `-- CMD ARG...`.
     Command,
+    /// `--db`.
+    Database,
+    /// `--rate`.
+    Rate,
 }
 
 /// What the command line hands to a service when it is made.
@@ -300,6 +309,12 @@ pub struct Settings {
     pub command: Vec<std::ffi::OsString>,
     /// Where programs are looked for, as `PATH` has it.
     pub path: Option<std::ffi::OsString>,
+    /// `--db`, for services that keep something: a file, or a server as `postgres://user@host/name`.
+    pub database: Option<String>,
+    /// The password of that server, which stands on no command line.
+    pub password: Option<String>,
+    /// `--rate`, the requests that one peer may make in a second.
+    pub rate: Option<u32>,
 }
 
 impl Settings {
@@ -308,8 +323,12 @@ impl Settings {
     /// # Errors
     /// The first of them.
     pub fn suit(&self, spec: &Spec) -> Result<()> {
-        let given =
-            [(Setting::Text, self.text.is_some(), "--text"), (Setting::Command, !self.command.is_empty(), "a program")];
+        let given = [
+            (Setting::Text, self.text.is_some(), "--text"),
+            (Setting::Command, !self.command.is_empty(), "a program"),
+            (Setting::Database, self.database.is_some(), "--db"),
+            (Setting::Rate, self.rate.is_some(), "--rate"),
+        ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
             Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),
             None => Ok(()),
@@ -343,7 +362,7 @@ macro_rules! services {
     };
 }
 
-services! { chargen, convert, discard, echo, exec, greet, json }
+services! { chargen, convert, discard, echo, exec, greet, json, rest }
 
 /// The service of that name.
 ///

@@ -16,7 +16,7 @@ use crate::{report::Voice, view::paint};
 /// The services in the order in which a newcomer meets them, and their easy ports. The last two digits are the service,
 /// the first two the transport: 70 is tcp and udp, 71 is ws, 72 is http.
 const PLACES: &[(&str, u16)] =
-    &[("echo", 7), ("greet", 10), ("json", 20), ("convert", 30), ("exec", 40), ("chargen", 19), ("discard", 9)];
+    &[("echo", 7), ("greet", 10), ("json", 20), ("convert", 30), ("exec", 40), ("rest", 50), ("chargen", 19), ("discard", 9)];
 
 /// What the playground's exec runs: it cannot harm anybody.
 const SHOUT: &[&str] = &["sed", "-u", r"s/.*/\U&!/"];
@@ -27,12 +27,19 @@ const PAGE_PORT: u16 = 8080;
 
 /// Opens everything, and shows what to type.
 pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
-    let settings = Settings { command: SHOUT.iter().map(Into::into).collect(), ..Settings::default() };
+    let settings = Settings {
+        command: SHOUT.iter().map(Into::into).collect(),
+        database: Some(":memory:".to_owned()),
+        ..Settings::default()
+    };
     let mut cards = Vec::new();
     for (spec, port) in in_order() {
         let service = (spec.make)(&settings)?;
         let mut addresses = Vec::new();
         for (scheme, hundred) in [("tcp", 7000), ("udp", 7000), ("ws", 7100), ("http", 7200)] {
+            if service.is_web() && scheme != "http" {
+                continue;
+            }
             addresses.push(easy(server, scheme, hundred + port, spec.name, &service, voice).await?);
         }
         cards.push(Card { spec, addresses });
@@ -107,6 +114,10 @@ impl Card {
                 ("hullo", format!("echo {say} | hullo connect localhost:{tcp}")),
                 ("nc", format!("echo {say} | nc -N 127.0.0.1 {tcp}")),
                 ("curl", format!("curl -d {say} http://127.0.0.1:{http}")),
+            ],
+            "rest" => vec![
+                ("hullo", format!("hullo request POST :{http}/people name=Ada age:=36")),
+                ("curl", format!("curl 'http://127.0.0.1:{http}/people?age:gte=18'")),
             ],
             "convert" => vec![
                 ("hullo", format!("hullo ask udp://localhost:{udp} {say}")),

@@ -23,7 +23,9 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let config = match (&args.config, &args.service) {
         (Some(file), _) => Config::read(file)?,
         (None, Some(service)) => Config::of(service, &args)?,
-        (None, None) if args.text.is_some() || !args.command.is_empty() => {
+        (None, None)
+            if args.text.is_some() || args.db.is_some() || args.rate.is_some() || !args.command.is_empty() =>
+        {
             return Err(Error::usage("there is a setting, but no service that it is for")
                 .hint("hullo serve SERVICE ADDRESS..."));
         }
@@ -74,6 +76,8 @@ struct One {
     service: String,
     addresses: Vec<String>,
     text: Option<String>,
+    db: Option<String>,
+    rate: Option<NonZeroU32>,
     #[serde(default)]
     command: Vec<String>,
 }
@@ -96,8 +100,14 @@ impl Config {
         let command = args.command.iter().map(|word| word.clone().into_string());
         let command =
             command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
-        let one =
-            One { service: service.to_owned(), addresses: args.addresses.clone(), text: args.text.clone(), command };
+        let one = One {
+            service: service.to_owned(),
+            addresses: args.addresses.clone(),
+            text: args.text.clone(),
+            db: args.db.clone(),
+            rate: args.rate.and_then(NonZeroU32::new),
+            command,
+        };
         Ok(Self { serve: vec![one], ..Self::default() })
     }
 }
@@ -132,7 +142,15 @@ impl One {
 
     fn settings(&self) -> Settings {
         let command = self.command.iter().map(Into::into).collect();
-        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH") }
+        Settings {
+            text: self.text.clone(),
+            command,
+            path: std::env::var_os("PATH"),
+            database: self.db.clone(),
+            // As the programs of PostgreSQL find it. It stands on no command line, which everybody can read.
+            password: std::env::var("PGPASSWORD").ok(),
+            rate: self.rate.map(NonZeroU32::get),
+        }
     }
 
     async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {

@@ -1,0 +1,239 @@
+//! `hullo serve rest http://:8000`: collections and items of JSON, in a file.
+//!
+//! A collection is there as soon as it has an item: `curl --json '{"name":"Ada"}' localhost:8000/people`. Items are made
+//! (POST), listed and read (GET), replaced (PUT), changed (PATCH: a merge patch or a JSON Patch) and removed (DELETE);
+//! `/` is a page that says how, and `/openapi.json` says it to programs. Whatever was answered is on disk: what many
+//! clients write at once is made durable together.
+//!
+//! A list is an array. `?age:gte=18&name:like=ada&sort=-age,name&fields=name,age&limit=20&q=word&count=true` filters,
+//! sorts, chooses fields, and searches all texts; the `Link` header leads to the next page, which is where it was however
+//! much is added meanwhile. Under `/{collection}/-/` there are the changes, the schema, export and import.
+//!
+//! Where a body says a name twice the last one counts, and two spellings of a number are two numbers to a JSON Patch only.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    request::Parts,
+};
+
+use self::{
+    condition::Condition,
+    problem::{Answer, Problem},
+    rate::Rate,
+    route::{Does, Names},
+    store::Store,
+};
+use super::{Service, Setting, Settings, Spec};
+use crate::{
+    error::{Error, Result},
+    io::exchange::{Body, collect, empty, full},
+    link::Link,
+    peer::Peer,
+    scope::{BoxFuture, Scope},
+};
+
+mod condition;
+mod edit;
+mod follow;
+mod item;
+mod openapi;
+mod overview;
+mod problem;
+mod query;
+mod rate;
+mod reading;
+mod route;
+mod schema;
+mod store;
+mod writing;
+
+/// This service's line of the table.
+pub const SPEC: Spec = Spec {
+    name: "rest",
+    about: "keeps collections of JSON items: GET, POST, PUT, PATCH, DELETE; a page at /",
+    sample: r#"{"name":"Ada"}"#,
+    takes: &[Setting::Database, Setting::Rate],
+    make: |settings| Ok(Arc::new(Rest::new(settings)?)),
+};
+
+/// Where items are kept if nobody says.
+const FILE: &str = "rest.db";
+
+/// The service that keeps items.
+pub struct Rest {
+    store: Arc<dyn Store>,
+    place: String,
+    rate: Option<Rate>,
+}
+
+impl Rest {
+    /// Opens the database of the settings.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is not one.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let database = settings.database.as_deref().unwrap_or(FILE);
+        let (store, place) = open(database, settings.password.as_deref())?;
+        Ok(Self { store, place, rate: settings.rate.map(Rate::new) })
+    }
+
+    async fn answer(&self, request: Request<Body>, peer: &Peer, scope: Scope) -> Answer<Response<Body>> {
+        if let (Some(rate), Some(peer)) = (&self.rate, peer.remote().net())
+            && !rate.allows(IpAddr::to_canonical(&peer.ip()), Instant::now())
+        {
+            return Err(Problem::later(StatusCode::TOO_MANY_REQUESTS, "more requests in a second than one peer may make"));
+        }
+        let (route, names) = route::find(request.uri().path())?;
+        let allow = || HeaderValue::try_from(route.allow()).unwrap_or(HeaderValue::from_static("GET"));
+        if request.method() == Method::OPTIONS {
+            let mut response = bare(StatusCode::NO_CONTENT);
+            response.headers_mut().insert(ALLOW, allow());
+            return Ok(response);
+        }
+        let Some(operation) = route.operation(request.method()) else {
+            let why = format!("{} is not for {}", request.method(), route.template);
+            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, why).with(ALLOW, allow()));
+        };
+        let kind = writing::kind(operation, request.headers())?;
+        let (head, body) = request.into_parts();
+        let max = scope.limits().max;
+        let body = if operation.reads.is_empty() { Bytes::new() } else { read(body, max).await? };
+        let asked = Asked { store: self.store.clone(), head, names, kind, body, max, scope };
+        match operation.does {
+            Does::Overview => asked.overview().await,
+            Does::OpenApi => Ok(json(StatusCode::OK, openapi::document().to_string() + "\n")),
+            Does::List => asked.list().await,
+            Does::Create => asked.create().await,
+            Does::Read => asked.read().await,
+            Does::Put => asked.put().await,
+            Does::Patch => asked.patch().await,
+            Does::Remove => asked.remove().await,
+            Does::Changes => asked.changes().await,
+            Does::Export => Ok(asked.export()),
+            Does::Import => asked.import().await,
+            Does::ReadSchema => asked.read_schema().await,
+            Does::PutSchema => asked.put_schema().await,
+            Does::RemoveSchema => asked.remove_schema().await,
+        }
+    }
+}
+
+impl Service for Rest {
+    fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async { Err(Error::usage("rest answers HTTP requests and nothing else").hint("use http:// or https://")) })
+    }
+
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        peer: Peer,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
+        Box::pin(async move {
+            let mut response = self.answer(request, &peer, scope).await.unwrap_or_else(Problem::response);
+            // What somebody has put here is data, whatever it looks like.
+            response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok(response)
+        })
+    }
+
+    fn is_web(&self) -> bool {
+        true
+    }
+
+    fn converses_at(&self, _: &str) -> bool {
+        false
+    }
+
+    fn notes(&self) -> Vec<String> {
+        vec![format!("items are kept in {}", self.place)]
+    }
+}
+
+/// A request that has found its operation.
+struct Asked {
+    store: Arc<dyn Store>,
+    head: Parts,
+    names: Names,
+    /// The type of the body, one of those that the operation reads.
+    kind: &'static str,
+    body: Bytes,
+    /// The most bytes that a body, and an item, may have.
+    max: usize,
+    scope: Scope,
+}
+
+impl Asked {
+    fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    fn condition(&self) -> Condition {
+        Condition::of(&self.head.headers)
+    }
+
+    /// Whether a type is asked for by its name.
+    fn wants(&self, kind: &str) -> bool {
+        says(&self.head.headers, kind)
+    }
+}
+
+fn says(headers: &HeaderMap, kind: &str) -> bool {
+    headers.get_all(ACCEPT).iter().any(|accept| String::from_utf8_lossy(accept.as_bytes()).contains(kind))
+}
+
+async fn read(body: Body, max: usize) -> Answer<Bytes> {
+    collect(body, max).await.map_err(Problem::from)
+}
+
+/// The database of that name, and the name without what is secret.
+#[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "only a server has a password"))]
+fn open(database: &str, password: Option<&str>) -> Result<(Arc<dyn Store>, String)> {
+    let missing = |what: &str| Err(Error::usage(format!("cannot keep items in {what}: this hullo was built without it")));
+    if database.starts_with("postgres://") || database.starts_with("postgresql://") {
+        #[cfg(feature = "postgres")]
+        return store::postgres::open(database, password);
+        #[cfg(not(feature = "postgres"))]
+        return missing("PostgreSQL");
+    }
+    #[cfg(feature = "sqlite")]
+    return Ok((Arc::new(store::sqlite::Sqlite::open(database)?), place(database)));
+    #[cfg(not(feature = "sqlite"))]
+    missing("a file")
+}
+
+/// Where a file is, so that it is found again.
+#[cfg(feature = "sqlite")]
+fn place(file: &str) -> String {
+    match file {
+        ":memory:" => "memory, and gone when this ends".to_owned(),
+        file => std::fs::canonicalize(file).map_or_else(|_| file.to_owned(), |path| path.display().to_string()),
+    }
+}
+
+/// A response of that status without a body.
+fn bare(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    typed(status, route::JSON, full(body))
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// A value of a header that is made of our own words.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
