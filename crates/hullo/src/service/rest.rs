@@ -42,6 +42,7 @@ mod follow;
 mod item;
 mod openapi;
 mod overview;
+mod patch;
 mod problem;
 mod query;
 mod rate;

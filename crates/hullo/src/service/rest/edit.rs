@@ -1,21 +1,19 @@
 //! One change to one item: what it is, and what comes of it. It is decided here, whatever database keeps the outcome.
 
 use http::StatusCode;
-use json_patch::{Patch, PatchErrorKind, PatchOperation};
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::{
     condition::Condition,
     item::{Item, Object, SCHEMAS, id_of, words},
+    patch,
     problem::{Answer, Problem},
     schema::Schema,
 };
 
 /// The deepest that arrays and objects may be nested, which is also what is read of a body.
 const DEPTH: usize = 120;
-
-/// The most operations of a JSON Patch.
-const OPERATIONS: usize = 1000;
 
 /// A change that somebody asks for.
 pub(crate) struct Edit {
@@ -36,7 +34,7 @@ pub(crate) enum Deed {
     /// RFC 7396.
     Merge(Value),
     /// RFC 6902.
-    Patch(Patch),
+    Patch(Vec<PatchOperation>),
     Remove,
 }
 
@@ -91,7 +89,7 @@ impl Edit {
             }
             (Deed::Patch(patch), Some(item)) => {
                 self.condition.allows(current)?;
-                patched(item, patch, self.max)?
+                patch::applied(item, patch, self.max)?
             }
             (Deed::Remove, Some(_)) => {
                 self.condition.allows(current)?;
@@ -110,58 +108,33 @@ impl Edit {
     }
 
     fn check(&self, wanted: &Value, schema: Option<&Schema>) -> Answer<()> {
+        // A patch says nothing wrong by itself: it does not go with what is there.
+        let status = if matches!(self.deed, Deed::Patch(_)) { StatusCode::CONFLICT } else { StatusCode::UNPROCESSABLE_ENTITY };
         let Value::Object(object) = wanted else {
-            return Err(Problem::unfit("an item is a JSON object, and this would not be one"));
+            return Err(Problem::new(status, "an item is a JSON object, and this would not be one"));
         };
-        if depth(wanted) > DEPTH {
-            return Err(Problem::unfit(format!("arrays and objects may be nested {DEPTH} deep")));
-        }
+        shallow(wanted)?;
         if self.collection == SCHEMAS {
             return Ok(());
         }
-        if id_of(object)?.as_deref() != Some(&self.id) {
-            let why = format!("it is {} in the path", self.id);
-            return Err(Problem::unfit("an item keeps its id").at("/id", why));
+        if id_of(object).ok().flatten().as_deref() != Some(&self.id) {
+            return Err(Problem::new(status, "an item keeps its id").at("/id", format!("it is {}", self.id)));
         }
         schema.map_or(Ok(()), |schema| schema.check(wanted))
     }
 }
 
-/// The item after a JSON Patch. What is copied counts: twenty copies of the whole, each into the next, would be a million.
-fn patched(item: &Item, patch: &Patch, max: usize) -> Answer<Value> {
-    if patch.0.len() > OPERATIONS {
-        return Err(Problem::unfit(format!("a patch has at most {OPERATIONS} operations")));
+/// Refuses what is nested too deeply.
+pub(crate) fn shallow(value: &Value) -> Answer<()> {
+    match depth(value) {
+        0..=DEPTH => Ok(()),
+        _ => Err(Problem::unfit(format!("arrays and objects may be nested {DEPTH} deep"))),
     }
-    let mut value = Value::Object(item.object()?);
-    let mut copied = 0;
-    for (at, operation) in patch.0.iter().enumerate() {
-        if let PatchOperation::Copy(copy) = operation {
-            copied += value.pointer(copy.from.as_str()).map_or(0, |from| from.to_string().len());
-        }
-        if copied > max {
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the patch copies more than {max} bytes")));
-        }
-        json_patch::patch_unsafe(&mut value, std::slice::from_ref(operation)).map_err(|error| {
-            let place = format!("/{at}");
-            match error.kind {
-                PatchErrorKind::TestFailed => {
-                    let why = "a test of the patch does not hold: nothing was changed";
-                    Problem::new(StatusCode::CONFLICT, why).at(place, format!("{} is another value", error.path))
-                }
-                kind => Problem::unfit("the patch does not fit the item: nothing was changed")
-                    .at(place, format!("{}: {kind}", error.path)),
-            }
-        })?;
-        if depth(&value) > DEPTH {
-            return Err(Problem::unfit(format!("arrays and objects may be nested {DEPTH} deep")));
-        }
-    }
-    Ok(value)
 }
 
 /// How deep arrays and objects are nested. Nothing deeper than twice the bound comes here, since a body and an item are
 /// each within it.
-pub(crate) fn depth(value: &Value) -> usize {
+fn depth(value: &Value) -> usize {
     match value {
         Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or_default(),
         Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or_default(),
@@ -178,7 +151,7 @@ mod tests {
     fn decided(current: &Value, patch: Value) -> Answer<String> {
         let item = Item { id: "a".into(), body: current.to_string(), revision: 1, modified: 0 };
         let deed = match patch {
-            Value::Array(_) => Deed::Patch(serde_json::from_value(patch).unwrap()),
+            Value::Array(_) => Deed::Patch(patch::read(patch)?),
             patch => Deed::Merge(patch),
         };
         let edit =
@@ -202,9 +175,9 @@ mod tests {
         }
         for (patch, status) in [
             (json!([{ "op": "test", "path": "/n", "value": 2 }]), 409),
-            (json!([{ "op": "remove", "path": "/none" }]), 422),
-            (json!([{ "op": "remove", "path": "/id" }]), 422),
-            (json!([{ "op": "replace", "path": "", "value": 7 }]), 422),
+            (json!([{ "op": "remove", "path": "/none" }]), 409),
+            (json!([{ "op": "remove", "path": "/id" }]), 409),
+            (json!([{ "op": "replace", "path": "", "value": 7 }]), 409),
             (json!({ "id": "b" }), 422),
             (json!(7), 422),
         ] {
@@ -217,9 +190,17 @@ mod tests {
         let item = json!({ "id": "a", "text": "x".repeat(1000) });
         let copies: Vec<_> = (0..40).map(|at| json!({ "op": "copy", "from": "", "path": format!("/{at}") })).collect();
         assert_eq!(decided(&item, Value::Array(copies)).unwrap_err().status, 413);
-        let nested: Vec<_> =
-            (0..300).map(|_| json!([{ "op": "copy", "from": "/n", "path": "/n/n" }][0])).collect();
-        let status = decided(&json!({ "id": "a", "n": {} }), Value::Array(nested)).unwrap_err().status;
-        assert!([413, 422].contains(&status.as_u16()), "{status}");
+        let nested = vec![json!({ "op": "move", "from": "/n", "path": "/n/n" }); 2];
+        assert_eq!(decided(&json!({ "id": "a", "n": {} }), Value::Array(nested)).unwrap_err().status, 409);
+        let deeper = |at: usize| json!({ "op": "add", "path": format!("/n{}", "/n".repeat(at)), "value": {} });
+        let deeper = (0..200).map(deeper).collect();
+        assert_eq!(decided(&json!({ "id": "a" }), deeper).unwrap_err().status, 422);
+    }
+
+    #[test]
+    fn a_number_in_a_patch_keeps_its_spelling() {
+        let patch = serde_json::from_str(r#"[{"op":"add","path":"/n","value":[1.50,123456789012345678901234567890]}]"#);
+        let body = decided(&json!({ "id": "a" }), patch.unwrap()).unwrap();
+        assert_eq!(body, r#"{"id":"a","n":[1.50,123456789012345678901234567890]}"#);
     }
 }

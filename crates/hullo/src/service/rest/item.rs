@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::problem::{Answer, Problem};
 
@@ -60,18 +60,27 @@ fn is_name(name: &str, longest: usize, marks: &[u8]) -> bool {
         && bytes.iter().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
 }
 
+/// The greatest whole number that everybody reads alike (RFC 8259, section 6).
+pub(crate) const WHOLE: u64 = (1 << 53) - 1;
+
+fn whole(number: &Number) -> Option<u64> {
+    // 7.0 is a whole number too, and what is spelled with more digits than a float has may round to one: so both.
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..=WHOLE as f64).contains(float))?;
+    number.as_u64().or(Some(float as u64)).filter(|whole| *whole <= WHOLE)
+}
+
 /// The id in an object. A whole number is one too, and keeps its spelling.
 pub(crate) fn id_of(object: &Object) -> Answer<Option<String>> {
     let id = match object.get("id") {
         None => return Ok(None),
         Some(Value::String(id)) => id.clone(),
-        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Number(number)) => whole(number).map(|whole| whole.to_string()).unwrap_or_default(),
         Some(_) => String::new(),
     };
     if is_id(&id) {
         return Ok(Some(id));
     }
-    let why = format!("an id is a string like {ID}, or a whole number");
+    let why = format!("an id is a string like {ID}, or a whole number from 0 to {WHOLE}");
     Err(Problem::unfit("this id cannot be one").at("/id", why))
 }
 
@@ -165,9 +174,10 @@ mod tests {
     fn an_id_in_a_body_keeps_its_spelling() {
         let object = |text: &str| serde_json::from_str::<Object>(text).unwrap();
         assert_eq!(id_of(&object(r#"{"id":7}"#)).unwrap().as_deref(), Some("7"));
+        assert_eq!(id_of(&object(r#"{"id":7.0}"#)).unwrap().as_deref(), Some("7"));
         assert_eq!(with_id(object(r#"{"a":1}"#), "7").unwrap(), object(r#"{"id":"7","a":1}"#));
         assert_eq!(with_id(object(r#"{"a":1,"id":7}"#), "7").unwrap(), object(r#"{"a":1,"id":7}"#));
-        for bad in [r#"{"id":null}"#, r#"{"id":-1}"#, r#"{"id":{}}"#, r#"{"id":""}"#, r#"{"id":true}"#] {
+        for bad in [r#"{"id":null}"#, r#"{"id":-1}"#, r#"{"id":1.5}"#, r#"{"id":1e300}"#, r#"{"id":{}}"#, r#"{"id":""}"#, r#"{"id":true}"#] {
             assert!(id_of(&object(bad)).is_err(), "{bad}");
         }
     }

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::{
-    item::{COLLECTION, ID},
+    item::{COLLECTION, ID, WHOLE},
     problem::PROBLEM,
-    query::{LIMIT, MOST, OPERATORS, RESERVED},
+    query::{FIELD, FIELDS, KEYS, LIMIT, MOST, OPERATORS, RESERVED, SEARCH},
     route::{MERGE, Operation, PATCH, ROUTES, Reply, Route, SCHEMA},
 };
 
@@ -54,8 +54,13 @@ fn described(route: &Route, operation: &Operation) -> Value {
         "summary": operation.about,
         "responses": responses(route, operation),
     });
-    if !operation.takes.is_empty() {
-        described["parameters"] = operation.takes.iter().map(|name| parameter(name)).collect();
+    // A condition is HTTP's own and no parameter of this operation: a random one would only ever say no.
+    let (conditions, parameters): (Vec<_>, Vec<_>) = operation.takes.iter().partition(|name| name.starts_with("If-"));
+    if !conditions.is_empty() {
+        described["description"] = format!("Conditional requests (RFC 9110, section 13): {}.", conditions.join(", ")).into();
+    }
+    if !parameters.is_empty() {
+        described["parameters"] = parameters.into_iter().map(|name| parameter(name)).collect();
     }
     if !operation.reads.is_empty() {
         let content = operation.reads.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": body(operation, kind) })));
@@ -145,7 +150,7 @@ fn headers() -> Value {
         "Accept-Post": header(true, "The types that a body may have", text()),
         "ETag": header(true, "The version: another one after each change", json!({ "type": "string", "pattern": "^\"[0-9]+\"$" })),
         "Last-Modified": header(true, "When it was changed last", text()),
-        "Link": header(false, "The next page, as rel=\"next\" (RFC 8288)", text()),
+        "Link": header(false, "The next page, as rel=\"next\" (RFC 8288); at / this description", text()),
         "Location": header(true, "Where it is", text()),
         "Retry-After": header(true, "Seconds", json!({ "type": "integer", "minimum": 0 })),
         "X-Total-Count": header(false, "How many items all pages have", json!({ "type": "integer", "minimum": 0 })),
@@ -154,22 +159,26 @@ fn headers() -> Value {
 
 fn parameter(name: &str) -> Value {
     let query = |about: &str, schema: Value| json!({ "name": name, "in": "query", "description": about, "schema": schema });
-    let header = |about: &str| json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string" } });
-    let paths = "[^\\s.,:&+\\x00-\\x1f-][^\\s.,:&+\\x00-\\x1f]{0,30}";
+    let path = "[^.,\\u0000]+(\\.[^.,\\u0000]+)*";
+    let list = |sign: &str, most: usize| {
+        json!({ "type": "string", "maxLength": FIELD, "pattern": format!("^{sign}{path}(,{sign}{path}){{0,{}}}$", most - 1) })
+    };
     match name {
         "filter" => filter(),
-        "sort" => query("Up to 4 fields, with - before one for the greatest first", json!({ "type": "string", "pattern": format!("^-?{paths}(,-?{paths}){{0,3}}$") })),
-        "fields" => query("The fields that are wanted", json!({ "type": "string", "pattern": format!("^{paths}(,{paths}){{0,9}}$") })),
+        "sort" => query("The fields to sort by, with - before one for the greatest first", list("-?", KEYS)),
+        "fields" => query("The fields that are wanted; the id always is", list("", FIELDS)),
         "limit" => query("How many items", json!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT })),
         "cursor" => query("Where the page begins: from the link of the page before", json!({ "type": "string" })),
-        "q" => query("Words that are all in the item's texts; word* for a beginning", json!({ "type": "string", "maxLength": 60 })),
+        "q" => query("Words that are all in the item's texts; word* for a beginning", json!({ "type": "string", "maxLength": SEARCH })),
         "count" => query("Whether X-Total-Count is wanted", json!({ "type": "boolean", "default": false })),
         "after" => query("The number of the change after which to begin; 0 for all that is there", json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX })),
         "on-conflict" => query("What happens where an item is there already", json!({ "enum": ["fail", "skip", "replace"], "default": "fail" })),
-        "Last-Event-ID" => header("The number of the last change that was seen"),
-        "If-Match" => header("The version that must be there"),
-        "If-None-Match" => header("The version that must not be there, or * for none"),
-        _ => header("A date (RFC 9110, section 5.6.7)"),
+        _ => json!({
+            "name": name,
+            "in": "header",
+            "description": "The number of the last change that was seen; it counts more than after",
+            "schema": { "type": "integer", "minimum": 0, "maximum": i64::MAX },
+        }),
     }
 }
 
@@ -196,7 +205,7 @@ fn filter() -> Value {
 }
 
 fn schemas() -> Value {
-    let id = json!({ "oneOf": [{ "type": "string", "pattern": ID }, { "type": "integer", "minimum": 0 }] });
+    let id = json!({ "type": ["string", "integer"], "pattern": ID, "minimum": 0, "maximum": WHOLE });
     let pointer = json!({ "type": "string", "pattern": "^(/([^/~]|~[01])*)*$" });
     let operation = |op: Value, more: &str| {
         let mut operation = json!({ "type": "object", "required": ["op", "path"], "properties": { "op": op, "path": pointer } });
@@ -243,14 +252,13 @@ fn schemas() -> Value {
         },
         "Collections": {
             "type": "object",
-            "required": ["collections", "openapi"],
+            "required": ["collections"],
             "properties": {
                 "collections": { "type": "array", "items": {
                     "type": "object",
-                    "required": ["name", "items", "url"],
-                    "properties": { "name": { "type": "string" }, "items": number, "url": { "type": "string" } },
+                    "required": ["name", "items"],
+                    "properties": { "name": { "type": "string", "pattern": COLLECTION }, "items": number },
                 } },
-                "openapi": { "type": "string" },
             },
         },
         "Problem": {

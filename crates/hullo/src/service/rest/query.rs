@@ -13,10 +13,14 @@ pub(crate) const MOST: usize = 1000;
 /// How many conditions, values of one, and keys of an order there may be: each is a part of the database's statement.
 const FILTERS: usize = 32;
 const VALUES: usize = 100;
-const KEYS: usize = 4;
+pub(crate) const KEYS: usize = 4;
+pub(crate) const FIELDS: usize = 32;
 
-/// The longest name of a field and how deep it may lead.
-const FIELD: usize = 200;
+/// The longest search.
+pub(crate) const SEARCH: usize = 200;
+
+/// The longest that names of fields may be, with all of their dots and commas.
+pub(crate) const FIELD: usize = 200;
 
 /// The parameters that are no filters.
 pub(crate) const RESERVED: &[&str] = &["count", "cursor", "fields", "limit", "q", "sort"];
@@ -116,8 +120,8 @@ impl Listing {
             match &*name {
                 "limit" => listing.limit = limit(&value)?,
                 "sort" => listing.sort = sort(&value)?,
-                "fields" => listing.fields = value.split(',').map(path).collect::<Answer<_>>()?,
-                "cursor" => cursor = Some(value),
+                "fields" => listing.fields = fields(&value)?,
+                "cursor" => cursor = Some(value).filter(|cursor| !cursor.is_empty()),
                 "q" => listing.words = search(&value)?,
                 "count" => listing.count = flag(&name, &value)?,
                 _ => listing.filters.push(filter(&name, &value)?),
@@ -166,6 +170,7 @@ pub(crate) fn flag(name: &str, value: &str) -> Answer<bool> {
 }
 
 fn sort(value: &str) -> Answer<Vec<Key>> {
+    short(value)?;
     let key = |text: &str| {
         let (name, down) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
         Ok(Key { path: path(name)?, down })
@@ -177,9 +182,24 @@ fn sort(value: &str) -> Answer<Vec<Key>> {
     Ok(keys)
 }
 
+fn fields(value: &str) -> Answer<Vec<Path>> {
+    short(value)?;
+    let fields = value.split(',').map(path).collect::<Answer<Vec<_>>>()?;
+    if fields.len() > FIELDS {
+        return Err(Problem::bad(format!("there are at most {FIELDS} fields to choose")));
+    }
+    Ok(fields)
+}
+
+fn short(value: &str) -> Answer<()> {
+    let wrong = || Problem::bad(format!("names of fields have at most {FIELD} characters in all"));
+    if value.chars().count() <= FIELD { Ok(()) } else { Err(wrong()) }
+}
+
 fn path(name: &str) -> Answer<Path> {
+    short(name)?;
     let path: Path = name.split('.').map(str::to_owned).collect();
-    if name.len() > FIELD || path.iter().any(String::is_empty) || name.contains('\0') {
+    if path.iter().any(String::is_empty) || name.contains('\0') {
         return Err(Problem::bad(format!("'{}' names no field", crate::error::brief(name))));
     }
     Ok(path)
@@ -211,6 +231,9 @@ fn filter(name: &str, value: &str) -> Answer<Filter> {
 
 /// The words of a search; none where nothing is searched. A `*` after one means what begins so.
 fn search(text: &str) -> Answer<Option<Vec<Word>>> {
+    if text.chars().count() > SEARCH {
+        return Err(Problem::bad(format!("a search has at most {SEARCH} characters")));
+    }
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -221,9 +244,6 @@ fn search(text: &str) -> Answer<Option<Vec<Word>>> {
         words.extend(
             pieces.iter().enumerate().map(|(at, piece)| Word { text: (*piece).to_owned(), begins: at == last && part.ends_with('*') }),
         );
-    }
-    if words.len() > FILTERS {
-        return Err(Problem::bad(format!("a search has at most {FILTERS} words")));
     }
     Ok(Some(words))
 }
@@ -245,7 +265,7 @@ impl Cursor {
             (keys.len() == sort.len()).then_some(())?;
             Some(Self { keys, place: head[1].parse().ok()? })
         };
-        words().ok_or_else(|| Problem::bad("this cursor is of no list in this order: begin again without one"))
+        words().ok_or_else(|| Problem::missing("no page of this list is under this cursor: begin again without one"))
     }
 }
 

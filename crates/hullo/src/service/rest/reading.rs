@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, LINK},
+    header::{CACHE_CONTROL, ETAG, LAST_MODIFIED, LINK, VARY},
 };
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -36,12 +36,16 @@ const CHUNK: usize = 500;
 impl Asked {
     pub(super) async fn overview(self) -> Answer<Response<Body>> {
         let collections = self.store.collections().await?;
-        if self.wants(HTML) {
-            return Ok(overview::page(&collections));
-        }
-        let listed = collections.iter().map(|(name, items)| json!({ "name": name, "items": items, "url": format!("/{name}") }));
-        let body = json!({ "collections": listed.collect::<Vec<_>>(), "openapi": "/openapi.json" });
-        Ok(json(StatusCode::OK, body.to_string() + "\n"))
+        let listed = || collections.iter().map(|(name, items)| json!({ "name": name, "items": items }));
+        let mut response = match self.wants(HTML) {
+            true => overview::page(&collections),
+            false => json(StatusCode::OK, json!({ "collections": listed().collect::<Vec<_>>() }).to_string() + "\n"),
+        };
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        // RFC 8631: where the description for programs is.
+        headers.insert(LINK, HeaderValue::from_static("</openapi.json>; rel=\"service-desc\""));
+        Ok(response)
     }
 
     pub(super) async fn list(self) -> Answer<Response<Body>> {
@@ -104,13 +108,16 @@ impl Asked {
             let body = follow::events(self.store.clone(), collection.clone(), after, self.scope.clone());
             let mut response = typed(StatusCode::OK, EVENTS, body);
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
             return Ok(response);
         }
         let found = self.store.changes(collection, after, CHANGES).await?;
         let last = found.changes.last().map_or(after, |change| change.revision);
         let changes: String = found.changes.iter().map(change).collect::<Vec<_>>().join(",\n ");
         let body = format!("{{\"after\":{last},\"reset\":{},\"changes\":[{changes}]}}\n", found.forgotten);
-        Ok(json(StatusCode::OK, body))
+        let mut response = json(StatusCode::OK, body);
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        Ok(response)
     }
 
     /// Where whoever follows was: a number that it has from us.
@@ -119,7 +126,10 @@ impl Asked {
         let parameter = pairs(self.query())?.into_iter().find(|(name, _)| name == "after").map(|(_, value)| value);
         let wrong = || Problem::bad("after, and Last-Event-ID, is the number of a change, or 0 for all that is there");
         let number = |text: String| text.parse().ok().filter(|number| *number >= 0).ok_or_else(wrong);
-        header.filter(|id| !id.is_empty()).or(parameter).map(number).transpose()
+        let header = header.map(number).transpose()?;
+        let parameter = parameter.map(number).transpose()?;
+        // A browser that comes back says it by the header, and its URL says still where it began.
+        Ok(header.or(parameter))
     }
 
     /// Everything, one item a line, as it is read from the database.

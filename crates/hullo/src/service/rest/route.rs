@@ -87,7 +87,7 @@ pub(crate) const ROUTES: &[Route] = &[
             about: "What is here: a page for people, or the collections as JSON",
             takes: &[],
             reads: &[],
-            answers: &[reply(200, "The collections, or the page where text/html is asked for", &[(JSON, "Collections"), (HTML, "Page")], &[])],
+            answers: &[reply(200, "The collections, or the page where text/html is asked for", &[(JSON, "Collections"), (HTML, "Page")], &["Link"])],
         }],
     },
     Route {
@@ -113,6 +113,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 answers: &[
                     reply(200, "The items of a page; a link to the next one if there is one", &[(JSON, "Items")], &["ETag", "Link", "X-Total-Count"]),
                     reply(304, "Nothing has changed in the collection", &[], &["ETag"]),
+                    reply(404, "No page is under this cursor", &[], &[]),
                 ],
             },
             Operation {
@@ -163,7 +164,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 answers: &[
                     reply(200, "The item as it is now", ITEM, TAGS),
                     reply(404, "There is none", &[], &[]),
-                    reply(409, "A test of the patch does not hold", &[], &[]),
+                    reply(409, "The patch does not fit the item as it is", &[], &[]),
                 ],
             },
             Operation {

@@ -11,7 +11,7 @@ use super::{
     condition::Condition,
     edit::{Conflict, Deed, Edit, Outcome},
     item::{Object, SCHEMAS, id_of, new_id, with_id},
-    json,
+    json, patch,
     problem::{Answer, Problem},
     query::pairs,
     reading::tagged,
@@ -61,9 +61,7 @@ impl Asked {
         let value = self.parsed()?;
         let deed = match self.kind {
             MERGE => Deed::Merge(value),
-            _ => Deed::Patch(serde_json::from_value(value).map_err(|error| {
-                Problem::unfit(format!("this is no JSON Patch, an array of operations (RFC 6902): {error}"))
-            })?),
+            _ => Deed::Patch(patch::read(value)?),
         };
         let outcome = self.one(&self.names.collection, &self.names.id, deed, self.condition()).await?;
         Ok(written(outcome, JSON, ""))
@@ -89,6 +87,9 @@ impl Asked {
 
     pub(super) async fn import(self) -> Answer<Response<Body>> {
         let conflict = self.on_conflict()?;
+        if self.body.is_empty() {
+            return Err(Problem::bad("there is nothing to import"));
+        }
         let edits = self.items()?.into_iter().enumerate().map(|(at, item)| {
             let edit = self.imported(item, conflict);
             edit.map_err(|problem| problem.at(format!("/{at}"), "it is this item, and nothing was changed"))
