@@ -78,7 +78,7 @@ impl Rest {
     /// It cannot be opened, or is not one.
     pub fn new(settings: &Settings) -> Result<Self> {
         let database = settings.database.as_deref().unwrap_or(FILE);
-        let (store, place) = open(database, settings.password.as_deref())?;
+        let (store, place) = store::open(database, settings.password.as_deref())?;
         Ok(Self { store, place, rate: settings.rate.map(Rate::new) })
     }
 
@@ -189,31 +189,6 @@ fn says(headers: &HeaderMap, kind: &str) -> bool {
 
 async fn read(body: Body, max: usize) -> Answer<Bytes> {
     collect(body, max).await.map_err(Problem::from)
-}
-
-/// The database of that name, and the name without what is secret.
-#[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "only a server has a password"))]
-fn open(database: &str, password: Option<&str>) -> Result<(Arc<dyn Store>, String)> {
-    let missing = |what: &str| Err(Error::usage(format!("cannot keep items in {what}: this hullo was built without it")));
-    if database.starts_with("postgres://") || database.starts_with("postgresql://") {
-        #[cfg(feature = "postgres")]
-        return store::postgres::open(database, password);
-        #[cfg(not(feature = "postgres"))]
-        return missing("PostgreSQL");
-    }
-    #[cfg(feature = "sqlite")]
-    return Ok((Arc::new(store::sqlite::Sqlite::open(database)?), place(database)));
-    #[cfg(not(feature = "sqlite"))]
-    missing("a file")
-}
-
-/// Where a file is, so that it is found again.
-#[cfg(feature = "sqlite")]
-fn place(file: &str) -> String {
-    match file {
-        ":memory:" => "memory, and gone when this ends".to_owned(),
-        file => std::fs::canonicalize(file).map_or_else(|_| file.to_owned(), |path| path.display().to_string()),
-    }
 }
 
 /// A response of that status without a body.

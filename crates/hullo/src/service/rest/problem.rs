@@ -21,7 +21,7 @@ pub(crate) type Answer<T> = std::result::Result<T, Problem>;
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
-    detail: String,
+    pub(crate) detail: String,
     errors: Vec<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -52,6 +52,12 @@ impl Problem {
     /// The database did not do what it was told to.
     pub(crate) fn of_store(error: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the database failed: {error}"))
+    }
+
+    /// The same for somebody else whom it concerns.
+    pub(crate) fn again(&self) -> Self {
+        let Self { status, detail, errors, headers } = self;
+        Self { status: *status, detail: detail.clone(), errors: errors.clone(), headers: headers.clone() }
     }
 
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -91,6 +97,7 @@ impl From<Error> for Problem {
             Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, error.to_string())
+        let hint = error.advice().map_or_else(String::new, |hint| format!(": {hint}"));
+        Self::new(status, format!("{error}{hint}"))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,8 +16,13 @@ use super::{
     problem::{Answer, Problem},
     query::{Cursor, Listing},
 };
-use crate::scope::BoxFuture;
+use crate::{
+    error::{Error, Result},
+    scope::BoxFuture,
+};
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod plan;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -54,6 +59,44 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Who waits for changes.
     fn hub(&self) -> &Hub;
+}
+
+/// The database of that name, and where that is, in words for a person.
+pub(crate) fn open(database: &str, password: Option<&str>) -> Result<(Arc<dyn Store>, String)> {
+    match database.split_once("://") {
+        Some(("postgres" | "postgresql", _)) => server(database, password),
+        // What looks like a URL was not meant as a file.
+        Some((scheme, _)) => {
+            let about = format!("cannot keep items in {}://", crate::error::brief(scheme));
+            Err(Error::usage(about).hint("--db takes a file, :memory: or postgres://user@host/name"))
+        }
+        None => file(database),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn server(url: &str, password: Option<&str>) -> Result<(Arc<dyn Store>, String)> {
+    postgres::open(url, password)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn server(_: &str, _: Option<&str>) -> Result<(Arc<dyn Store>, String)> {
+    Err(Error::usage("cannot keep items in PostgreSQL: this was built without it"))
+}
+
+#[cfg(feature = "sqlite")]
+fn file(name: &str) -> Result<(Arc<dyn Store>, String)> {
+    let store = Arc::new(sqlite::Sqlite::open(name)?);
+    let place = match name {
+        ":memory:" => "memory, and gone when this ends".to_owned(),
+        name => std::fs::canonicalize(name).map_or_else(|_| name.to_owned(), |path| path.display().to_string()),
+    };
+    Ok((store, place))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn file(_: &str) -> Result<(Arc<dyn Store>, String)> {
+    Err(Error::usage("cannot keep items in a file: this was built without SQLite"))
 }
 
 /// A part of a list.

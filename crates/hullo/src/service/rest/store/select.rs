@@ -21,6 +21,9 @@ pub(super) trait Dialect {
     where
         Self: Sized;
 
+    /// A number as a column that can be read.
+    fn shown(number: &str) -> String;
+
     /// Whether a text has another one in it, where upper and lower case of ASCII are alike.
     fn contains(text: &str, part: &str) -> String;
 
@@ -74,14 +77,11 @@ pub(super) fn page<D: Dialect>(listing: &Listing) -> Statement {
     if let Some(cursor) = &listing.after {
         conditions.push(beyond(&keys, cursor, &mut binds));
     }
-    let columns: String = keys.iter().map(|([rank, number, text], _)| format!(", {rank}, {number}, {text}")).collect();
-    // The columns of the keys come after the first five.
-    let by: String = keys
-        .iter()
-        .enumerate()
-        .flat_map(|(at, (_, down))| (0..3).map(move |part| (6 + at * 3 + part, if *down { "DESC" } else { "ASC" })))
-        .map(|(column, way)| format!("{column} {way}, "))
-        .collect();
+    let shown = |([rank, number, text], _): &([String; 3], bool)| format!(", {rank}, {}, {text}", D::shown(number));
+    let columns: String = keys.iter().map(shown).collect();
+    let way = |down: bool| if down { "DESC" } else { "ASC" };
+    let by = keys.iter().flat_map(|(key, down)| key.iter().map(move |part| format!("{part} {}, ", way(*down))));
+    let by: String = by.collect();
     let sql = format!(
         "SELECT seq, id, body, revision, modified{columns} FROM items WHERE {} ORDER BY {by}seq LIMIT {}",
         conditions.join(" AND "),

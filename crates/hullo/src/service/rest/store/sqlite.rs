@@ -269,6 +269,10 @@ impl Dialect for Lite {
         }
     }
 
+    fn shown(number: &str) -> String {
+        number.to_owned()
+    }
+
     fn contains(text: &str, part: &str) -> String {
         format!("instr(lower({text}), lower({part})) > 0")
     }

@@ -1,6 +1,6 @@
 //! The one thread that writes: all that waits is written together, and made durable by one commit.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use http::StatusCode;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use super::{
     super::{
         super::{
-            edit::{Edit, Effect, Outcome},
-            item::{Item, SCHEMAS, now},
+            edit::Outcome,
             problem::{Answer, Problem},
             schema::Schemas,
         },
-        Hub, Job, REMEMBERED, group, tell,
+        Hub, Job, REMEMBERED, group,
+        plan::{Plan, Step},
+        tell,
     },
     found,
 };
@@ -94,15 +95,18 @@ impl Writer {
     fn commit(&mut self, jobs: &[Job]) -> rusqlite::Result<Vec<Answer<Vec<Outcome>>>> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before: i64 = begun.prepare_cached("SELECT revision FROM counter")?.query_row([], |row| row.get(0))?;
-        let mut group = Group { connection: &begun, schemas: &mut self.schemas, revision: before, now: now(), removed: false };
-        let answers = jobs.iter().map(|job| group.job(&job.edits)).collect::<rusqlite::Result<_>>()?;
-        let Group { revision, removed, .. } = group;
-        if revision == before {
+        let mut plan = Plan::new(&mut self.schemas, before);
+        let job = |job: &Job| match plan.job(&job.edits, |collection, id| found(&begun, collection, id))? {
+            Ok(steps) => steps.into_iter().map(|step| write(&begun, step)).collect::<rusqlite::Result<Vec<_>>>().map(Ok),
+            Err(problem) => Ok(Err(problem)),
+        };
+        let answers = jobs.iter().map(job).collect::<rusqlite::Result<_>>()?;
+        if plan.revision == before {
             return Ok(answers);
         }
-        begun.prepare_cached("UPDATE counter SET revision = ?1")?.execute([revision])?;
-        if removed {
-            begun.prepare_cached("DELETE FROM gone WHERE revision <= ?1")?.execute([revision - REMEMBERED])?;
+        begun.prepare_cached("UPDATE counter SET revision = ?1")?.execute([plan.revision])?;
+        if plan.removes {
+            begun.prepare_cached("DELETE FROM gone WHERE revision <= ?1")?.execute([plan.revision - REMEMBERED])?;
         }
         begun.commit()?;
         Ok(answers)
@@ -120,130 +124,29 @@ fn failed(error: &rusqlite::Error) -> Problem {
     }
 }
 
-/// A transaction under way.
-struct Group<'a> {
-    connection: &'a Connection,
-    schemas: &'a mut Schemas,
-    revision: i64,
-    now: i64,
-    removed: bool,
-}
-
-/// An item and its place, as far as a job has come.
-type Found = Option<(i64, Item)>;
-
-/// What is to be written for an edit that was decided.
-enum Step {
-    Write { place: i64, item: Item, words: String, made: bool },
-    Remove { place: i64, id: String, revision: i64 },
-    Nothing(Found),
-}
-
-impl Group<'_> {
-    fn job(&mut self, edits: &[Edit]) -> rusqlite::Result<Answer<Vec<Outcome>>> {
-        let before = self.revision;
-        match self.decide(edits)? {
-            Ok(steps) => {
-                let write = |(edit, step): (&Edit, Step)| self.write(&edit.collection, step);
-                edits.iter().zip(steps).map(write).collect::<rusqlite::Result<Vec<_>>>().map(Ok)
-            }
-            Err(problem) => {
-                self.revision = before;
-                Ok(Err(problem))
-            }
+fn write(connection: &Connection, step: Step) -> rusqlite::Result<Outcome> {
+    match &step {
+        Step::Nothing(_) => {}
+        Step::Remove { place, collection, id, revision } => {
+            connection.prepare_cached("DELETE FROM items WHERE seq = ?1")?.execute([place])?;
+            connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([place])?;
+            connection.prepare_cached("INSERT INTO gone VALUES (?1, ?2, ?3)")?.execute(params![revision, collection, id])?;
         }
-    }
-
-    /// What each edit makes of what the ones before it leave behind.
-    fn decide(&mut self, edits: &[Edit]) -> rusqlite::Result<Answer<Vec<Step>>> {
-        let mut touched: HashMap<&str, Found> = HashMap::new();
-        let mut steps = Vec::with_capacity(edits.len());
-        for (at, edit) in edits.iter().enumerate() {
-            let current = match touched.remove(edit.id.as_str()) {
-                Some(found) => found,
-                None => found(self.connection, &edit.collection, &edit.id)?,
+        Step::Write { place, collection, item, words, made } => {
+            let sql = match made {
+                true => "INSERT INTO items (seq, collection, id, body, revision, modified) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                false => "UPDATE items SET body = ?4, revision = ?5, modified = ?6 WHERE seq = ?1 AND collection = ?2 AND id = ?3",
             };
-            let step = match self.step(edit, current)? {
-                Ok(step) => step,
-                Err(problem) if edits.len() == 1 => return Ok(Err(problem)),
-                Err(problem) => {
-                    return Ok(Err(problem.at(format!("/{at}"), "it is this item, and nothing was changed")));
-                }
-            };
-            if edits.len() > 1 {
-                touched.insert(&edit.id, step.leaves());
+            let values = params![place, collection, item.id, item.body, item.revision, item.modified];
+            connection.prepare_cached(sql)?.execute(values)?;
+            if !made {
+                connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([place])?;
             }
-            steps.push(step);
-        }
-        Ok(Ok(steps))
-    }
-
-    fn step(&mut self, edit: &Edit, current: Found) -> rusqlite::Result<Answer<Step>> {
-        let schema = match edit.is_held_to_a_schema() {
-            true => found(self.connection, SCHEMAS, &edit.collection)?,
-            false => None,
-        };
-        let schema = match schema.map(|(_, item)| self.schemas.of(&item)).transpose() {
-            Ok(schema) => schema,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let effect = edit.decide(current.as_ref().map(|(_, item)| item), schema.as_deref());
-        Ok(effect.map(|effect| self.planned(edit, current, effect)))
-    }
-
-    fn planned(&mut self, edit: &Edit, current: Found, effect: Effect) -> Step {
-        match (effect, current) {
-            (Effect::Write { body, words }, current) => {
-                self.revision += 1;
-                let item = Item { id: edit.id.clone(), body, revision: self.revision, modified: self.now };
-                let place = current.as_ref().map_or(self.revision, |(place, _)| *place);
-                Step::Write { place, item, words, made: current.is_none() }
-            }
-            (Effect::Remove, Some((place, item))) => {
-                self.revision += 1;
-                Step::Remove { place, id: item.id, revision: self.revision }
-            }
-            (_, current) => Step::Nothing(current),
-        }
-    }
-
-    fn write(&mut self, collection: &str, step: Step) -> rusqlite::Result<Outcome> {
-        match step {
-            Step::Nothing(found) => Ok(Outcome { item: found.map(|(_, item)| item), made: false, changed: false }),
-            Step::Remove { place, id, revision } => {
-                self.connection.prepare_cached("DELETE FROM items WHERE seq = ?1")?.execute([place])?;
-                self.connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([place])?;
-                self.connection.prepare_cached("INSERT INTO gone VALUES (?1, ?2, ?3)")?.execute(params![revision, collection, id])?;
-                self.removed = true;
-                Ok(Outcome { item: None, made: false, changed: true })
-            }
-            Step::Write { place, item, words, made } => {
-                let sql = match made {
-                    true => "INSERT INTO items (seq, collection, id, body, revision, modified) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    false => "UPDATE items SET body = ?4, revision = ?5, modified = ?6 WHERE seq = ?1 AND collection = ?2 AND id = ?3",
-                };
-                let values = params![place, collection, item.id, item.body, item.revision, item.modified];
-                self.connection.prepare_cached(sql)?.execute(values)?;
-                if !made {
-                    self.connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([place])?;
-                }
-                if !words.is_empty() {
-                    let sql = "INSERT INTO words (rowid, text) VALUES (?1, ?2)";
-                    self.connection.prepare_cached(sql)?.execute(params![place, words])?;
-                }
-                Ok(Outcome { item: Some(item), made, changed: true })
+            if !words.is_empty() {
+                let sql = "INSERT INTO words (rowid, text) VALUES (?1, ?2)";
+                connection.prepare_cached(sql)?.execute(params![place, words])?;
             }
         }
     }
-}
-
-impl Step {
-    /// The item that is there after it.
-    fn leaves(&self) -> Found {
-        match self {
-            Step::Write { place, item, .. } => Some((*place, item.clone())),
-            Step::Remove { .. } => None,
-            Step::Nothing(found) => found.clone(),
-        }
-    }
+    Ok(step.outcome())
 }
