@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 use common::{Home, Server, at_once};
 use serde_json::Value;
 
-const SERVICES: &[&str] = &["chargen", "convert", "discard", "echo", "exec", "greet", "json"];
+const SERVICES: &[&str] = &["chargen", "convert", "discard", "echo", "exec", "greet", "json", "rest"];
 
-/// All addresses of the playground: four for each service, and the start page.
-const ADDRESSES: usize = SERVICES.len() * 4 + 1;
+/// Those of HTTP alone, which have one address and two lines of what to type; the others have four and three.
+const WEB: &[&str] = &["rest"];
+
+/// All addresses of the playground, and the start page.
+const ADDRESSES: usize = (SERVICES.len() - WEB.len()) * 4 + WEB.len() + 1;
 
 fn open(home: &Home) -> Server {
     let server = home.serve(&[], ADDRESSES);
@@ -38,6 +41,7 @@ fn answered(home: &Home, address: &str, service: &str) {
         "json" => asked("[1]").contains("success"),
         "convert" => asked("36.6").contains("97.88"),
         "exec" => asked("hello\n").contains("HELLO!"),
+        "rest" => asked_page(home, &format!("{}/people", address.trim_end_matches('/'))) == "[]\n",
         "start page" => asked_page(home, address).contains("<!doctype html>"),
         // What never ends, or says nothing, is not asked but checked.
         _ if address.starts_with("udp") || address.starts_with("http") && service == "chargen" => true,
@@ -88,7 +92,7 @@ fn what_the_table_says_can_be_typed() {
     for service in SERVICES {
         assert!(rows.iter().any(|row| row.trim_start().starts_with(service)), "no {service} in {table}");
     }
-    assert_eq!(rows.len(), 3 * SERVICES.len(), "{table}");
+    assert_eq!(rows.len(), 3 * SERVICES.len() - WEB.len(), "{table}");
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_hullo")).parent().unwrap().display();
     at_once(&rows, |row| {
         assert!(row.len() <= 80, "too wide: {row}");
@@ -115,9 +119,12 @@ fn the_start_page_is_whole_and_bounded() {
     let names: Vec<_> = services.iter().map(|service| service["name"].as_str().unwrap()).collect();
     assert!(SERVICES.iter().all(|name| names.contains(name)), "{names:?}");
     for service in services {
-        let ws = service["ws"].as_str().unwrap().trim_end_matches('/');
-        assert!(server.at.iter().any(|at| at.trim_end_matches('/') == ws), "nobody listens on {ws}");
-        assert!(!service["try"].as_array().unwrap().is_empty() && service["addresses"].as_array().unwrap().len() == 4);
+        let web = WEB.iter().any(|name| service["name"] == *name);
+        let open = service["open"].as_str().or(service["ws"].as_str()).unwrap().trim_end_matches('/');
+        assert!(server.at.iter().any(|at| at.trim_end_matches('/') == open), "nobody listens on {open}");
+        assert_eq!(service["open"].is_string(), web, "{service}");
+        let addresses = service["addresses"].as_array().unwrap().len();
+        assert!(!service["try"].as_array().unwrap().is_empty() && addresses == if web { 1 } else { 4 });
     }
     assert!(!page.contains("__DATA__"));
     let heads = home.run(&["request", "-v", at], "").err.to_lowercase();

@@ -92,6 +92,12 @@ impl Card {
             .unwrap_or_default()
     }
 
+    /// The address of that scheme as a browser takes it.
+    fn address(&self, scheme: &str) -> Option<String> {
+        let address = self.addresses.iter().find(|address| address.scheme == scheme)?;
+        Some(format!("{scheme}://127.0.0.1:{}/", address.port.unwrap_or_default()))
+    }
+
     /// What to type: with which program, and the command.
     fn commands(&self) -> Vec<(&'static str, String)> {
         let (tcp, udp, ws, http) = (self.port("tcp"), self.port("udp"), self.port("ws"), self.port("http"));
@@ -163,7 +169,9 @@ impl Page {
             "name": card.spec.name,
             "about": if card.spec.name == "exec" { SHOUTS } else { card.spec.about },
             "sample": card.spec.sample,
-            "ws": format!("ws://127.0.0.1:{}/", card.port("ws")),
+            "ws": card.address("ws"),
+            // What answers HTTP alone has a page of its own to try it on.
+            "open": if card.address("ws").is_none() { card.address("http") } else { None },
             "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "try": card.commands().into_iter().map(|(with, command)| json!({ "with": with, "command": command })).collect::<Vec<_>>(),
         })).collect();

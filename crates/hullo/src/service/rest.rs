@@ -88,6 +88,10 @@ impl Rest {
         {
             return Err(Problem::later(StatusCode::TOO_MANY_REQUESTS, "more requests in a second than one peer may make"));
         }
+        if request.uri().path() == "*" {
+            // About the server, and no path of it.
+            return Ok(bare(StatusCode::NO_CONTENT));
+        }
         let (route, names) = route::find(request.uri().path())?;
         let allow = || HeaderValue::try_from(route.allow()).unwrap_or(HeaderValue::from_static("GET"));
         if request.method() == Method::OPTIONS {

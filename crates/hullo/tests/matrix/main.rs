@@ -114,6 +114,8 @@ enum Says {
     /// Lines without end, of which this is the first.
     Flood(&'static str),
     Nothing,
+    /// To a GET of that path something that begins so; on what is not HTTP it cannot be served.
+    Page(&'static str, &'static str),
 }
 
 /// What becomes of 3 MB.
@@ -145,6 +147,7 @@ const COLUMNS: &[Column] = &[
     Column { service: "exec", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },
     Column { service: "greet", says: Says::Greeting("Hello, World!"), bulk: Bulk::None },
     Column { service: "json", says: Says::Answer(r#"{"a":1}"#, RECEIVED), bulk: Bulk::Wrapped },
+    Column { service: "rest", says: Says::Page("/people", "[]"), bulk: Bulk::None },
 ];
 
 #[test]

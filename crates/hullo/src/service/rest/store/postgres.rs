@@ -224,16 +224,20 @@ impl Store for Postgres {
 
     fn changes<'a>(&'a self, collection: &'a str, after: i64, most: usize) -> BoxFuture<'a, Answer<Changes>> {
         Box::pin(async move {
-            // One statement sees one moment.
-            let sql = "SELECT revision, id, body, (SELECT revision FROM counter) FROM (
+            // One statement sees one moment. It has a row where there is no change, too.
+            let sql = "SELECT now.revision, changes.* FROM counter AS now LEFT JOIN LATERAL (
                     SELECT revision, id, body FROM items WHERE collection = $1 AND revision > $2
                     UNION ALL SELECT revision, id, NULL FROM gone WHERE collection = $1 AND revision > $2
-                ) AS changes ORDER BY revision LIMIT $3";
+                    ORDER BY 1 LIMIT $3
+                ) AS changes ON true ORDER BY 2";
             let most = Bind::Integer(i64::try_from(most).unwrap_or(i64::MAX));
             let rows = self.rows(sql, &[Bind::Text(collection.to_owned()), Bind::Integer(after), most]).await?;
-            let forgotten = rows.first().is_some_and(|row| after > 0 && after < row.get::<_, i64>(3) - REMEMBERED);
-            let change = |row: &Row| Change { revision: row.get(0), id: row.get(1), body: row.get(2) };
-            Ok(Changes { changes: rows.iter().map(change).collect(), forgotten })
+            let now: i64 = rows.first().map(|row| row.get(0)).unwrap_or_default();
+            let change = |row: &Row| {
+                let revision: Option<i64> = row.get(1);
+                Some(Change { revision: revision?, id: row.get(2), body: row.get(3) })
+            };
+            Ok(Changes { changes: rows.iter().filter_map(change).collect(), forgotten: after > 0 && after < now - REMEMBERED })
         })
     }
 
