@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
-use crate::{Rest, client::Client, common::noise, on_each};
+use crate::{client::Client, common::noise, on_each};
 
 /// Values of every kind, near to each other where they can be confused.
 fn values() -> Vec<Value> {

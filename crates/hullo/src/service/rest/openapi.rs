@@ -221,13 +221,19 @@ fn schemas() -> Value {
         "properties": { "change": { "type": "integer" }, "event": { "const": event }, "item": { "$ref": format!("#/components/schemas/{item}") } },
     });
     let number = json!({ "type": "integer", "minimum": 0 });
+    let subschema = json!({ "type": ["object", "boolean"] });
     json!({
         "Object": { "type": "object" },
         "Page": { "type": "string" },
         "NewItem": { "type": "object", "properties": { "id": id } },
         "Item": { "type": "object", "properties": { "id": id }, "required": ["id"] },
         "Items": { "type": "array", "items": { "$ref": "#/components/schemas/Item" } },
-        "Schema": { "type": "object", "description": format!("A JSON Schema, draft 2020-12, as {SCHEMA}. Nothing is fetched for it.") },
+        // Of all keywords these are the words that somebody may use by chance.
+        "Schema": {
+            "type": "object",
+            "description": format!("A JSON Schema, draft 2020-12, as {SCHEMA}. Nothing is fetched for it."),
+            "properties": { "if": subschema, "then": subschema, "else": subschema },
+        },
         "Patch": {
             "type": "array",
             "items": { "oneOf": [
