@@ -32,8 +32,11 @@ const PEERS: &[Peer] = &[
     program("ncat", "ncat"),
     program("node", "nodejs"),
     program("openssl", "openssl"),
+    program("pg_ctlcluster", "postgresql"),
     program("python3", "python3"),
     program("socat", "socat"),
+    program("sqlite3", "sqlite3"),
+    Peer { name: "schemathesis", package: "python3-schemathesis", kind: Kind::Python },
     Peer { name: "websockets", package: "python3-websockets", kind: Kind::Python },
     Peer { name: "ws", package: "node-ws", kind: Kind::Node("ws@8") },
 ];

@@ -15,8 +15,16 @@ use crate::{report::Voice, view::paint};
 
 /// The services in the order in which a newcomer meets them, and their easy ports. The last two digits are the service,
 /// the first two the transport: 70 is tcp and udp, 71 is ws, 72 is http.
-const PLACES: &[(&str, u16)] =
-    &[("echo", 7), ("greet", 10), ("json", 20), ("convert", 30), ("exec", 40), ("rest", 50), ("chargen", 19), ("discard", 9)];
+const PLACES: &[(&str, u16)] = &[
+    ("echo", 7),
+    ("greet", 10),
+    ("json", 20),
+    ("convert", 30),
+    ("exec", 40),
+    ("rest", 50),
+    ("chargen", 19),
+    ("discard", 9),
+];
 
 /// What the playground's exec runs: it cannot harm anybody.
 const SHOUT: &[&str] = &["sed", "-u", r"s/.*/\U&!/"];

@@ -23,9 +23,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let config = match (&args.config, &args.service) {
         (Some(file), _) => Config::read(file)?,
         (None, Some(service)) => Config::of(service, &args)?,
-        (None, None)
-            if args.text.is_some() || args.db.is_some() || args.rate.is_some() || !args.command.is_empty() =>
-        {
+        (None, None) if args.text.is_some() || args.db.is_some() || args.rate.is_some() || !args.command.is_empty() => {
             return Err(Error::usage("there is a setting, but no service that it is for")
                 .hint("hullo serve SERVICE ADDRESS..."));
         }

@@ -31,8 +31,12 @@ fn changes_come_as_they_happen_and_go_on_where_they_were() {
         assert!(said.contains("event: delete") && !said.contains("\"n\":1"), "{said}");
 
         let polled = rest.client.get(&format!("/people/-/changes?after={number}")).is(200).json();
-        let events: Vec<_> = polled["changes"].as_array().unwrap().iter().map(|change| (&change["event"], &change["item"])).collect();
-        assert_eq!(events, [(&json!("delete"), &json!({ "id": "ada" })), (&json!("put"), &json!({ "id": "bob", "n": 2 }))]);
+        let events: Vec<_> =
+            polled["changes"].as_array().unwrap().iter().map(|change| (&change["event"], &change["item"])).collect();
+        assert_eq!(
+            events,
+            [(&json!("delete"), &json!({ "id": "ada" })), (&json!("put"), &json!({ "id": "bob", "n": 2 }))]
+        );
         let after = &polled["after"];
         assert_eq!(rest.client.get(&format!("/people/-/changes?after={after}")).json()["changes"], json!([]));
         for wrong in ["after=x", "after=-1", "after=99999999999999999999"] {
@@ -91,12 +95,24 @@ fn an_export_is_an_import() {
         assert_eq!(client.get("/first/i1").json()["n"], "other");
         // One that is there twice is its own conflict.
         client.post("/third/-/import", r#"[{"id":"a"},{"id":"a"}]"#).is(409);
-        client.post("/third/-/import?on-conflict=skip", r#"[{"id":"a","n":1},{"id":"a","n":2},{"id":"a","n":3}]"#).is(200);
+        client
+            .post("/third/-/import?on-conflict=skip", r#"[{"id":"a","n":1},{"id":"a","n":2},{"id":"a","n":3}]"#)
+            .is(200);
         assert_eq!(client.get("/third").json(), json!([{ "id": "a", "n": 1 }]));
         client.post("/third/-/import?on-conflict=replace", r#"[{"id":"a","n":1},{"id":"a","n":2}]"#).is(200);
         assert_eq!(client.get("/third").json(), json!([{ "id": "a", "n": 2 }]));
-        assert_eq!(client.ask("POST", "/third/-/import", LINES, "{\"a\":1}\n\n  \n{\"a\":2}").is(200).json()["made"], 2);
-        for (header, body, status) in [(LINES, "{}\n{", 400), (LINES, "{}\n7", 422), (JSON, "{}", 422), (JSON, "[7]", 422), (JSON, "", 400), ("Content-Type: text/csv", "a,b", 415)] {
+        assert_eq!(
+            client.ask("POST", "/third/-/import", LINES, "{\"a\":1}\n\n  \n{\"a\":2}").is(200).json()["made"],
+            2
+        );
+        for (header, body, status) in [
+            (LINES, "{}\n{", 400),
+            (LINES, "{}\n7", 422),
+            (JSON, "{}", 422),
+            (JSON, "[7]", 422),
+            (JSON, "", 400),
+            ("Content-Type: text/csv", "a,b", 415),
+        ] {
             client.ask("POST", "/third/-/import", header, body).is(status);
         }
         client.post("/third/-/import?on-conflict=maybe", "[]").is(400);
@@ -115,7 +131,8 @@ fn the_page_shows_what_is_there_and_what_to_type() {
     assert!(page.body.contains("<a href=\"/people\">people</a>") && !page.body.contains("{{"), "{}", page.body);
     let (_, typed) = page.body.split_once("<pre>").unwrap();
     let (typed, _) = typed.split_once("</pre>").unwrap();
-    let typed = typed.replace("&amp;", "&").replace("&gt;", ">").replace("ORIGIN", rest.server.at[0].trim_end_matches('/'));
+    let typed =
+        typed.replace("&amp;", "&").replace("&gt;", ">").replace("ORIGIN", rest.server.at[0].trim_end_matches('/'));
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_hullo")).parent().unwrap().display();
     let mut lines = 0;
     for line in typed.lines().map(|line| line.replace("/ID", "/ada")).filter(|line| !line.contains("-N ")) {

@@ -119,7 +119,8 @@ impl Client {
     }
 
     fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<()> {
-        let headers: String = headers.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
+        let headers: String =
+            headers.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         write!(self.0.get_mut(), "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}{length}\r\n{body}")
     }

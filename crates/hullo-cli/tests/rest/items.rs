@@ -17,11 +17,13 @@ const JSON: &str = "Content-Type: application/json";
 fn an_item_is_made_read_changed_and_removed() {
     on_each(|rest| {
         let client = &mut rest.client;
-        let made = client.post("/people", r#"{"name":"Ada","score":1.50,"big":123456789012345678901234567890}"#).is(201);
+        let made =
+            client.post("/people", r#"{"name":"Ada","score":1.50,"big":123456789012345678901234567890}"#).is(201);
         let place = made.header("location").unwrap().to_owned();
         let id = place.strip_prefix("/people/").unwrap();
         // It is there as it was sent, to the digit, with its id in front.
-        let body = format!("{{\"id\":\"{id}\",\"name\":\"Ada\",\"score\":1.50,\"big\":123456789012345678901234567890}}\n");
+        let body =
+            format!("{{\"id\":\"{id}\",\"name\":\"Ada\",\"score\":1.50,\"big\":123456789012345678901234567890}}\n");
         assert_eq!(made.body, body);
         let read = client.get(&place).is(200);
         assert_eq!((read.body.as_str(), read.tag()), (body.as_str(), made.tag()));
@@ -32,16 +34,25 @@ fn an_item_is_made_read_changed_and_removed() {
         assert_ne!(merged.tag(), made.tag());
         let patch = r#"[{"op":"test","path":"/more/a","value":1},{"op":"move","from":"/more/a","path":"/a"}]"#;
         let patched = client.ask("PATCH", &place, PATCH, patch).is(200);
-        let wanted = format!("{{\"id\":\"{id}\",\"name\":\"Ada\",\"big\":123456789012345678901234567890,\"more\":{{}},\"a\":1}}\n");
+        let wanted = format!(
+            "{{\"id\":\"{id}\",\"name\":\"Ada\",\"big\":123456789012345678901234567890,\"more\":{{}},\"a\":1}}\n"
+        );
         assert_eq!(patched.body, wanted);
 
-        assert_eq!(client.ask("PUT", &place, JSON, r#"{"name":"Bob"}"#).is(200).json(), json!({ "id": id, "name": "Bob" }));
+        assert_eq!(
+            client.ask("PUT", &place, JSON, r#"{"name":"Bob"}"#).is(200).json(),
+            json!({ "id": id, "name": "Bob" })
+        );
         assert_eq!(client.ask("DELETE", &place, "", "").is(204).body, "");
         client.get(&place).is(404);
         client.ask("DELETE", &place, "", "").is(404);
         client.ask("PATCH", &place, MERGE, "{}").is(404);
         let again = client.ask("PUT", &place, JSON, r#"{"name":"Bob"}"#).is(201);
         assert_eq!(again.header("location"), Some(&*place));
+        let odd = r#"{"id":"odd","a\u0000":"\u0000\\u0000","n":1e400,"":{"":""}}"#;
+        assert_eq!(client.post("/people", odd).is(201).body, format!("{}\n", odd.replace("1e400", "1e+400")));
+        assert_eq!(client.get("/people?n:gt=1e300&a=x").body, "[]\n");
+        assert_eq!(client.ask("DELETE", "/people/odd", "", "").status, 204);
         // A number is an id too, and stays one.
         assert_eq!(client.post("/people", r#"{"name":"Eve","id":7}"#).is(201).body, "{\"name\":\"Eve\",\"id\":7}\n");
         client.get("/people/7").is(200);
@@ -150,7 +161,11 @@ fn versions_keep_two_writers_apart() {
         let first = client.ask("PUT", path, &with("If-None-Match: *"), r#"{"n":1}"#).is(201);
         client.ask("PUT", path, &with("If-None-Match: *"), r#"{"n":2}"#).is(412);
         let (tag, date) = (first.tag(), first.header("last-modified").unwrap().to_owned());
-        for fresh in [format!("If-None-Match: {tag}"), format!("If-None-Match: \"x\", W/{tag}"), format!("If-Modified-Since: {date}")] {
+        for fresh in [
+            format!("If-None-Match: {tag}"),
+            format!("If-None-Match: \"x\", W/{tag}"),
+            format!("If-Modified-Since: {date}"),
+        ] {
             let answer = client.ask("GET", path, &fresh, "");
             assert_eq!((answer.status, answer.tag(), answer.body.as_str()), (304, tag.clone(), ""), "{fresh}");
         }
@@ -188,7 +203,8 @@ fn a_schema_holds_what_is_written_from_then_on() {
         client.ask("GET", path, &format!("If-None-Match: {}", set.tag()), "").is(304);
 
         let wrong = client.post("/people", r#"{"age":-1,"name":7}"#).is(422).json();
-        let mut places: Vec<_> = wrong["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        let mut places: Vec<_> =
+            wrong["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
         places.sort_unstable();
         assert_eq!(places, ["/age", "/name"], "{wrong}");
         client.post("/people", r#"{"id":"ada","age":36,"name":"Ada"}"#).is(201);
@@ -201,7 +217,9 @@ fn a_schema_holds_what_is_written_from_then_on() {
         client.ask("PATCH", "/people/old", MERGE, r#"{"age":1}"#).is(422);
         client.post("/others", r#"{"age":-1}"#).is(201);
 
-        for bad in [r#"{"type":"objekt"}"#, r#"{"$ref":"http://127.0.0.1:1/"}"#, r#"{"$ref":"file:///etc/passwd"}"#, "[]", "7"] {
+        for bad in
+            [r#"{"type":"objekt"}"#, r#"{"$ref":"http://127.0.0.1:1/"}"#, r#"{"$ref":"file:///etc/passwd"}"#, "[]", "7"]
+        {
             client.ask("PUT", path, JSON, bad).is(422);
         }
         client.ask("PUT", path, &format!("{JSON}\nIf-Match: \"x\""), "{}").is(412);
@@ -209,7 +227,8 @@ fn a_schema_holds_what_is_written_from_then_on() {
         client.ask("DELETE", path, "", "").is(404);
         client.post("/people", r#"{"age":-1}"#).is(201);
         // It is no collection of its own.
-        let names: Vec<_> = client.get("/").json()["collections"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+        let names: Vec<_> =
+            client.get("/").json()["collections"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
         assert_eq!(names, ["others", "people"]);
     });
 }
@@ -228,11 +247,16 @@ fn more_than_a_peers_share_is_refused_for_a_second() {
 #[test]
 fn a_file_is_found_again_and_nobody_elses_is_touched() {
     let mut rest = Rest::new();
-    assert!(rest.server.program.so_far().contains("items are kept in ") && rest.server.program.so_far().contains("rest.db"));
+    assert!(
+        rest.server.program.so_far().contains("items are kept in ") && rest.server.program.so_far().contains("rest.db")
+    );
     let before = rest.client.post("/people", r#"{"id":"ada"}"#).is(201).tag();
     let Rest { home, server, .. } = rest;
     assert_eq!(server.interrupted().code, 0);
-    let config = home.file("hullo.toml", "[[serve]]\nservice = \"rest\"\naddresses = [\"http://127.0.0.1:0\"]\ndb = \"rest.db\"\nrate = 1000");
+    let config = home.file(
+        "hullo.toml",
+        "[[serve]]\nservice = \"rest\"\naddresses = [\"http://127.0.0.1:0\"]\ndb = \"rest.db\"\nrate = 1000",
+    );
     let again = home.serve(&["--config", &config], 1);
     assert_eq!(Client::to(again.port(0)).get("/people/ada").is(200).tag(), before);
 
@@ -247,7 +271,12 @@ fn a_file_is_found_again_and_nobody_elses_is_touched() {
         let ended = home.run(&["serve", "rest", "http://127.0.0.1:0", "--db", "other.db"], "");
         assert!(ended.code == 19 && ended.err.contains("another program"), "{}", ended.err);
     }
-    for words in [&["rest", "tcp://:0"][..], &["echo", ":0", "--db", "x"], &["echo", ":0", "--rate", "1"], &["rest", "http://:0", "--rate", "0"]] {
+    for words in [
+        &["rest", "tcp://:0"][..],
+        &["echo", ":0", "--db", "x"],
+        &["echo", ":0", "--rate", "1"],
+        &["rest", "http://:0", "--rate", "0"],
+    ] {
         assert_eq!(home.run(&[&["serve"], words].concat(), "").code, 2, "{words:?}");
     }
 }

@@ -129,7 +129,8 @@ fn lists_are_what_a_simple_model_says() {
         client.post("/y/-/import", &Value::from(items[..50].to_vec()).to_string()).is(200);
         let names = ["a", "b", "n", "o.p.q", "o.p", "none", "id"];
         let operators = ["", "eq", "ne", "lt", "lte", "gt", "gte", "like", "in"];
-        let texts: Vec<String> = values().iter().map(|value| value.as_str().map_or(value.to_string(), str::to_owned)).collect();
+        let texts: Vec<String> =
+            values().iter().map(|value| value.as_str().map_or(value.to_string(), str::to_owned)).collect();
         for _ in 0..150 {
             let mut query = format!("limit={}", [1, 3, 7, 50, 1000][dice.of(5)]);
             let mut wanted = items.clone();
@@ -156,7 +157,8 @@ fn lists_are_what_a_simple_model_says() {
                 };
                 keys.iter().map(compared).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
             });
-            let ids = |items: &[Value]| items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+            let ids =
+                |items: &[Value]| items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
             let path = format!("/x?{query}");
             assert_eq!(ids(&pages(client, &path)), ids(&wanted), "{path}");
             let count = client.get(&format!("{path}&count=true")).is(200);
@@ -239,7 +241,10 @@ fn fields_are_chosen_and_words_are_found() {
         client.ask("DELETE", "/people/grace", "", "").is(204);
         assert_eq!(client.get("/people?q=wrote").json(), json!([]));
         assert_eq!(client.get("/people?q=nobody&fields=none").json(), json!([{ "id": "ada" }]));
-        assert_eq!(client.get("/people?fields=name,n&sort=n").json()[1], json!({ "id": "mail", "name": "foo-bar@example.org", "n": 36.6 }));
+        assert_eq!(
+            client.get("/people?fields=name,n&sort=n").json()[1],
+            json!({ "id": "mail", "name": "foo-bar@example.org", "n": 36.6 })
+        );
 
         let list = client.get("/people");
         assert_eq!(client.ask("GET", "/people", &format!("If-None-Match: {}", list.tag()), "").status, 304);
@@ -254,10 +259,29 @@ fn nothing_can_be_injected() {
     on_each(|rest| {
         let client = &mut rest.client;
         client.post("/people", r#"{"id":"ada","name":"Ada"}"#).is(201);
-        let evil = ["' OR 1=1 --", "\"; DROP TABLE items; --", "') UNION SELECT 1,2,3,4,5 --", "$1", "?1", "%", "\\", "a\"b", "$.\"x\"", "{a}", "x' || (SELECT 1) || '"];
+        let evil = [
+            "' OR 1=1 --",
+            "\"; DROP TABLE items; --",
+            "') UNION SELECT 1,2,3,4,5 --",
+            "$1",
+            "?1",
+            "%",
+            "\\",
+            "a\"b",
+            "$.\"x\"",
+            "{a}",
+            "x' || (SELECT 1) || '",
+        ];
         for text in evil {
             let evil = encoded(text);
-            for query in [format!("name={evil}"), format!("{evil}=x"), format!("{evil}:gt=x"), format!("name:like={evil}x"), format!("name:in={evil},b"), format!("q={evil}")] {
+            for query in [
+                format!("name={evil}"),
+                format!("{evil}=x"),
+                format!("{evil}:gt=x"),
+                format!("name:like={evil}x"),
+                format!("name:in={evil},b"),
+                format!("q={evil}"),
+            ] {
                 let answer = client.get(&format!("/people?{query}"));
                 assert!(answer.status == 400 || answer.body == "[]\n", "{text}: {query}: {answer:?}");
             }

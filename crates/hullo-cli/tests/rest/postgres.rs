@@ -67,14 +67,26 @@ fn somebody() -> Option<(u32, u32)> {
         let output = Command::new("id").args(words).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
-    (id(&["-u"]) == Some(0) && Path::new("/proc").exists()).then(|| Some((id(&["-u", "postgres"])?, id(&["-g", "postgres"])?)))?
+    (id(&["-u"]) == Some(0) && Path::new("/proc").exists())
+        .then(|| Some((id(&["-u", "postgres"])?, id(&["-g", "postgres"])?)))?
 }
 
 #[test]
 fn two_machines_share_one_database() {
     let Some(cluster) = Cluster::start() else { return };
     let url = cluster.url();
-    let (mut one, mut two) = (Rest::with(&["--db", &url]), Rest::with(&["--db", &url]));
+    shared(Rest::with(&["--db", &url]), Rest::with(&["--db", &url]));
+}
+
+/// It is not what such a file is for, but nothing is lost.
+#[test]
+fn two_processes_share_one_file() {
+    let home = Home::new();
+    let file = home.path("items.db");
+    shared(Rest::with(&["--db", &file]), Rest::with(&["--db", &file]));
+}
+
+fn shared(mut one: Rest, mut two: Rest) {
     let made = one.client.post("/people", r#"{"id":"ada","n":1}"#).is(201);
     assert_eq!(two.client.get("/people/ada").is(200).tag(), made.tag());
 
@@ -116,8 +128,7 @@ fn a_value_that_it_cannot_hold_is_refused_alone() {
             scope.spawn(move || {
                 for _ in 0..20 {
                     match number {
-                        0 => drop(client.post("/x", r#"{"zero":"\u0000"}"#).is(422)),
-                        1 => drop(client.post("/x", r#"{"large":1e200000}"#).is(422)),
+                        0 => drop(client.post("/x", r#"{"large":1e200000}"#).is(422)),
                         _ => drop(client.post("/x", r#"{"fine":1}"#).is(201)),
                     }
                 }

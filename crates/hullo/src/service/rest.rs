@@ -86,7 +86,10 @@ impl Rest {
         if let (Some(rate), Some(peer)) = (&self.rate, peer.remote().net())
             && !rate.allows(IpAddr::to_canonical(&peer.ip()), Instant::now())
         {
-            return Err(Problem::later(StatusCode::TOO_MANY_REQUESTS, "more requests in a second than one peer may make"));
+            return Err(Problem::later(
+                StatusCode::TOO_MANY_REQUESTS,
+                "more requests in a second than one peer may make",
+            ));
         }
         if request.uri().path() == "*" {
             // About the server, and no path of it.
@@ -129,7 +132,9 @@ impl Rest {
 
 impl Service for Rest {
     fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async { Err(Error::usage("rest answers HTTP requests and nothing else").hint("use http:// or https://")) })
+        Box::pin(async {
+            Err(Error::usage("rest answers HTTP requests and nothing else").hint("use http:// or https://"))
+        })
     }
 
     fn exchange(

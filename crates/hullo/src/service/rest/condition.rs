@@ -68,7 +68,10 @@ impl Condition {
 }
 
 fn failed(header: &str) -> Problem {
-    Problem::new(StatusCode::PRECONDITION_FAILED, format!("{header} does not hold: it is another version than you believe"))
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        format!("{header} does not hold: it is another version than you believe"),
+    )
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +82,8 @@ enum Compare {
 
 impl Tags {
     fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> =
+            headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         if values.is_empty() {
             return None;
         }

@@ -109,7 +109,8 @@ impl Edit {
 
     fn check(&self, wanted: &Value, schema: Option<&Schema>) -> Answer<()> {
         // A patch says nothing wrong by itself: it does not go with what is there.
-        let status = if matches!(self.deed, Deed::Patch(_)) { StatusCode::CONFLICT } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let status =
+            if matches!(self.deed, Deed::Patch(_)) { StatusCode::CONFLICT } else { StatusCode::UNPROCESSABLE_ENTITY };
         let Value::Object(object) = wanted else {
             return Err(Problem::new(status, "an item is a JSON object, and this would not be one"));
         };
@@ -154,8 +155,7 @@ mod tests {
             Value::Array(_) => Deed::Patch(patch::read(patch)?),
             patch => Deed::Merge(patch),
         };
-        let edit =
-            Edit { collection: "x".into(), id: "a".into(), deed, condition: Condition::default(), max: 100_000 };
+        let edit = Edit { collection: "x".into(), id: "a".into(), deed, condition: Condition::default(), max: 100_000 };
         match edit.decide(Some(&item), None)? {
             Effect::Write { body, .. } => Ok(body),
             _ => panic!("nothing is written"),
@@ -169,7 +169,10 @@ mod tests {
             (json!({ "n": null, "b": { "c": null, "d": 1 } }), r#"{"id":"a","list":[1,2],"b":{"d":1}}"#),
             (json!([{ "op": "add", "path": "/list/-", "value": 3 }]), r#"{"id":"a","n":1.1,"list":[1,2,3]}"#),
             (json!([{ "op": "move", "from": "/list/0", "path": "/n" }]), r#"{"id":"a","n":1,"list":[2]}"#),
-            (json!([{ "op": "test", "path": "/id", "value": "a" }, { "op": "remove", "path": "/n" }]), r#"{"id":"a","list":[1,2]}"#),
+            (
+                json!([{ "op": "test", "path": "/id", "value": "a" }, { "op": "remove", "path": "/n" }]),
+                r#"{"id":"a","list":[1,2]}"#,
+            ),
         ] {
             assert_eq!(decided(&item, patch.clone()).unwrap(), wanted, "{patch}");
         }

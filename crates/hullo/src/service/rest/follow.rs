@@ -60,7 +60,7 @@ impl Follower {
                 return Some(Ok(event));
             }
             if let Err(problem) = self.look().await {
-                let about = format!("cannot follow {}: {problem:?}", self.collection);
+                let about = format!("cannot follow {}: {}", self.collection, problem.detail);
                 return Some(Err(Error::new(Kind::Other, about)));
             }
             if !self.ready.is_empty() {

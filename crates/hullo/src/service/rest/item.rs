@@ -177,7 +177,15 @@ mod tests {
         assert_eq!(id_of(&object(r#"{"id":7.0}"#)).unwrap().as_deref(), Some("7"));
         assert_eq!(with_id(object(r#"{"a":1}"#), "7").unwrap(), object(r#"{"id":"7","a":1}"#));
         assert_eq!(with_id(object(r#"{"a":1,"id":7}"#), "7").unwrap(), object(r#"{"a":1,"id":7}"#));
-        for bad in [r#"{"id":null}"#, r#"{"id":-1}"#, r#"{"id":1.5}"#, r#"{"id":1e300}"#, r#"{"id":{}}"#, r#"{"id":""}"#, r#"{"id":true}"#] {
+        for bad in [
+            r#"{"id":null}"#,
+            r#"{"id":-1}"#,
+            r#"{"id":1.5}"#,
+            r#"{"id":1e300}"#,
+            r#"{"id":{}}"#,
+            r#"{"id":""}"#,
+            r#"{"id":true}"#,
+        ] {
             assert!(id_of(&object(bad)).is_err(), "{bad}");
         }
     }

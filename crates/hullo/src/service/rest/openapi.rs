@@ -36,9 +36,13 @@ fn path(route: &Route) -> Value {
         .map(|operation| (operation.method.as_str().to_ascii_lowercase(), described(route, operation)))
         .collect();
     let names = [("collection", COLLECTION), ("id", ID)].into_iter().filter(|(name, _)| has(route, name));
-    let parameters: Vec<_> = names.map(|(name, pattern)| json!({
-        "name": name, "in": "path", "required": true, "schema": { "type": "string", "pattern": pattern }
-    })).collect();
+    let parameters: Vec<_> = names
+        .map(|(name, pattern)| {
+            json!({
+                "name": name, "in": "path", "required": true, "schema": { "type": "string", "pattern": pattern }
+            })
+        })
+        .collect();
     path.insert("parameters".to_owned(), Value::Array(parameters));
     Value::Object(path)
 }
@@ -57,13 +61,15 @@ fn described(route: &Route, operation: &Operation) -> Value {
     // A condition is HTTP's own and no parameter of this operation: a random one would only ever say no.
     let (conditions, parameters): (Vec<_>, Vec<_>) = operation.takes.iter().partition(|name| name.starts_with("If-"));
     if !conditions.is_empty() {
-        described["description"] = format!("Conditional requests (RFC 9110, section 13): {}.", conditions.join(", ")).into();
+        described["description"] =
+            format!("Conditional requests (RFC 9110, section 13): {}.", conditions.join(", ")).into();
     }
     if !parameters.is_empty() {
-        described["parameters"] = parameters.into_iter().map(|name| parameter(name)).collect();
+        described["parameters"] = parameters.into_iter().map(parameter).collect();
     }
     if !operation.reads.is_empty() {
-        let content = operation.reads.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": body(operation, kind) })));
+        let content =
+            operation.reads.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": body(operation, kind) })));
         described["requestBody"] = json!({ "required": true, "content": content.collect::<Map<_, _>>() });
     }
     described
@@ -87,11 +93,20 @@ fn body(operation: &Operation, kind: &str) -> Value {
 fn responses(route: &Route, operation: &Operation) -> Value {
     let mut all: Map<String, Value> = Map::new();
     for reply in operation.answers {
-        all.insert(reply.status.to_string(), if reply.status >= 400 { problem(reply.about, &[]) } else { answer(reply) });
+        all.insert(
+            reply.status.to_string(),
+            if reply.status >= 400 { problem(reply.about, &[]) } else { answer(reply) },
+        );
     }
     let writes = operation.method != http::Method::GET;
     let bodied = !operation.reads.is_empty();
-    let accept = if operation.method == http::Method::PATCH { "Accept-Patch" } else if operation.method == http::Method::POST { "Accept-Post" } else { "Accept" };
+    let accept = if operation.method == http::Method::PATCH {
+        "Accept-Patch"
+    } else if operation.method == http::Method::POST {
+        "Accept-Post"
+    } else {
+        "Accept"
+    };
     let others: &[(u16, bool, &str, &[&str])] = &[
         (400, has(route, "collection") || bodied, "A name, a parameter or the body cannot be read", &[]),
         (408, bodied, "The body came too slowly", &[]),
@@ -158,21 +173,31 @@ fn headers() -> Value {
 }
 
 fn parameter(name: &str) -> Value {
-    let query = |about: &str, schema: Value| json!({ "name": name, "in": "query", "description": about, "schema": schema });
+    let query =
+        |about: &str, schema: Value| json!({ "name": name, "in": "query", "description": about, "schema": schema });
     let path = "[^.,\\u0000]+(\\.[^.,\\u0000]+)*";
-    let list = |sign: &str, most: usize| {
-        json!({ "type": "string", "maxLength": FIELD, "pattern": format!("^{sign}{path}(,{sign}{path}){{0,{}}}$", most - 1) })
-    };
+    let list = |sign: &str, most: usize| json!({ "type": "string", "maxLength": FIELD, "pattern": format!("^{sign}{path}(,{sign}{path}){{0,{}}}$", most - 1) });
     match name {
         "filter" => filter(),
         "sort" => query("The fields to sort by, with - before one for the greatest first", list("-?", KEYS)),
         "fields" => query("The fields that are wanted; the id always is", list("", FIELDS)),
-        "limit" => query("How many items", json!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT })),
+        "limit" => {
+            query("How many items", json!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT }))
+        }
         "cursor" => query("Where the page begins: from the link of the page before", json!({ "type": "string" })),
-        "q" => query("Words that are all in the item's texts; word* for a beginning", json!({ "type": "string", "maxLength": SEARCH })),
+        "q" => query(
+            "Words that are all in the item's texts; word* for a beginning",
+            json!({ "type": "string", "maxLength": SEARCH }),
+        ),
         "count" => query("Whether X-Total-Count is wanted", json!({ "type": "boolean", "default": false })),
-        "after" => query("The number of the change after which to begin; 0 for all that is there", json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX })),
-        "on-conflict" => query("What happens where an item is there already", json!({ "enum": ["fail", "skip", "replace"], "default": "fail" })),
+        "after" => query(
+            "The number of the change after which to begin; 0 for all that is there",
+            json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
+        ),
+        "on-conflict" => query(
+            "What happens where an item is there already",
+            json!({ "enum": ["fail", "skip", "replace"], "default": "fail" }),
+        ),
         _ => json!({
             "name": name,
             "in": "header",
@@ -184,7 +209,8 @@ fn parameter(name: &str) -> Value {
 
 /// Filters are parameters of any name, which OpenAPI says by an object that is spread out.
 fn filter() -> Value {
-    let operators = OPERATORS.iter().map(|(word, _, about)| format!("field:{word}=value (it {about})")).collect::<Vec<_>>();
+    let operators =
+        OPERATORS.iter().map(|(word, _, about)| format!("field:{word}=value (it {about})")).collect::<Vec<_>>();
     let words = OPERATORS.iter().map(|(word, ..)| *word).collect::<Vec<_>>().join("|");
     json!({
         "name": "filter",
@@ -208,18 +234,21 @@ fn schemas() -> Value {
     let id = json!({ "type": ["string", "integer"], "pattern": ID, "minimum": 0, "maximum": WHOLE });
     let pointer = json!({ "type": "string", "pattern": "^(/([^/~]|~[01])*)*$" });
     let operation = |op: Value, more: &str| {
-        let mut operation = json!({ "type": "object", "required": ["op", "path"], "properties": { "op": op, "path": pointer } });
+        let mut operation =
+            json!({ "type": "object", "required": ["op", "path"], "properties": { "op": op, "path": pointer } });
         if !more.is_empty() {
             operation["required"] = json!(["op", "path", more]);
             operation["properties"][more] = if more == "from" { pointer.clone() } else { json!({}) };
         }
         operation
     };
-    let change = |event: &str, item: &str| json!({
-        "type": "object",
-        "required": ["change", "event", "item"],
-        "properties": { "change": { "type": "integer" }, "event": { "const": event }, "item": { "$ref": format!("#/components/schemas/{item}") } },
-    });
+    let change = |event: &str, item: &str| {
+        json!({
+            "type": "object",
+            "required": ["change", "event", "item"],
+            "properties": { "change": { "type": "integer" }, "event": { "const": event }, "item": { "$ref": format!("#/components/schemas/{item}") } },
+        })
+    };
     let number = json!({ "type": "integer", "minimum": 0 });
     let subschema = json!({ "type": ["object", "boolean"] });
     json!({

@@ -5,11 +5,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
 };
 
-use super::{
-    query::OPERATORS,
-    route::ROUTES,
-    typed,
-};
+use super::{query::OPERATORS, route::ROUTES, typed};
 use crate::io::exchange::{Body, full};
 
 const PAGE: &str = include_str!("page.html");
@@ -22,7 +18,8 @@ pub(super) fn page(collections: &[(String, i64)]) -> Response<Body> {
         some => some.iter().map(row).collect(),
     };
     let example = collections.first().map_or("people", |(name, _)| name);
-    let operators: String = OPERATORS.iter().map(|(word, _, about)| format!("<tr><td><code>field:{word}=…</code><td>{about}\n")).collect();
+    let operators: String =
+        OPERATORS.iter().map(|(word, _, about)| format!("<tr><td><code>field:{word}=…</code><td>{about}\n")).collect();
     let operations: String = ROUTES
         .iter()
         .flat_map(|route| route.operations.iter().map(|operation| (route.template, operation)))

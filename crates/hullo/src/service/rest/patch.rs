@@ -70,7 +70,8 @@ pub(crate) fn applied(item: &Item, patch: &[PatchOperation], max: usize) -> Answ
                 kind => format!("{}: {kind}", error.path),
             };
             // As RFC 5789, section 2.2, has it where a patch takes something to be there that is not.
-            Problem::new(StatusCode::CONFLICT, "the patch does not fit the item: nothing was changed").at(format!("/{at}"), why)
+            Problem::new(StatusCode::CONFLICT, "the patch does not fit the item: nothing was changed")
+                .at(format!("/{at}"), why)
         })?;
         // Before it is so deep that to look would be dangerous.
         shallow(&value)?;

@@ -242,7 +242,10 @@ fn search(text: &str) -> Answer<Option<Vec<Word>>> {
         let pieces: Vec<_> = part.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty()).collect();
         let last = pieces.len().saturating_sub(1);
         words.extend(
-            pieces.iter().enumerate().map(|(at, piece)| Word { text: (*piece).to_owned(), begins: at == last && part.ends_with('*') }),
+            pieces
+                .iter()
+                .enumerate()
+                .map(|(at, piece)| Word { text: (*piece).to_owned(), begins: at == last && part.ends_with('*') }),
         );
     }
     Ok(Some(words))
@@ -312,16 +315,33 @@ mod tests {
 
     #[test]
     fn a_query_is_read() {
-        let listing = Listing::read("x", "a.b:gte=1&c=d+e%2C&sort=-n,m&limit=5&q=Foo-ba*&count=true&fields=a.b").unwrap();
+        let listing =
+            Listing::read("x", "a.b:gte=1&c=d+e%2C&sort=-n,m&limit=5&q=Foo-ba*&count=true&fields=a.b").unwrap();
         assert_eq!(listing.filters[0].path, ["a", "b"]);
         assert_eq!((listing.filters[0].operator, &*listing.filters[1].values[0]), (Operator::AtLeast, "d e,"));
         assert_eq!(listing.sort[0], Key { path: vec!["n".into()], down: true });
         let words = listing.words.unwrap();
-        assert_eq!(words.iter().map(|word| (&*word.text, word.begins)).collect::<Vec<_>>(), [("Foo", false), ("ba", true)]);
+        assert_eq!(
+            words.iter().map(|word| (&*word.text, word.begins)).collect::<Vec<_>>(),
+            [("Foo", false), ("ba", true)]
+        );
         assert!(listing.count && listing.limit == 5);
         for bad in [
-            "limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "sort=", "sort=a,,b", "a:gt3=1", "=1", "a..b=1",
-            "cursor=x", "cursor=W10", "count=2", "%ff=1", "sort=a,b,c,d,e", "fields=",
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "limit=1&limit=2",
+            "sort=",
+            "sort=a,,b",
+            "a:gt3=1",
+            "=1",
+            "a..b=1",
+            "cursor=x",
+            "cursor=W10",
+            "count=2",
+            "%ff=1",
+            "sort=a,b,c,d,e",
+            "fields=",
         ] {
             assert!(Listing::read("x", bad).is_err(), "{bad}");
         }

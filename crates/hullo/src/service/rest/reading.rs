@@ -122,7 +122,8 @@ impl Asked {
 
     /// Where whoever follows was: a number that it has from us.
     fn after(&self) -> Answer<Option<i64>> {
-        let header = self.head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        let header =
+            self.head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
         let parameter = pairs(self.query())?.into_iter().find(|(name, _)| name == "after").map(|(_, value)| value);
         let wrong = || Problem::bad("after, and Last-Event-ID, is the number of a change, or 0 for all that is there");
         let number = |text: String| text.parse().ok().filter(|number| *number >= 0).ok_or_else(wrong);
@@ -187,7 +188,9 @@ impl Export {
                 Some(Ok(page.items.into_iter().map(|item| item.body + "\n").collect::<String>().into()))
             }
             // What was sent already cannot be taken back: the answer is cut off, which a client sees.
-            Err(problem) => Some(Err(Error::new(Kind::Other, format!("cannot export {}: {problem:?}", self.collection)))),
+            Err(problem) => {
+                Some(Err(Error::new(Kind::Other, format!("cannot export {}: {}", self.collection, problem.detail))))
+            }
         }
     }
 }

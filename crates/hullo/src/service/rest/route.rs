@@ -87,7 +87,12 @@ pub(crate) const ROUTES: &[Route] = &[
             about: "What is here: a page for people, or the collections as JSON",
             takes: &[],
             reads: &[],
-            answers: &[reply(200, "The collections, or the page where text/html is asked for", &[(JSON, "Collections"), (HTML, "Page")], &["Link"])],
+            answers: &[reply(
+                200,
+                "The collections, or the page where text/html is asked for",
+                &[(JSON, "Collections"), (HTML, "Page")],
+                &["Link"],
+            )],
         }],
     },
     Route {
@@ -111,7 +116,12 @@ pub(crate) const ROUTES: &[Route] = &[
                 takes: &["filter", "sort", "fields", "limit", "cursor", "q", "count", "If-Match", "If-None-Match"],
                 reads: &[],
                 answers: &[
-                    reply(200, "The items of a page; a link to the next one if there is one", &[(JSON, "Items")], &["ETag", "Link", "X-Total-Count"]),
+                    reply(
+                        200,
+                        "The items of a page; a link to the next one if there is one",
+                        &[(JSON, "Items")],
+                        &["ETag", "Link", "X-Total-Count"],
+                    ),
                     reply(304, "Nothing has changed in the collection", &[], &["ETag"]),
                     reply(404, "No page is under this cursor", &[], &[]),
                 ],
@@ -185,7 +195,12 @@ pub(crate) const ROUTES: &[Route] = &[
             about: "What has changed: as server-sent events where text/event-stream is asked for, and otherwise what there is now",
             takes: &["after", "Last-Event-ID"],
             reads: &[],
-            answers: &[reply(200, "Each item's last change after that one", &[(JSON, "Changes"), (EVENTS, "Page")], &[])],
+            answers: &[reply(
+                200,
+                "Each item's last change after that one",
+                &[(JSON, "Changes"), (EVENTS, "Page")],
+                &[],
+            )],
         }],
     },
     Route {
@@ -264,7 +279,10 @@ pub(crate) fn find(path: &str) -> Answer<(&'static Route, Names)> {
     let found = ROUTES.iter().find_map(|route| Some((route, names(route.template, path)?)));
     let (route, names) = found.ok_or_else(nothing)?;
     if route.template.contains("{collection}") && !is_collection(&names.collection) {
-        let why = format!("'{}' is no name of a collection: up to 64 letters, digits, _ and -", crate::error::brief(&names.collection));
+        let why = format!(
+            "'{}' is no name of a collection: up to 64 letters, digits, _ and -",
+            crate::error::brief(&names.collection)
+        );
         return Err(Problem::bad(why));
     }
     if route.template.contains("{id}") && !is_id(&names.id) {
@@ -330,7 +348,16 @@ mod tests {
             assert_eq!(template(path).unwrap(), wanted, "{path}");
         }
         assert_eq!(find("/p%65ople/a%40b").unwrap().1, Names { collection: "people".into(), id: "a@b".into() });
-        for (path, status) in [("/people/", 400), ("/people/-", 400), ("//", 400), ("/a%2Fb", 400), ("/%00", 400), ("/%ff/x", 400), ("/a/-/none", 404), ("/a/b/c", 404)] {
+        for (path, status) in [
+            ("/people/", 400),
+            ("/people/-", 400),
+            ("//", 400),
+            ("/a%2Fb", 400),
+            ("/%00", 400),
+            ("/%ff/x", 400),
+            ("/a/-/none", 404),
+            ("/a/b/c", 404),
+        ] {
             assert_eq!(template(path).unwrap_err().status, status, "{path}");
         }
     }

@@ -33,7 +33,9 @@ impl Schema {
             return Ok(());
         }
         let problem = Problem::unfit("the item is not as the collection's schema wants it");
-        Err(errors.take(MOST).fold(problem, |problem, error| problem.at(error.instance_path().to_string(), brief(&error))))
+        Err(errors
+            .take(MOST)
+            .fold(problem, |problem, error| problem.at(error.instance_path().to_string(), brief(&error))))
     }
 }
 

@@ -120,7 +120,8 @@ impl Asked {
             let lines = self.body.split(|byte| *byte == b'\n').enumerate();
             let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
             let read = |(at, line): (usize, &[u8])| {
-                serde_json::from_slice(line).map_err(|error| Problem::bad(format!("line {} is not JSON: {error}", at + 1)))
+                serde_json::from_slice(line)
+                    .map_err(|error| Problem::bad(format!("line {} is not JSON: {error}", at + 1)))
             };
             return lines.map(read).collect();
         }

@@ -20,7 +20,11 @@ use tokio::{
     runtime::{Builder, Handle},
     sync::{Mutex, mpsc, oneshot},
 };
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, config::SslMode, types::{ToSql, Type}};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, NoTls, Row,
+    config::SslMode,
+    types::{ToSql, Type},
+};
 
 use super::{
     super::{
@@ -186,11 +190,14 @@ impl Store for Postgres {
         Box::pin(async move {
             let Statement { sql, binds } = select::page::<Pg>(&listing);
             let rows = self.rows(&sql, &binds).await?;
-            let mut rows: Vec<_> = rows.iter().map(|row| {
-                let (place, item) = placed(row);
-                let keys = (0..listing.sort.len()).map(|key| position(row, 5 + key * 3)).collect();
-                (Cursor { keys, place }, item)
-            }).collect();
+            let mut rows: Vec<_> = rows
+                .iter()
+                .map(|row| {
+                    let (place, item) = placed(row);
+                    let keys = (0..listing.sort.len()).map(|key| position(row, 5 + key * 3)).collect();
+                    (Cursor { keys, place }, item)
+                })
+                .collect();
             let more = rows.len() > listing.limit;
             rows.truncate(listing.limit);
             let next = rows.last().filter(|_| more).map(|(cursor, _)| cursor.clone());
@@ -207,7 +214,8 @@ impl Store for Postgres {
 
     fn collections(&self) -> BoxFuture<'_, Answer<Vec<(String, i64)>>> {
         Box::pin(async move {
-            let sql = "SELECT collection, count(*) FROM items WHERE collection <> $1 GROUP BY collection ORDER BY collection";
+            let sql =
+                "SELECT collection, count(*) FROM items WHERE collection <> $1 GROUP BY collection ORDER BY collection";
             let rows = self.rows(sql, &[Bind::Text(SCHEMAS.to_owned())]).await?;
             Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
         })
@@ -237,7 +245,10 @@ impl Store for Postgres {
                 let revision: Option<i64> = row.get(1);
                 Some(Change { revision: revision?, id: row.get(2), body: row.get(3) })
             };
-            Ok(Changes { changes: rows.iter().filter_map(change).collect(), forgotten: after > 0 && after < now - REMEMBERED })
+            Ok(Changes {
+                changes: rows.iter().filter_map(change).collect(),
+                forgotten: after > 0 && after < now - REMEMBERED,
+            })
         })
     }
 
@@ -285,7 +296,9 @@ fn failed(error: &tokio_postgres::Error) -> Problem {
     match error.code().map(|code| &code.code()[..2]) {
         // A value that it cannot hold, such as a zero byte in a text.
         Some("22") => Problem::unfit(format!("PostgreSQL cannot hold this: {}", said(error))),
-        Some("53") => Problem::new(StatusCode::INSUFFICIENT_STORAGE, format!("PostgreSQL has no room: {}", said(error))),
+        Some("53") => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, format!("PostgreSQL has no room: {}", said(error)))
+        }
         Some(class) if class != "57" && class != "08" => Problem::of_store(said(error)),
         _ => Problem::later(StatusCode::SERVICE_UNAVAILABLE, format!("PostgreSQL cannot be reached: {}", said(error))),
     }

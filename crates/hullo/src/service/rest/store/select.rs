@@ -154,10 +154,15 @@ fn order<D: Dialect>(path: &Path, binds: &mut Binds<D>) -> [String; 3] {
 /// What comes after a cursor: greater in the first key, or the same there and greater in the next, and so on.
 fn beyond<D: Dialect>(keys: &[([String; 3], bool)], cursor: &Cursor, binds: &mut Binds<D>) -> String {
     let last = format!("seq > {}", binds.hole(Bind::Integer(cursor.place)));
-    keys.iter().zip(&cursor.keys).rev().fold(last, |rest, (([rank, number, text], down), Position { rank: r, number: n, text: t })| {
-        let there = [Bind::Integer(*r), Bind::Number(n.clone()), Bind::Text(t.clone())].map(|bind| binds.hole(bind)).join(", ");
-        let here = format!("({rank}, {number}, {text})");
-        let sign = if *down { "<" } else { ">" };
-        format!("({here} {sign} ({there}) OR ({here} = ({there}) AND {rest}))")
-    })
+    keys.iter().zip(&cursor.keys).rev().fold(
+        last,
+        |rest, (([rank, number, text], down), Position { rank: r, number: n, text: t })| {
+            let there = [Bind::Integer(*r), Bind::Number(n.clone()), Bind::Text(t.clone())]
+                .map(|bind| binds.hole(bind))
+                .join(", ");
+            let here = format!("({rank}, {number}, {text})");
+            let sign = if *down { "<" } else { ">" };
+            format!("({here} {sign} ({there}) OR ({here} = ({there}) AND {rest}))")
+        },
+    )
 }

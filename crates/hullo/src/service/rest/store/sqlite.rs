@@ -10,10 +10,14 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params, types::{ToSqlOutput, Value, ValueRef}};
+use http::StatusCode;
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, params,
+    types::{ToSqlOutput, Value, ValueRef},
+};
 use tokio::sync::{Semaphore, mpsc};
 
 use self::writer::Writer;
@@ -37,6 +41,10 @@ mod writer;
 /// Lists that are made at the same time.
 const LISTS: usize = 8;
 
+/// How long a list may take to be made, and after how many steps of SQLite's machine the clock is looked at.
+const LONG: Duration = Duration::from_secs(30);
+const STEPS: i32 = 100_000;
+
 /// How long a lock of another process is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,9 +63,9 @@ impl Sqlite {
         let name = Name::of(file);
         let about = || format!("cannot keep items in {file}");
         let wrong = |error: rusqlite::Error| Error::new(Kind::File, about()).because(error);
-        let connection = name.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(|error| {
-            wrong(error).hint("--db FILE names another file, and --db :memory: keeps nothing")
-        })?;
+        let connection = name
+            .open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+            .map_err(|error| wrong(error).hint("--db FILE names another file, and --db :memory: keeps nothing"))?;
         writer::prepare(&connection).map_err(wrong)?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let hub = Arc::new(Hub::default());
@@ -75,7 +83,9 @@ impl Sqlite {
     ) -> Answer<T> {
         let _place = self.lists.acquire().await.map_err(Problem::of_store)?;
         let readers = self.readers.clone();
-        tokio::task::spawn_blocking(move || readers.with(work)).await.map_err(Problem::of_store)?
+        tokio::task::spawn_blocking(move || readers.with(|connection| in_time(connection, work)))
+            .await
+            .map_err(Problem::of_store)?
     }
 }
 
@@ -102,7 +112,8 @@ impl Store for Sqlite {
 
     fn collections(&self) -> BoxFuture<'_, Answer<Vec<(String, i64)>>> {
         Box::pin(self.aside(|connection| {
-            let sql = "SELECT collection, count(*) FROM items WHERE collection <> ?1 GROUP BY collection ORDER BY collection";
+            let sql =
+                "SELECT collection, count(*) FROM items WHERE collection <> ?1 GROUP BY collection ORDER BY collection";
             connection.prepare_cached(sql)?.query_map([SCHEMAS], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         }))
     }
@@ -169,15 +180,43 @@ struct Readers {
 }
 
 impl Readers {
-    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Answer<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Answer<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
+        let mut connection = match idle {
             Some(connection) => connection,
             None => self.name.open(OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(Problem::of_store)?,
         };
-        let done = work(&connection);
+        let done = work(&mut connection);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        done.map_err(Problem::of_store)
+        done.map_err(|error| failed(&error))
+    }
+}
+
+/// Does work that ends with an error when it takes too long: a list may have to look at every item.
+fn in_time<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let begun = Instant::now();
+    connection.progress_handler(STEPS, Some(move || begun.elapsed() > LONG))?;
+    let done = work(connection);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    done
+}
+
+/// What the database's failure is to a client.
+fn failed(error: &rusqlite::Error) -> Problem {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full: nothing was changed")
+        }
+        Some(ErrorCode::DatabaseBusy) => {
+            Problem::later(StatusCode::SERVICE_UNAVAILABLE, "another process holds the database: nothing was changed")
+        }
+        Some(ErrorCode::OperationInterrupted) => {
+            Problem::later(StatusCode::SERVICE_UNAVAILABLE, format!("this list takes more than {LONG:?} to make"))
+        }
+        _ => Problem::of_store(error),
     }
 }
 
@@ -206,7 +245,8 @@ fn list(connection: &Connection, listing: &Listing) -> rusqlite::Result<Page> {
         let keys = (0..listing.sort.len()).map(|key| position(row, 5 + key * 3)).collect::<rusqlite::Result<_>>()?;
         Ok((Cursor { keys, place }, item))
     };
-    let mut rows: Vec<_> = statement.query_map(rusqlite::params_from_iter(binds), row)?.collect::<rusqlite::Result<_>>()?;
+    let mut rows: Vec<_> =
+        statement.query_map(rusqlite::params_from_iter(binds), row)?.collect::<rusqlite::Result<_>>()?;
     let more = rows.len() > listing.limit;
     rows.truncate(listing.limit);
     let next = rows.last().filter(|_| more).map(|(cursor, _)| cursor.clone());

@@ -1,18 +1,14 @@
 //! The one connection of this machine that writes: all that waits goes into one transaction of a few statements.
 
-use std::{collections::HashMap, convert::Infallible};
+use std::{borrow::Cow, collections::HashMap, convert::Infallible};
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::{
     super::{
-        super::{
-            edit::Outcome,
-            item::SCHEMAS,
-            problem::Answer,
-            schema::Schemas,
-        },
+        super::{edit::Outcome, item::SCHEMAS, problem::Answer, schema::Schemas},
         Job, REMEMBERED, group,
         plan::{Found, Plan, Step},
         tell,
@@ -137,7 +133,8 @@ async fn attempt(client: &mut Client, schemas: &mut Schemas, jobs: &[Job]) -> Do
 /// What is there of all that these jobs may touch, and the schemas of their collections.
 async fn fetched(begun: &Transaction<'_>, jobs: &[Job]) -> Done<HashMap<Name, Found>> {
     let edits = || jobs.iter().flat_map(|job| &job.edits);
-    let names = edits().map(|edit| (&*edit.collection, &*edit.id)).chain(edits().map(|edit| (SCHEMAS, &*edit.collection)));
+    let names =
+        edits().map(|edit| (&*edit.collection, &*edit.id)).chain(edits().map(|edit| (SCHEMAS, &*edit.collection)));
     let (collections, ids): (Vec<&str>, Vec<&str>) = names.unzip();
     let sql = "SELECT seq, items.id, body, revision, modified, items.collection FROM items
         JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS wanted (collection, id)
@@ -192,19 +189,20 @@ impl Written {
                 columns.collections.push(&name.0);
                 columns.ids.push(&name.1);
                 columns.bodies.push(&item.body);
+                columns.docs.push(searchable(&item.body));
                 columns.words.push(words);
                 columns.revisions.push(item.revision);
                 columns.times.push(item.modified);
             }
         }
-        let Columns { places, collections, ids, bodies, words, revisions, times } = &columns;
+        let Columns { places, collections, ids, bodies, docs, words, revisions, times } = &columns;
         let sql = "INSERT INTO items (seq, collection, id, body, doc, words, revision, modified)
-            SELECT seq, collection, id, body, body::jsonb, to_tsvector('simple', words), revision, modified
-            FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::int8[])
-            AS new (seq, collection, id, body, words, revision, modified)
+            SELECT seq, collection, id, body, doc::jsonb, to_tsvector('simple', words), revision, modified
+            FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::int8[])
+            AS new (seq, collection, id, body, doc, words, revision, modified)
             ON CONFLICT (seq) DO UPDATE SET body = excluded.body, doc = excluded.doc, words = excluded.words,
             revision = excluded.revision, modified = excluded.modified";
-        begun.execute(sql, &[places, collections, ids, bodies, words, revisions, times]).await?;
+        begun.execute(sql, &[places, collections, ids, bodies, docs, words, revisions, times]).await?;
         let revisions: Vec<i64> = self.gone.iter().map(|(revision, ..)| *revision).collect();
         let collections: Vec<&str> = self.gone.iter().map(|(_, collection, _)| &**collection).collect();
         let ids: Vec<&str> = self.gone.iter().map(|(.., id)| &**id).collect();
@@ -223,7 +221,30 @@ struct Columns<'a> {
     collections: Vec<&'a str>,
     ids: Vec<&'a str>,
     bodies: Vec<&'a str>,
+    docs: Vec<Cow<'a, str>>,
     words: Vec<&'a str>,
     revisions: Vec<i64>,
     times: Vec<i64>,
+}
+
+/// The body as it is filtered and sorted. A `jsonb` has no zero byte in its texts: another character that is none stands
+/// there, while the body itself is kept as it came.
+fn searchable(body: &str) -> Cow<'_, str> {
+    if !body.contains("\\u0000") {
+        return Cow::Borrowed(body);
+    }
+    match serde_json::from_str(body) {
+        Ok(value) => Cow::Owned(without_zeros(value).to_string()),
+        Err(_) => Cow::Borrowed(body),
+    }
+}
+
+fn without_zeros(value: Value) -> Value {
+    let clean = |text: String| text.replace('\0', "\u{fffd}");
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(values) => values.into_iter().map(without_zeros).collect(),
+        Value::Object(object) => object.into_iter().map(|(name, value)| (clean(name), without_zeros(value))).collect(),
+        other => other,
+    }
 }

@@ -2,22 +2,17 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::mpsc;
 
 use super::{
     super::{
-        super::{
-            edit::Outcome,
-            problem::{Answer, Problem},
-            schema::Schemas,
-        },
+        super::{edit::Outcome, problem::Answer, schema::Schemas},
         Hub, Job, REMEMBERED, group,
         plan::{Plan, Step},
         tell,
     },
-    found,
+    failed, found,
 };
 
 /// What a new file is made of, one step for each version: `user_version` says which of them it has.
@@ -97,7 +92,9 @@ impl Writer {
         let before: i64 = begun.prepare_cached("SELECT revision FROM counter")?.query_row([], |row| row.get(0))?;
         let mut plan = Plan::new(&mut self.schemas, before);
         let job = |job: &Job| match plan.job(&job.edits, |collection, id| found(&begun, collection, id))? {
-            Ok(steps) => steps.into_iter().map(|step| write(&begun, step)).collect::<rusqlite::Result<Vec<_>>>().map(Ok),
+            Ok(steps) => {
+                steps.into_iter().map(|step| write(&begun, step)).collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+            }
             Err(problem) => Ok(Err(problem)),
         };
         let answers = jobs.iter().map(job).collect::<rusqlite::Result<_>>()?;
@@ -113,29 +110,25 @@ impl Writer {
     }
 }
 
-/// What the database's failure is to a client.
-fn failed(error: &rusqlite::Error) -> Problem {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full: nothing was changed"),
-        Some(ErrorCode::DatabaseBusy) => {
-            Problem::later(StatusCode::SERVICE_UNAVAILABLE, "another process holds the database: nothing was changed")
-        }
-        _ => Problem::of_store(error),
-    }
-}
-
+/// Writes what a step says.
 fn write(connection: &Connection, step: Step) -> rusqlite::Result<Outcome> {
     match &step {
         Step::Nothing(_) => {}
         Step::Remove { place, collection, id, revision } => {
             connection.prepare_cached("DELETE FROM items WHERE seq = ?1")?.execute([place])?;
             connection.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([place])?;
-            connection.prepare_cached("INSERT INTO gone VALUES (?1, ?2, ?3)")?.execute(params![revision, collection, id])?;
+            connection
+                .prepare_cached("INSERT INTO gone VALUES (?1, ?2, ?3)")?
+                .execute(params![revision, collection, id])?;
         }
         Step::Write { place, collection, item, words, made } => {
             let sql = match made {
-                true => "INSERT INTO items (seq, collection, id, body, revision, modified) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                false => "UPDATE items SET body = ?4, revision = ?5, modified = ?6 WHERE seq = ?1 AND collection = ?2 AND id = ?3",
+                true => {
+                    "INSERT INTO items (seq, collection, id, body, revision, modified) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                }
+                false => {
+                    "UPDATE items SET body = ?4, revision = ?5, modified = ?6 WHERE seq = ?1 AND collection = ?2 AND id = ?3"
+                }
             };
             let values = params![place, collection, item.id, item.body, item.revision, item.modified];
             connection.prepare_cached(sql)?.execute(values)?;
