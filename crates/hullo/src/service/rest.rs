@@ -10,6 +10,10 @@
 //! much is added meanwhile. Under `/{collection}/-/` there are the changes, the schema, export and import.
 //!
 //! Where a body says a name twice the last one counts, and two spellings of a number are two numbers to a JSON Patch only.
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "without a database there is nothing to be done")
+)]
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
