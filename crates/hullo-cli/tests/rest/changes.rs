@@ -68,6 +68,31 @@ fn whoever_never_reads_holds_nobody_up() {
     deaf.until("\"id\":199,");
 }
 
+/// A page that asks for more than fits into memory at once ends earlier, and the next one goes on there.
+#[test]
+fn what_is_read_at_once_is_bounded() {
+    on_each(|rest| {
+        let text = "x".repeat(500_000);
+        for id in 0..20 {
+            rest.client.post("/large", &format!(r#"{{"id":"{id}","text":"{text}"}}"#)).is(201);
+        }
+        let (mut seen, mut pages, mut next) = (Vec::new(), 0, Some("/large?sort=-text".to_owned()));
+        while let Some(path) = next {
+            let page = rest.client.get(&path).is(200);
+            assert!(page.body.len() < 5_000_000, "{} bytes", page.body.len());
+            seen.extend(page.json().as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+            (pages, next) = (pages + 1, page.next());
+        }
+        assert_eq!((seen, pages), ((0..20).map(|id: u8| id.to_string()).collect::<Vec<_>>(), 3));
+        assert_eq!(rest.client.get("/large/-/export").body.lines().count(), 20);
+        let polled = rest.client.get("/large/-/changes?after=0").is(200).json();
+        assert_eq!(polled["changes"].as_array().unwrap().len(), 9, "{}", polled["after"]);
+        let mut follower = rest.another();
+        follower.follow("/large/-/changes?after=0", "");
+        follower.until("\"id\":\"19\"");
+    });
+}
+
 #[test]
 fn an_export_is_an_import() {
     on_each(|rest| {

@@ -47,9 +47,6 @@ fn what_was_acknowledged_is_there_after_a_kill() {
     let known = known.into_inner().unwrap();
     assert!(known.len() > ROUNDS, "{} items", known.len());
     check(&mut Client::to(server.port(0)), &known);
-    // A clean end leaves one file.
-    assert_eq!(server.interrupted().code, 0);
-    assert!(!std::path::Path::new(&home.path("items.db-wal")).exists());
 }
 
 /// Makes, changes and removes items of its own until the server is gone. Only what was answered is known; what was under

@@ -9,7 +9,8 @@
 //! sorts, chooses fields, and searches all texts; the `Link` header leads to the next page, which is where it was however
 //! much is added meanwhile. Under `/{collection}/-/` there are the changes, the schema, export and import.
 //!
-//! Where a body says a name twice the last one counts, and two spellings of a number are two numbers to a JSON Patch only.
+//! Texts are sorted by their first 200 characters. Where a body says a name twice the last one counts, and two spellings
+//! of a number are two numbers to a JSON Patch only.
 #![cfg_attr(
     not(any(feature = "postgres", feature = "sqlite")),
     allow(dead_code, reason = "without a database there is nothing to be done")

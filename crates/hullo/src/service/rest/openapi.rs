@@ -250,7 +250,8 @@ fn schemas() -> Value {
         })
     };
     let number = json!({ "type": "integer", "minimum": 0 });
-    let subschema = json!({ "type": ["object", "boolean"] });
+    let within = |deeper: Value| json!({ "type": ["object", "boolean"], "properties": { "if": deeper, "then": deeper, "else": deeper } });
+    let subschema = within(within(json!({ "type": ["object", "boolean"] })));
     json!({
         "Object": { "type": "object" },
         "Page": { "type": "string" },

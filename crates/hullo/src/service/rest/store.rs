@@ -39,13 +39,34 @@ pub(crate) const QUEUE: usize = 8192;
 /// The most writes that are made durable together.
 pub(crate) const GROUP: usize = 1024;
 
+/// The most bytes of items that are read at once: a page with as many ends there, whatever its limit.
+const ROOM: usize = 4 << 20;
+
+/// The most collections that are listed.
+const COLLECTIONS: i64 = 10_000;
+
+/// How much may be read still.
+struct Room(usize);
+
+impl Room {
+    fn new() -> Self {
+        Self(ROOM)
+    }
+
+    /// Whether there is room for more once this has been read too.
+    fn after(&mut self, body: &str) -> bool {
+        self.0 = self.0.saturating_sub(body.len());
+        self.0 > 0
+    }
+}
+
 /// A database of items.
 pub(crate) trait Store: Send + Sync + 'static {
     fn item<'a>(&'a self, collection: &'a str, id: &'a str) -> BoxFuture<'a, Answer<Option<Item>>>;
 
     fn list(&self, listing: Listing) -> BoxFuture<'_, Answer<Page>>;
 
-    /// The collections that have items, by name, with how many.
+    /// The collections that have items, by name, with how many; the first of them where there are very many.
     fn collections(&self) -> BoxFuture<'_, Answer<Vec<(String, i64)>>>;
 
     /// The number of the last change to a collection; 0 where there was none.

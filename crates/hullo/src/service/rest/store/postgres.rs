@@ -14,14 +14,14 @@ use std::{
     thread,
 };
 
-use futures_util::future::poll_fn;
+use futures_util::{TryStreamExt, future::poll_fn};
 use http::StatusCode;
 use tokio::{
     runtime::{Builder, Handle},
     sync::{Mutex, mpsc, oneshot},
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Config, NoTls, Row,
+    AsyncMessage, Client, Config, NoTls, Row, RowStream,
     config::SslMode,
     types::{ToSql, Type},
 };
@@ -33,7 +33,7 @@ use super::{
         problem::{Answer, Problem},
         query::{Cursor, Listing, Path, Position, Word},
     },
-    Change, Changes, Hub, Job, Page, QUEUE, REMEMBERED, Store, queued,
+    COLLECTIONS, Change, Changes, Hub, Job, Page, QUEUE, REMEMBERED, Room, Store, queued,
     select::{self, Bind, Binds, Dialect, Field, Statement},
 };
 use crate::{
@@ -137,6 +137,12 @@ impl Postgres {
         Ok(client)
     }
 
+    /// Rows as they come, for those that may be large.
+    async fn stream(&self, sql: &str, binds: &[Bind]) -> Answer<RowStream> {
+        let client = self.reader().await?;
+        client.query_typed_raw(sql, typed(binds)).await.map_err(|error| failed(&error))
+    }
+
     async fn rows(&self, sql: &str, binds: &[Bind]) -> Answer<Vec<Row>> {
         let client = self.reader().await?;
         client.query_typed(sql, &typed(binds)).await.map_err(|error| failed(&error))
@@ -189,18 +195,20 @@ impl Store for Postgres {
     fn list(&self, listing: Listing) -> BoxFuture<'_, Answer<Page>> {
         Box::pin(async move {
             let Statement { sql, binds } = select::page::<Pg>(&listing);
-            let rows = self.rows(&sql, &binds).await?;
-            let mut rows: Vec<_> = rows
-                .iter()
-                .map(|row| {
-                    let (place, item) = placed(row);
-                    let keys = (0..listing.sort.len()).map(|key| position(row, 5 + key * 3)).collect();
-                    (Cursor { keys, place }, item)
-                })
-                .collect();
-            let more = rows.len() > listing.limit;
-            rows.truncate(listing.limit);
-            let next = rows.last().filter(|_| more).map(|(cursor, _)| cursor.clone());
+            let mut rows = std::pin::pin!(self.stream(&sql, &binds).await?);
+            let (mut items, mut last, mut room, mut next) = (Vec::new(), None, Room::new(), None);
+            let mut full = false;
+            while let Some(row) = rows.try_next().await.map_err(|error| failed(&error))? {
+                if full {
+                    next = last;
+                    break;
+                }
+                let (place, item) = placed(&row);
+                let keys = (0..listing.sort.len()).map(|key| position(&row, 5 + key * 3)).collect();
+                last = Some(Cursor { keys, place });
+                full = !room.after(&item.body) || items.len() + 1 == listing.limit;
+                items.push(item);
+            }
             let count = match listing.count {
                 false => None,
                 true => {
@@ -208,15 +216,14 @@ impl Store for Postgres {
                     self.rows(&sql, &binds).await?.first().map(|row| row.get(0))
                 }
             };
-            Ok(Page { items: rows.into_iter().map(|(_, item)| item).collect(), next, count })
+            Ok(Page { items, next, count })
         })
     }
 
     fn collections(&self) -> BoxFuture<'_, Answer<Vec<(String, i64)>>> {
         Box::pin(async move {
-            let sql =
-                "SELECT collection, count(*) FROM items WHERE collection <> $1 GROUP BY collection ORDER BY collection";
-            let rows = self.rows(sql, &[Bind::Text(SCHEMAS.to_owned())]).await?;
+            let sql = "SELECT collection, count(*) FROM items WHERE collection <> $1 GROUP BY collection ORDER BY collection LIMIT $2";
+            let rows = self.rows(sql, &[Bind::Text(SCHEMAS.to_owned()), Bind::Integer(COLLECTIONS)]).await?;
             Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
         })
     }
@@ -239,16 +246,18 @@ impl Store for Postgres {
                     ORDER BY 1 LIMIT $3
                 ) AS changes ON true ORDER BY 2";
             let most = Bind::Integer(i64::try_from(most).unwrap_or(i64::MAX));
-            let rows = self.rows(sql, &[Bind::Text(collection.to_owned()), Bind::Integer(after), most]).await?;
-            let now: i64 = rows.first().map(|row| row.get(0)).unwrap_or_default();
-            let change = |row: &Row| {
-                let revision: Option<i64> = row.get(1);
-                Some(Change { revision: revision?, id: row.get(2), body: row.get(3) })
-            };
-            Ok(Changes {
-                changes: rows.iter().filter_map(change).collect(),
-                forgotten: after > 0 && after < now - REMEMBERED,
-            })
+            let binds = [Bind::Text(collection.to_owned()), Bind::Integer(after), most];
+            let mut rows = std::pin::pin!(self.stream(sql, &binds).await?);
+            let (mut found, mut room, mut more) = (Changes::default(), Room::new(), true);
+            while more && let Some(row) = rows.try_next().await.map_err(|error| failed(&error))? {
+                let (now, revision): (i64, Option<i64>) = (row.get(0), row.get(1));
+                found.forgotten = after > 0 && after < now - REMEMBERED;
+                let Some(revision) = revision else { break };
+                let change = Change { revision, id: row.get(2), body: row.get(3) };
+                more = room.after(change.body.as_deref().unwrap_or_default());
+                found.changes.push(change);
+            }
+            Ok(found)
         })
     }
 
@@ -328,6 +337,11 @@ impl Dialect for Pg {
             text: format!("(CASE {kind} WHEN 'string' THEN {node} #>> '{{}}' END COLLATE \"C\")"),
             truth: format!("(CASE {node} WHEN 'true'::jsonb THEN 1 WHEN 'false'::jsonb THEN 0 END)"),
         }
+    }
+
+    fn sorted(number: &str) -> String {
+        // A numeric may have a hundred thousand digits.
+        format!("round(least(greatest({number}, -1e300), 1e300), 40)")
     }
 
     fn shown(number: &str) -> String {

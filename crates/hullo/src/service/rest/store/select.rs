@@ -21,6 +21,9 @@ pub(super) trait Dialect {
     where
         Self: Sized;
 
+    /// A number of bounded length that sorts like it.
+    fn sorted(number: &str) -> String;
+
     /// A number as a column that can be read.
     fn shown(number: &str) -> String;
 
@@ -144,11 +147,14 @@ fn is_number(text: &str) -> bool {
     serde_json::from_str::<serde_json::Number>(text).is_ok() && !text.contains(char::is_whitespace)
 }
 
+/// So much of a text counts where items are sorted: it stands in the link to the next page.
+const SORTED: usize = 200;
+
 /// What a field is sorted by.
 fn order<D: Dialect>(path: &Path, binds: &mut Binds<D>) -> [String; 3] {
     let field = D::field(path, binds);
     let number = format!("coalesce({}, {}, 0)", field.number, field.truth);
-    [field.rank, number, format!("coalesce({}, '')", field.text)]
+    [field.rank, D::sorted(&number), format!("coalesce(substr({}, 1, {SORTED}), '')", field.text)]
 }
 
 /// What comes after a cursor: greater in the first key, or the same there and greater in the next, and so on.

@@ -28,7 +28,7 @@ use super::{
         problem::{Answer, Problem},
         query::{Cursor, Listing, Path, Position, Word},
     },
-    Change, Changes, Hub, Job, Page, QUEUE, REMEMBERED, Store, queued,
+    COLLECTIONS, Change, Changes, Hub, Job, Page, QUEUE, REMEMBERED, Room, Store, queued,
     select::{self, Bind, Binds, Dialect, Field, Statement},
 };
 use crate::{
@@ -90,7 +90,8 @@ impl Sqlite {
 }
 
 impl Drop for Sqlite {
-    /// Waits for the writer, which makes what is queued durable, and leaves one file behind.
+    /// Waits for the writer, which makes what is queued durable, and leaves one file behind if the process lasts
+    /// as long.
     fn drop(&mut self) {
         self.queue = None;
         self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -113,8 +114,9 @@ impl Store for Sqlite {
     fn collections(&self) -> BoxFuture<'_, Answer<Vec<(String, i64)>>> {
         Box::pin(self.aside(|connection| {
             let sql =
-                "SELECT collection, count(*) FROM items WHERE collection <> ?1 GROUP BY collection ORDER BY collection";
-            connection.prepare_cached(sql)?.query_map([SCHEMAS], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+                "SELECT collection, count(*) FROM items WHERE collection <> ?1 GROUP BY collection ORDER BY collection LIMIT ?2";
+            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare_cached(sql)?.query_map(params![SCHEMAS, COLLECTIONS], row)?.collect()
         }))
     }
 
@@ -240,16 +242,21 @@ fn list(connection: &Connection, listing: &Listing) -> rusqlite::Result<Page> {
     let together = connection.unchecked_transaction()?;
     let Statement { sql, binds } = select::page::<Lite>(listing);
     let mut statement = connection.prepare_cached(&sql)?;
-    let row = |row: &Row<'_>| {
+    let mut rows = statement.query(rusqlite::params_from_iter(binds))?;
+    let (mut items, mut last, mut room, mut next) = (Vec::new(), None, Room::new(), None);
+    let mut full = false;
+    while let Some(row) = rows.next()? {
+        if full {
+            next = last;
+            break;
+        }
         let (place, item) = placed(row)?;
         let keys = (0..listing.sort.len()).map(|key| position(row, 5 + key * 3)).collect::<rusqlite::Result<_>>()?;
-        Ok((Cursor { keys, place }, item))
-    };
-    let mut rows: Vec<_> =
-        statement.query_map(rusqlite::params_from_iter(binds), row)?.collect::<rusqlite::Result<_>>()?;
-    let more = rows.len() > listing.limit;
-    rows.truncate(listing.limit);
-    let next = rows.last().filter(|_| more).map(|(cursor, _)| cursor.clone());
+        last = Some(Cursor { keys, place });
+        full = !room.after(&item.body) || items.len() + 1 == listing.limit;
+        items.push(item);
+    }
+    drop(rows);
     let count = match listing.count {
         false => None,
         true => {
@@ -258,7 +265,7 @@ fn list(connection: &Connection, listing: &Listing) -> rusqlite::Result<Page> {
         }
     };
     drop((statement, together));
-    Ok(Page { items: rows.into_iter().map(|(_, item)| item).collect(), next, count })
+    Ok(Page { items, next, count })
 }
 
 fn position(row: &Row<'_>, at: usize) -> rusqlite::Result<Position> {
@@ -276,10 +283,16 @@ fn changes(connection: &Connection, collection: &str, after: i64, most: usize) -
     let sql = "SELECT revision, id, body FROM items WHERE collection = ?1 AND revision > ?2
         UNION ALL SELECT revision, id, NULL FROM gone WHERE collection = ?1 AND revision > ?2
         ORDER BY revision LIMIT ?3";
-    let change = |row: &Row<'_>| Ok(Change { revision: row.get(0)?, id: row.get(1)?, body: row.get(2)? });
     let mut statement = connection.prepare_cached(sql)?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let changes = statement.query_map(params![collection, after, most], change)?.collect::<rusqlite::Result<_>>()?;
+    let mut rows = statement.query(params![collection, after, most])?;
+    let (mut changes, mut room, mut more) = (Vec::new(), Room::new(), true);
+    while more && let Some(row) = rows.next()? {
+        let change = Change { revision: row.get(0)?, id: row.get(1)?, body: row.get(2)? };
+        more = room.after(change.body.as_deref().unwrap_or_default());
+        changes.push(change);
+    }
+    drop(rows);
     drop((statement, together));
     // Whoever begins at 0 has nothing that could be removed.
     Ok(Changes { changes, forgotten: after > 0 && after < now - REMEMBERED })
@@ -307,6 +320,10 @@ impl Dialect for Lite {
             text: format!("CASE {kind} WHEN 'text' THEN {value} END"),
             truth: format!("CASE {kind} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"),
         }
+    }
+
+    fn sorted(number: &str) -> String {
+        number.to_owned()
     }
 
     fn shown(number: &str) -> String {

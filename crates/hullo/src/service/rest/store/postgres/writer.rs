@@ -106,8 +106,6 @@ async fn attempt(client: &mut Client, schemas: &mut Schemas, jobs: &[Job]) -> Do
     // Whoever has this row writes: no other machine does until the commit.
     let before: i64 = begun.query_one("SELECT revision FROM counter FOR UPDATE", &[]).await?.get(0);
     let mut known = fetched(&begun, jobs).await?;
-    let was: HashMap<Name, i64> =
-        known.iter().filter_map(|(name, found)| Some((name.clone(), found.as_ref()?.0))).collect();
     let mut plan = Plan::new(schemas, before);
     let mut written = Written::default();
     let mut answers = Vec::with_capacity(jobs.len());
@@ -121,7 +119,7 @@ async fn attempt(client: &mut Client, schemas: &mut Schemas, jobs: &[Job]) -> Do
     if plan.revision == before {
         return Ok(answers);
     }
-    written.write(&begun, &known, &was).await?;
+    written.write(&begun, &known).await?;
     begun.execute("UPDATE counter SET revision = $1", &[&plan.revision]).await?;
     if plan.removes {
         begun.execute("DELETE FROM gone WHERE revision <= $1", &[&(plan.revision - REMEMBERED)]).await?;
@@ -151,6 +149,8 @@ async fn fetched(begun: &Transaction<'_>, jobs: &[Job]) -> Done<HashMap<Name, Fo
 #[derive(Default)]
 struct Written {
     words: HashMap<Name, String>,
+    /// The places of what was removed.
+    places: Vec<i64>,
     /// Revision, collection and id.
     gone: Vec<(i64, String, String)>,
 }
@@ -161,7 +161,8 @@ impl Written {
         let found = step.leaves();
         match &step {
             Step::Nothing(_) => {}
-            Step::Remove { collection, id, revision, .. } => {
+            Step::Remove { place, collection, id, revision } => {
+                self.places.push(*place);
                 let name = (collection.clone(), id.clone());
                 self.words.insert(name.clone(), String::new());
                 self.gone.push((*revision, collection.clone(), id.clone()));
@@ -177,11 +178,10 @@ impl Written {
     }
 
     /// A statement for all that goes, one for all that comes, and one for what others must hear of.
-    async fn write(&self, begun: &Transaction<'_>, known: &HashMap<Name, Found>, was: &HashMap<Name, i64>) -> Done<()> {
+    async fn write(&self, begun: &Transaction<'_>, known: &HashMap<Name, Found>) -> Done<()> {
         let now = |name: &Name| known.get(name).and_then(Option::as_ref);
-        let stale = |name: &Name| was.get(name).copied().filter(|place| now(name).is_none_or(|(now, _)| now != place));
-        let stale: Vec<i64> = self.words.keys().filter_map(stale).collect();
-        begun.execute("DELETE FROM items WHERE seq = ANY($1)", &[&stale]).await?;
+        // An item that is made anew has another place, so that these are free of it.
+        begun.execute("DELETE FROM items WHERE seq = ANY($1)", &[&self.places]).await?;
         let mut columns = Columns::default();
         for (name, words) in &self.words {
             if let Some((place, item)) = now(name) {

@@ -80,7 +80,10 @@ impl Writer {
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(first) = queue.blocking_recv() {
             let jobs = group(first, &mut queue);
-            let answers = self.commit(&jobs).unwrap_or_else(|error| jobs.iter().map(|_| Err(failed(&error))).collect());
+            let answers = self.commit(&jobs).unwrap_or_else(|error| {
+                let problem = failed(&error);
+                jobs.iter().map(|_| Err(problem.again())).collect()
+            });
             tell(jobs, answers, &self.hub);
         }
     }
