@@ -45,6 +45,25 @@ fn changes_come_as_they_happen_and_go_on_where_they_were() {
     });
 }
 
+/// Removals are not remembered for ever. Who asks for older ones is told to begin again, and gets all that is there.
+#[test]
+fn whoever_was_away_too_long_begins_again() {
+    let Some(sqlite) = peer("sqlite3") else { return };
+    let mut rest = Rest::new();
+    rest.client.post("/people", r#"{"id":"ada"}"#).is(201);
+    run(rest.home.command(sqlite).args(["rest.db", "UPDATE counter SET revision = 2000000"]), "").good();
+    rest.client.post("/people", r#"{"id":"bob"}"#).is(201);
+    for (after, reset) in [(0, false), (1, true), (999_999, true), (1_500_000, false)] {
+        let polled = rest.client.get(&format!("/people/-/changes?after={after}")).is(200).json();
+        assert_eq!(polled["reset"], reset, "after {after}: {polled}");
+    }
+    let mut follower = rest.another();
+    follower.follow("/people/-/changes?after=5", "");
+    let said = follower.until("\"bob\"");
+    let events: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!(events, ["reset", "put", "put"], "{said}");
+}
+
 #[test]
 fn a_stream_ends_with_the_server_and_does_not_hold_it() {
     let rest = Rest::new();

@@ -108,14 +108,14 @@ impl Client {
     /// What came of such an answer until it has that in it.
     #[track_caller]
     pub(crate) fn until(&mut self, wanted: &str) -> String {
-        let mut bytes = Vec::new();
-        loop {
-            let so_far = String::from_utf8_lossy(&bytes).into_owned();
-            if so_far.contains(wanted) {
-                return so_far;
-            }
-            assert!(self.chunk(&mut bytes).unwrap() > 0, "it ended without {wanted:?}: {so_far}");
+        let (mut bytes, mut looked) = (Vec::new(), 0);
+        let has = |bytes: &[u8]| bytes.windows(wanted.len()).any(|part| part == wanted.as_bytes());
+        while !has(&bytes[looked..]) {
+            looked = bytes.len().saturating_sub(wanted.len());
+            let more = self.chunk(&mut bytes).unwrap();
+            assert!(more > 0, "it ended without {wanted:?}: {}", String::from_utf8_lossy(&bytes));
         }
+        String::from_utf8(bytes).unwrap()
     }
 
     fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<()> {

@@ -19,7 +19,7 @@ fn schemathesis_finds_nothing() {
     }
     let mut command = rest.home.command("python3");
     let url = format!("{}/openapi.json", rest.server.at[0].trim_end_matches('/'));
-    command.args(["-m", "schemathesis.cli", "run", &url, "--checks", "all", "--max-examples", "40", "--seed", "1"]);
+    command.args(["-m", "schemathesis.cli", "run", &url, "--checks", "all", "--max-examples", "25", "--seed", "1"]);
     command.args(["--workers", "1", "--continue-on-failure", "--no-color"]);
     let ended = Program::start(&mut command).ended_within(LONG);
     let said = String::from_utf8_lossy(&ended.out).into_owned();

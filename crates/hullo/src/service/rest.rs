@@ -34,11 +34,12 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     io::exchange::{Body, collect, empty, full},
     link::Link,
     peer::Peer,
     scope::{BoxFuture, Scope},
+    watch::Event,
 };
 
 mod condition;
@@ -149,7 +150,15 @@ impl Service for Rest {
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
-            let mut response = self.answer(request, &peer, scope).await.unwrap_or_else(Problem::response);
+            let answered = self.answer(request, &peer, scope.clone()).await;
+            let mut response = answered.unwrap_or_else(|problem| {
+                if problem.status.is_server_error() {
+                    // It is ours, and whoever runs this must hear of it too.
+                    let error = Error::new(Kind::Other, problem.detail.clone());
+                    scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+                }
+                problem.response()
+            });
             // What somebody has put here is data, whatever it looks like.
             response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok(response)
