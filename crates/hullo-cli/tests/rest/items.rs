@@ -131,6 +131,8 @@ fn what_is_wrong_is_said_with_the_right_status() {
     let options = rest.client.ask("OPTIONS", "/people/ada", "", "").is(204);
     assert_eq!(options.header("allow"), Some("GET, PUT, PATCH, DELETE, HEAD, OPTIONS"));
     rest.client.ask("OPTIONS", "*", "", "").is(204);
+    let zipped = rest.client.ask("POST", "/people", &format!("{JSON}\nContent-Encoding: gzip"), "{}").is(415);
+    assert_eq!(zipped.header("accept-encoding"), Some("identity"));
 }
 
 #[test]
@@ -145,6 +147,9 @@ fn what_is_too_large_or_too_deep_is_refused() {
     client.ask("PATCH", "/large/a", MERGE, &format!(r#"{{"more":"{}"}}"#, "x".repeat(10_000))).is(413);
     let copies = r#"{"op":"copy","from":"","path":"/b"}"#;
     client.ask("PATCH", "/large/a", PATCH, &format!("[{copies},{copies}]")).is(413);
+    let moves = r#"{"op":"move","from":"/text","path":"/b"},{"op":"move","from":"/b","path":"/text"}"#;
+    client.ask("PATCH", "/large/a", PATCH, &format!("[{moves}]")).is(200);
+    client.ask("PATCH", "/large/a", PATCH, &format!("[{moves},{moves},{moves}]")).is(413);
     for (depth, status) in [(100, 201), (125, 422), (200, 400), (20_000, 400)] {
         let nested = format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         client.post("/deep", &nested).is(status);
@@ -247,9 +252,7 @@ fn more_than_a_peers_share_is_refused_for_a_second() {
 #[test]
 fn a_file_is_found_again_and_nobody_elses_is_touched() {
     let mut rest = Rest::new();
-    assert!(
-        rest.server.program.so_far().contains("items are kept in ") && rest.server.program.so_far().contains("rest.db")
-    );
+    assert!(rest.server.program.told("rest.db").contains("items are kept in "));
     let before = rest.client.post("/people", r#"{"id":"ada"}"#).is(201).tag();
     let Rest { home, server, .. } = rest;
     assert_eq!(server.interrupted().code, 0);

@@ -21,7 +21,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, EXPECT},
     request::Parts,
 };
 
@@ -70,6 +70,9 @@ pub const SPEC: Spec = Spec {
 /// Where items are kept if nobody says.
 const FILE: &str = "rest.db";
 
+/// The most of a body that is read although nobody wants it.
+const UNREAD: usize = 64 << 10;
+
 /// The service that keeps items.
 pub struct Rest {
     store: Arc<dyn Store>,
@@ -88,7 +91,8 @@ impl Rest {
         Ok(Self { store, place, rate: settings.rate.map(Rate::new) })
     }
 
-    async fn answer(&self, request: Request<Body>, peer: &Peer, scope: Scope) -> Answer<Response<Body>> {
+    /// Answers a request; its body is taken where it is read.
+    async fn answer(&self, head: Parts, body: &mut Option<Body>, peer: &Peer, scope: Scope) -> Answer<Response<Body>> {
         if let (Some(rate), Some(peer)) = (&self.rate, peer.remote().net())
             && !rate.allows(IpAddr::to_canonical(&peer.ip()), Instant::now())
         {
@@ -97,25 +101,27 @@ impl Rest {
                 "more requests in a second than one peer may make",
             ));
         }
-        if request.uri().path() == "*" {
+        if head.uri.path() == "*" {
             // About the server, and no path of it.
             return Ok(bare(StatusCode::NO_CONTENT));
         }
-        let (route, names) = route::find(request.uri().path())?;
+        let (route, names) = route::find(head.uri.path())?;
         let allow = || HeaderValue::try_from(route.allow()).unwrap_or(HeaderValue::from_static("GET"));
-        if request.method() == Method::OPTIONS {
+        if head.method == Method::OPTIONS {
             let mut response = bare(StatusCode::NO_CONTENT);
             response.headers_mut().insert(ALLOW, allow());
             return Ok(response);
         }
-        let Some(operation) = route.operation(request.method()) else {
-            let why = format!("{} is not for {}", request.method(), route.template);
+        let Some(operation) = route.operation(&head.method) else {
+            let why = format!("{} is not for {}", head.method, route.template);
             return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, why).with(ALLOW, allow()));
         };
-        let kind = writing::kind(operation, request.headers())?;
-        let (head, body) = request.into_parts();
+        let kind = writing::kind(operation, &head.headers)?;
         let max = scope.limits().max;
-        let body = if operation.reads.is_empty() { Bytes::new() } else { read(body, max).await? };
+        let body = match body.take_if(|_| !operation.reads.is_empty()) {
+            Some(body) => collect(body, max).await?,
+            None => Bytes::new(),
+        };
         let asked = Asked { store: self.store.clone(), head, names, kind, body, max, scope };
         match operation.does {
             Does::Overview => asked.overview().await,
@@ -150,7 +156,15 @@ impl Service for Rest {
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
-            let answered = self.answer(request, &peer, scope.clone()).await;
+            let (head, body) = request.into_parts();
+            let mut body = Some(body);
+            let waits = head.headers.contains_key(EXPECT);
+            let answered = self.answer(head, &mut body, &peer, scope.clone()).await;
+            if let Some(body) = body.filter(|_| !waits) {
+                // With a part of a body still under way the connection would have to be closed after the answer. What is
+                // wrong with it does not matter any more.
+                let _ = collect(body, UNREAD).await;
+            }
             let mut response = answered.unwrap_or_else(|problem| {
                 if problem.status.is_server_error() {
                     // It is ours, and whoever runs this must hear of it too.
@@ -208,10 +222,6 @@ impl Asked {
 
 fn says(headers: &HeaderMap, kind: &str) -> bool {
     headers.get_all(ACCEPT).iter().any(|accept| String::from_utf8_lossy(accept.as_bytes()).contains(kind))
-}
-
-async fn read(body: Body, max: usize) -> Answer<Bytes> {
-    collect(body, max).await.map_err(Problem::from)
 }
 
 /// A response of that status without a body.

@@ -114,7 +114,7 @@ impl Edit {
         let Value::Object(object) = wanted else {
             return Err(Problem::new(status, "an item is a JSON object, and this would not be one"));
         };
-        shallow(wanted)?;
+        shallow(wanted, 0)?;
         if self.collection == SCHEMAS {
             return Ok(());
         }
@@ -125,9 +125,9 @@ impl Edit {
     }
 }
 
-/// Refuses what is nested too deeply.
-pub(crate) fn shallow(value: &Value) -> Answer<()> {
-    match depth(value) {
+/// Refuses what is nested too deeply, where it is so deep already.
+pub(crate) fn shallow(value: &Value, within: usize) -> Answer<()> {
+    match within + depth(value) {
         0..=DEPTH => Ok(()),
         _ => Err(Problem::unfit(format!("arrays and objects may be nested {DEPTH} deep"))),
     }

@@ -160,9 +160,9 @@ fn headers() -> Value {
     let header = |required: bool, about: &str, schema: Value| json!({ "description": about, "required": required, "schema": schema });
     let text = || json!({ "type": "string" });
     json!({
-        "Accept": header(true, "The types that a body may have", text()),
-        "Accept-Patch": header(true, "The types that a patch may have", text()),
-        "Accept-Post": header(true, "The types that a body may have", text()),
+        "Accept": header(false, "The types that a body may have", text()),
+        "Accept-Patch": header(false, "The types that a patch may have", text()),
+        "Accept-Post": header(false, "The types that a body may have", text()),
         "ETag": header(true, "The version: another one after each change", json!({ "type": "string", "pattern": "^\"[0-9]+\"$" })),
         "Last-Modified": header(true, "When it was changed last", text()),
         "Link": header(false, "The next page, as rel=\"next\" (RFC 8288); at / this description", text()),

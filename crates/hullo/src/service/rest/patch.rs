@@ -16,6 +16,9 @@ use super::{
 /// The most operations of a patch.
 const OPERATIONS: usize = 1000;
 
+/// How many times the largest item a patch may copy and move in all.
+const CARRIED: usize = 4;
+
 /// Reads a patch. (The crate's own way goes through serde's tagged enums, which lose the spelling of numbers, and refuse
 /// the larger ones.)
 pub(crate) fn read(patch: Value) -> Answer<Vec<PatchOperation>> {
@@ -53,16 +56,22 @@ fn pointer(members: &Object, name: &str) -> Result<PointerBuf, String> {
     PointerBuf::parse(text).map_err(|_| format!("{name} is no JSON Pointer (RFC 6901)"))
 }
 
-/// The item after a patch. What is copied counts: twenty copies of the whole, each into the next, would be a million.
+/// The item after a patch. The one writer does this, so it takes no longer than its parts are large: what is copied or
+/// moved counts (twenty copies of the whole, each into the next, would be a million), and only what is put somewhere is
+/// looked at for how deep it is.
 pub(crate) fn applied(item: &Item, patch: &[PatchOperation], max: usize) -> Answer<Value> {
     let mut value = Value::Object(item.object()?);
-    let mut copied = 0;
+    let mut carried = 0;
     for (at, operation) in patch.iter().enumerate() {
-        if let PatchOperation::Copy(copy) = operation {
-            copied += value.pointer(copy.from.as_str()).map_or(0, |from| from.to_string().len());
+        if let Some(part) = put(&value, operation) {
+            shallow(part, operation.path().count())?;
+            if matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_)) {
+                carried += part.to_string().len();
+            }
         }
-        if copied > max {
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the patch copies more than {max} bytes")));
+        if carried > max.saturating_mul(CARRIED) {
+            let why = format!("the patch copies and moves more than {CARRIED} times {max} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, why));
         }
         patch_unsafe(&mut value, std::slice::from_ref(operation)).map_err(|error| {
             let why = match error.kind {
@@ -73,8 +82,17 @@ pub(crate) fn applied(item: &Item, patch: &[PatchOperation], max: usize) -> Answ
             Problem::new(StatusCode::CONFLICT, "the patch does not fit the item: nothing was changed")
                 .at(format!("/{at}"), why)
         })?;
-        // Before it is so deep that to look would be dangerous.
-        shallow(&value)?;
     }
     Ok(value)
+}
+
+/// What an operation puts at its path.
+fn put<'a>(value: &'a Value, operation: &'a PatchOperation) -> Option<&'a Value> {
+    match operation {
+        PatchOperation::Add(add) => Some(&add.value),
+        PatchOperation::Replace(replace) => Some(&replace.value),
+        PatchOperation::Copy(copy) => value.pointer(copy.from.as_str()),
+        PatchOperation::Move(from) => value.pointer(from.from.as_str()),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    }
 }

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
-    header::{CONTENT_TYPE, LOCATION},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
 };
 use serde_json::{Value, json};
 
@@ -24,6 +24,10 @@ use crate::io::exchange::{Body, full};
 /// The type of a request's body, which must be one that the operation reads; without a type it is the first of those.
 pub(super) fn kind(operation: &Operation, headers: &HeaderMap) -> Answer<&'static str> {
     let Some(first) = operation.reads.first().copied() else { return Ok("") };
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body here is not compressed");
+        return Err(problem.with(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
     let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(first) };
     let kind = String::from_utf8_lossy(kind.as_bytes());
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
