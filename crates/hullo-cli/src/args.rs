@@ -68,8 +68,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
 
+    /// Where rest keeps its items: a file, :memory:, or postgres://user@host/name [default: rest.db]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Option<String>,
+
+    /// Requests that rest takes from one peer in a second; more are answered 429 [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
+
     /// Serve what this TOML file says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "command"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
@@ -99,6 +107,17 @@ pub(crate) struct Serve {
     /// The program that exec runs for each conversation
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+impl Serve {
+    /// Whether there is a setting that some service must be for.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.text.is_some()
+            || !self.env.is_empty()
+            || self.db.is_some()
+            || self.rate.is_some()
+            || !self.command.is_empty()
+    }
 }
 
 #[derive(ClapArgs)]
@@ -260,6 +279,7 @@ fn serve_help() -> String {
   hullo serve json 'tls://[::]:7443?cert=a.pem&key=a.key'
   hullo serve exec unix:/tmp/x.sock -- bc -q
   hullo serve httpbin http://:8000
+  hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
   hullo serve --config hullo.toml";
     format!("{}\n{}\n{}\n{examples}", services(), transports(), address_options())
 }

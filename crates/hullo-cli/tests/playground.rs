@@ -11,7 +11,7 @@ use serde_json::Value;
 const SERVICES: &[&str] = &["chargen", "convert", "discard", "echo", "exec", "greet", "json"];
 
 /// Those that answer HTTP and nothing else.
-const WEB: &[&str] = &["httpbin"];
+const WEB: &[&str] = &["httpbin", "rest"];
 
 /// All addresses of the playground: four for each service, or one, and the start page.
 const ADDRESSES: usize = SERVICES.len() * 4 + WEB.len() + 1;
@@ -46,6 +46,7 @@ fn answered(home: &Home, address: &str, service: &str) {
         "convert" => asked("36.6").contains("97.88"),
         "exec" => asked("hello\n").contains("HELLO!"),
         "httpbin" => asked_page(home, &format!("{}/get", address.trim_end_matches('/'))).contains("\"origin\""),
+        "rest" => asked_page(home, &format!("{}/people", address.trim_end_matches('/'))) == "[]\n",
         "start page" => asked_page(home, address).contains("<!doctype html>"),
         // What never ends, or says nothing, is not asked but checked.
         _ if address.starts_with("udp") || address.starts_with("http") && service == "chargen" => true,

@@ -97,7 +97,7 @@ pub use link::{BoxStream, Link, Packets, Stream, Wire};
 pub use message::Message;
 pub use peer::{Endpoint, Peer};
 pub use scope::{BoxFuture, Limits, Scope};
-pub use serve::{Server, serve};
+pub use serve::{Server, serve, suits};
 pub use service::{Answer, Reply, Service};
 pub use session::Session;
 pub use watch::{Answered, Certificate, Event, Fault, Secured, Shown, Watch};

@@ -23,6 +23,18 @@ pub async fn serve(address: &str, service: impl Service) -> Result<Server> {
     Ok(server)
 }
 
+/// Refuses the addresses on which a service for the web, or another one, cannot be served.
+///
+/// # Errors
+/// A service for the web where no HTTP is spoken.
+pub fn suits(web: bool, at: &Address) -> Result<()> {
+    if !web || matches!(at.scheme.as_str(), "http" | "https") {
+        return Ok(());
+    }
+    let about = format!("cannot serve it on {}: it answers HTTP requests and nothing else", at.bare());
+    Err(Error::usage(about).hint("use an address with http:// or https://"))
+}
+
 /// Services on addresses. Dropping it ends all of them at once; [`end`](Server::end) lets them finish.
 pub struct Server {
     scope: Scope,
@@ -37,20 +49,18 @@ impl Server {
     }
 
     /// Serves on one address more. When this returns, connections are accepted. It returns what a person should know
-    /// about the listener.
+    /// about the listener and the service.
     ///
     /// # Errors
     /// The address, or that it cannot be listened on.
     pub async fn listen(&mut self, at: &Address, service: Arc<dyn Service>) -> Result<Vec<String>> {
         let transport = transport::find(at, End::Listen)?.transport;
-        if service.is_web() && !matches!(at.scheme.as_str(), "http" | "https") {
-            let about = format!("cannot serve it on {}: it answers HTTP requests and nothing else", at.bare());
-            return Err(Error::usage(about).hint("use an address with http:// or https://"));
-        }
+        suits(service.is_web(), at)?;
         let scope = self.scope.under(&at.options)?;
         let listener = transport.bind(at.clone(), scope.clone()).await?;
         self.bound.push(listener.address());
-        let (notes, ended) = (listener.notes(), self.ended.0.clone());
+        let (mut notes, ended) = (listener.notes(), self.ended.0.clone());
+        notes.extend(service.notes());
         let served = listener.serve(service, scope);
         self.scope.spawn(async move {
             // Nobody may be waiting for it.

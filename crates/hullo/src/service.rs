@@ -78,6 +78,11 @@ pub trait Service: Send + Sync + 'static {
     fn converses_at(&self, _path: &str) -> bool {
         true
     }
+
+    /// What a person should know who has started it, one sentence each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Begins a conversation, and tells whoever watches.
@@ -291,6 +296,10 @@ pub enum Setting {
     Command,
     /// `--env`.
     Env,
+    /// `--db`.
+    Database,
+    /// `--rate`.
+    Rate,
 }
 
 /// What the command line hands to a service when it is made.
@@ -304,6 +313,12 @@ pub struct Settings {
     pub path: Option<std::ffi::OsString>,
     /// The variables of `--env`, for services that show them.
     pub env: Vec<(String, String)>,
+    /// `--db`, for services that keep something: a file, or a server as `postgres://user@host/name`.
+    pub database: Option<String>,
+    /// The password of that server, which stands on no command line.
+    pub password: Option<String>,
+    /// `--rate`, the requests that one peer may make in a second.
+    pub rate: Option<u32>,
 }
 
 impl Settings {
@@ -316,6 +331,8 @@ impl Settings {
             (Setting::Text, self.text.is_some(), "--text"),
             (Setting::Command, !self.command.is_empty(), "a program"),
             (Setting::Env, !self.env.is_empty(), "--env"),
+            (Setting::Database, self.database.is_some(), "--db"),
+            (Setting::Rate, self.rate.is_some(), "--rate"),
         ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
             Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),
@@ -334,6 +351,8 @@ pub struct Spec {
     pub sample: &'static str,
     /// The settings that mean something to it.
     pub takes: &'static [Setting],
+    /// Whether it answers HTTP requests and nothing else, as its [`Service::is_web`] says too.
+    pub web: bool,
     /// Makes one.
     ///
     /// # Errors
@@ -350,7 +369,7 @@ macro_rules! services {
     };
 }
 
-services! { chargen, convert, discard, echo, exec, greet, httpbin, json }
+services! { chargen, convert, discard, echo, exec, greet, httpbin, json, rest }
 
 /// The service of that name.
 ///

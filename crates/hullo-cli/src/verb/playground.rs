@@ -22,6 +22,7 @@ const PLACES: &[(&str, u16)] = &[
     ("convert", 30),
     ("exec", 40),
     ("httpbin", 50),
+    ("rest", 55),
     ("chargen", 19),
     ("discard", 9),
 ];
@@ -38,16 +39,19 @@ const PAGE_PORT: u16 = 8080;
 
 /// Opens everything, and shows what to type.
 pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
-    let settings = Settings { command: SHOUT.iter().map(Into::into).collect(), ..Settings::default() };
+    let settings = Settings {
+        command: SHOUT.iter().map(Into::into).collect(),
+        database: Some(":memory:".to_owned()),
+        ..Settings::default()
+    };
     let mut cards = Vec::new();
     for (spec, port) in in_order() {
         let service = (spec.make)(&settings)?;
         let mut addresses = Vec::new();
-        let is_web = service.is_web();
-        for (scheme, hundred) in SCHEMES.iter().filter(|(scheme, _)| !is_web || *scheme == "http") {
+        for (scheme, hundred) in SCHEMES.iter().filter(|(scheme, _)| !spec.web || *scheme == "http") {
             addresses.push(easy(server, scheme, hundred + port, spec.name, &service, voice).await?);
         }
-        cards.push(Card { spec, is_web, addresses });
+        cards.push(Card { spec, addresses });
     }
     let page: Arc<dyn Service> = Arc::new(Page::new(&cards));
     let page = easy(server, "http", PAGE_PORT, "start page", &page, voice).await?;
@@ -85,7 +89,6 @@ async fn easy(
 /// One service and where it is.
 struct Card {
     spec: &'static Spec,
-    is_web: bool,
     addresses: Vec<Address>,
 }
 
@@ -106,7 +109,11 @@ impl Card {
             sample => sample.to_owned(),
         };
         match self.spec.name {
-            _ if self.is_web => vec![
+            "rest" => vec![
+                ("hullo", format!("hullo request POST :{http}/people name=Ada age:=36")),
+                ("curl", format!("curl 'http://127.0.0.1:{http}/people?age:gte=18'")),
+            ],
+            _ if self.spec.web => vec![
                 ("hullo", format!("hullo request http://127.0.0.1:{http}{}", self.spec.sample)),
                 ("curl", format!("curl http://127.0.0.1:{http}{}", self.spec.sample)),
             ],
@@ -169,8 +176,8 @@ impl Page {
             "name": card.spec.name,
             "about": if card.spec.name == "exec" { SHOUTS } else { card.spec.about },
             "sample": card.spec.sample,
-            "ws": (!card.is_web).then(|| format!("ws://127.0.0.1:{}/", card.port("ws"))),
-            "page": card.is_web.then(|| format!("http://127.0.0.1:{}/", card.port("http"))),
+            "ws": (!card.spec.web).then(|| format!("ws://127.0.0.1:{}/", card.port("ws"))),
+            "page": card.spec.web.then(|| format!("http://127.0.0.1:{}/", card.port("http"))),
             "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "try": card.commands().into_iter().map(|(with, command)| json!({ "with": with, "command": command })).collect::<Vec<_>>(),
         })).collect();

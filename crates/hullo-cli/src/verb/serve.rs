@@ -23,7 +23,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let config = match (&args.config, &args.service) {
         (Some(file), _) => Config::read(file)?,
         (None, Some(service)) => Config::of(service, &args)?,
-        (None, None) if args.text.is_some() || !args.env.is_empty() || !args.command.is_empty() => {
+        (None, None) if args.has_settings() => {
             return Err(Error::usage("there is a setting, but no service that it is for")
                 .hint("hullo serve SERVICE ADDRESS..."));
         }
@@ -82,6 +82,8 @@ struct One {
     service: String,
     addresses: Vec<String>,
     text: Option<String>,
+    db: Option<String>,
+    rate: Option<NonZeroU32>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -111,6 +113,8 @@ impl Config {
             addresses: args.addresses.clone(),
             text: args.text.clone(),
             env: args.env.iter().cloned().collect(),
+            db: args.db.clone(),
+            rate: args.rate.and_then(NonZeroU32::new),
             command,
         };
         Ok(Self { serve: vec![one], ..Self::default() })
@@ -128,8 +132,7 @@ impl One {
         let spec = service::find(&self.service)?;
         if self.addresses.is_empty() {
             let error = Error::usage(format!("{} has no address to listen on", spec.name));
-            let is_web = (spec.make)(&self.settings()).is_ok_and(|service| service.is_web());
-            return Err(error.hint(match is_web {
+            return Err(error.hint(match spec.web {
                 true => format!("hullo serve {} http://:8000 (or https://)", spec.name),
                 false => format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name),
             }));
@@ -138,6 +141,7 @@ impl One {
         for address in &self.addresses {
             let address: Address = address.parse()?;
             transport::find(&address, End::Listen)?;
+            hullo::suits(spec.web, &address)?;
             if address.scheme == "memory" {
                 let about = format!(
                     "cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"
@@ -151,7 +155,16 @@ impl One {
     fn settings(&self) -> Settings {
         let command = self.command.iter().map(Into::into).collect();
         let env = self.env.clone().into_iter().collect();
-        Settings { text: self.text.clone(), command, path: std::env::var_os("PATH"), env }
+        Settings {
+            env,
+            text: self.text.clone(),
+            command,
+            path: std::env::var_os("PATH"),
+            database: self.db.clone(),
+            // As the programs of PostgreSQL find it. It stands on no command line, which everybody can read.
+            password: std::env::var("PGPASSWORD").ok(),
+            rate: self.rate.map(NonZeroU32::get),
+        }
     }
 
     async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {

@@ -196,8 +196,14 @@ impl Program {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn ended(mut self) -> Ended {
-        let status = self.status.recv_timeout(PATIENCE);
+    pub(crate) fn ended(self) -> Ended {
+        self.ended_within(PATIENCE)
+    }
+
+    /// The same for one that has much to do.
+    #[track_caller]
+    pub(crate) fn ended_within(mut self, patience: Duration) -> Ended {
+        let status = self.status.recv_timeout(patience);
         let status = status.unwrap_or_else(|_| panic!("{} did not end; it said: {}", self.name, self.so_far()));
         self.reaped = true;
         let took = self.begun.elapsed();

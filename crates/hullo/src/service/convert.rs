@@ -17,6 +17,7 @@ pub const SPEC: Spec = Spec {
     about: "converts temperatures between °C, °F and K",
     sample: "36.6",
     takes: &[],
+    web: false,
     make: |_| Ok(Arc::new(Answer(Convert))),
 };
 

@@ -23,6 +23,7 @@ pub const SPEC: Spec = Spec {
     about: "takes everything and says nothing",
     sample: "nobody will hear this",
     takes: &[],
+    web: false,
     make: |_| Ok(Arc::new(Discard)),
 };
 

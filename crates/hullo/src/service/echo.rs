@@ -29,6 +29,7 @@ pub const SPEC: Spec = Spec {
     about: "gives back what comes, as it comes",
     sample: "hello",
     takes: &[],
+    web: false,
     make: |_| Ok(Arc::new(Echo)),
 };
 

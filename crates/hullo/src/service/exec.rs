@@ -43,6 +43,7 @@ pub const SPEC: Spec = Spec {
     about: "runs a program for each link: -- CMD ARG...",
     sample: "hello",
     takes: &[Setting::Command],
+    web: false,
     make: |settings| Ok(Arc::new(Exec::new(settings)?)),
 };
 

@@ -28,6 +28,7 @@ pub const SPEC: Spec = Spec {
     about: "says hello and closes",
     sample: "",
     takes: &[Setting::Text],
+    web: false,
     make: |settings| Ok(Arc::new(Greet::new(settings.text.as_deref().unwrap_or("Hello, World!")))),
 };
 

@@ -63,6 +63,7 @@ pub const SPEC: Spec = Spec {
     about: "answers what httpbin.org does, to try HTTP clients on",
     sample: "/get",
     takes: &[Setting::Env],
+    web: true,
     make: |settings| Ok(Arc::new(Httpbin::new(settings)?)),
 };
 

@@ -22,6 +22,7 @@ pub const SPEC: Spec = Spec {
     about: "answers any JSON value, and JSON-RPC 2.0",
     sample: r#"{"name":"Ada"}"#,
     takes: &[],
+    web: false,
     make: |_| Ok(Arc::new(Answer(Json))),
 };
 

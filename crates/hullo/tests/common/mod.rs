@@ -77,9 +77,10 @@ pub fn with(address: &Address, options: &str) -> Address {
     address
 }
 
-/// A service of the table; `exec` runs `cat`.
+/// A service of the table; `exec` runs `cat`, and what is kept is kept in memory.
 pub fn service(name: &str) -> Arc<dyn Service> {
-    service_with(name, &Settings { command: vec!["cat".into()], ..Settings::default() })
+    let database = Some(":memory:".to_owned());
+    service_with(name, &Settings { command: vec!["cat".into()], database, ..Settings::default() })
 }
 
 pub fn service_with(name: &str, settings: &Settings) -> Arc<dyn Service> {

@@ -1,26 +1,31 @@
 //! Each service says on each transport what it says everywhere.
 
 use futures_util::FutureExt;
+use hullo::{Address, Kind, Limits, Scope, Server, exchange::collect, request::Call};
 use tokio::sync::mpsc;
 
 use crate::{
     COLUMNS, Carries, Column, Row, Says,
     cell::{Cell, line},
-    common::{GRACE, in_time, service, text},
+    common::{Folder, GRACE, in_time, service, text},
 };
 
 pub(crate) async fn answers(row: Row) {
-    for column in COLUMNS.iter().filter(|column| !matches!(column.says, Says::Web)) {
+    for column in COLUMNS {
         let what = format!("{} over {}", column.service, row.name);
         in_time(&what, said(row, column, &what)).await;
     }
 }
 
 async fn said(row: Row, column: &Column, what: &str) {
+    if let Says::Page(path, begins) = column.says {
+        return page(row, column, path, begins, what).await;
+    }
     let (opened, mut begins) = mpsc::unbounded_channel();
     let mut cell = Cell::seen(row, "", service(column.service), Some(opened)).await;
     match column.says {
         Says::Answer(question, answer) => assert_eq!(line(cell.ask(Some(question)).await), answer, "{what}"),
+        Says::Page(..) => {}
         Says::Greeting(greeting) => assert_eq!(line(cell.ask(None).await), greeting, "{what}"),
         Says::Flood(first) => {
             let mut session = cell.lines().await;
@@ -28,7 +33,6 @@ async fn said(row: Row, column: &Column, what: &str) {
             let heard = text(session.recv().await.unwrap()).unwrap();
             assert_eq!(heard.lines().next(), Some(first), "{what}");
         }
-        Says::Web => unreachable!("it is asked over HTTP alone"),
         Says::Nothing => {
             let mut session = cell.lines().await;
             session.send("hullo".into()).await.unwrap();
@@ -43,4 +47,20 @@ async fn said(row: Row, column: &Column, what: &str) {
             }
         }
     }
+}
+
+/// A service of HTTP alone: it is refused elsewhere before anything listens.
+async fn page(row: Row, column: &Column, path: &str, begins: &str, what: &str) {
+    if row.carries != Carries::Exchanges {
+        let folder = Folder::new();
+        let mut server = Server::new(Scope::new(Limits::server(), None));
+        let listened = server.listen(&folder.address(row.listen), service(column.service)).await;
+        assert_eq!(listened.map_err(|error| error.kind()).unwrap_err(), Kind::Usage, "{what}");
+        return assert!(server.addresses().is_empty(), "{what}");
+    }
+    let cell = Cell::seen(row, "", service(column.service), None).await;
+    let to = Address { path: path.to_owned(), ..cell.to.clone() };
+    let (response, _) = Call::new(http::Method::GET, to).send(&Scope::default(), 0).await.unwrap();
+    let answer = collect(response.into_body(), 1 << 20).await.unwrap();
+    assert!(answer.starts_with(begins.as_bytes()), "{what}: {answer:?}");
 }

@@ -16,11 +16,10 @@ const BULK: usize = 3_000_000;
 const ROOM: &str = "max=4MiB";
 
 pub(crate) async fn carries_bulk(row: Row) {
-    for column in COLUMNS.iter().filter(|column| !matches!(column.says, Says::Web)) {
+    for column in COLUMNS.iter().filter(|column| !matches!(column.says, Says::Page(..))) {
         let what = format!("{BULK} bytes of {} over {}", column.service, row.name);
         let cell = Cell::new(row, ROOM, service(column.service)).await;
         match row.carries {
-            _ if column.bulk == Bulk::None => {}
             Carries::Datagrams => in_time(&what, many(&cell, column, &what)).await,
             _ => in_time(&what, bulk(&cell, column, &what)).await,
         }

@@ -11,7 +11,6 @@ mod cell;
 #[path = "../common/mod.rs"]
 mod common;
 mod late;
-mod web;
 
 use std::collections::BTreeSet;
 
@@ -68,11 +67,6 @@ macro_rules! rows {
                 super::bulk::carries_bulk(ROW).await;
             }
 
-            #[tokio::test]
-            async fn is_no_web_unless_it_is_http() {
-                super::web::is_no_web_unless_it_is_http(ROW).await;
-            }
-
             late! { $carries }
 
             #[tokio::test]
@@ -120,8 +114,8 @@ enum Says {
     /// Lines without end, of which this is the first.
     Flood(&'static str),
     Nothing,
-    /// It answers HTTP, and is refused everywhere else.
-    Web,
+    /// To a GET of that path something that begins so; on what is not HTTP it cannot be served.
+    Page(&'static str, &'static str),
 }
 
 /// What becomes of 3 MB.
@@ -152,8 +146,9 @@ const COLUMNS: &[Column] = &[
     Column { service: "echo", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },
     Column { service: "exec", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },
     Column { service: "greet", says: Says::Greeting("Hello, World!"), bulk: Bulk::None },
-    Column { service: "httpbin", says: Says::Web, bulk: Bulk::None },
+    Column { service: "httpbin", says: Says::Page("/uuid", "{\n  \"uuid\": "), bulk: Bulk::None },
     Column { service: "json", says: Says::Answer(r#"{"a":1}"#, RECEIVED), bulk: Bulk::Wrapped },
+    Column { service: "rest", says: Says::Page("/people", "[]"), bulk: Bulk::None },
 ];
 
 #[test]

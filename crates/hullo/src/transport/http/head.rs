@@ -194,11 +194,10 @@ fn uri(head: &Bytes, target: &str, connects: bool) -> Result<Uri, Refusal> {
     Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).or(bad("the target is no URL\n"))
 }
 
-/// Whether a path has `%00` in it, which ends a name for some programs, or `%C0` or `%C1`, which are no UTF-8 but another
-/// way to write an ASCII character.
+/// Whether a path has `%C0` or `%C1` in it, which are no UTF-8 but another way to write an ASCII character.
 fn is_ambiguous(path: &str) -> bool {
     let path = path.as_bytes();
-    memchr::memchr_iter(b'%', path).any(|at| matches!(path.get(at + 1..at + 3), Some([b'c' | b'C', b'0' | b'1'] | b"00")))
+    memchr::memchr_iter(b'%', path).any(|at| matches!(path.get(at + 1..at + 3), Some([b'c' | b'C', b'0' | b'1'])))
 }
 
 fn headers(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Refusal> {
