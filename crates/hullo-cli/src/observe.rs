@@ -30,6 +30,13 @@ impl Observer {
         Ok(Arc::new(Self { timeline: Timeline(voice), access, meter }))
     }
 
+    /// Sees to it that the last lines of the log are written.
+    pub(crate) fn finish(&self) {
+        if let Some(access) = &self.access {
+            access.finish();
+        }
+    }
+
     /// Serves the metrics on that address.
     pub(crate) async fn serve_metrics(&self, address: &str, server: &mut Server, voice: Voice) -> Result<()> {
         let Some(meter) = &self.meter else { return Ok(()) };

@@ -77,7 +77,7 @@ pub struct Answered {
     pub referer: Option<String>,
     /// What the client says it is.
     pub agent: Option<String>,
-    /// The status of the response.
+    /// The status of the response; 499 where the client did not wait for one.
     pub status: u16,
     /// The bytes of its body that were sent.
     pub sent: u64,

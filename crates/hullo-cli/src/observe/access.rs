@@ -1,18 +1,23 @@
 //! The access log: a line for each HTTP exchange, in the forms that log readers know.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write},
     path::Path,
-    sync::{Mutex, PoisonError},
-    time::SystemTime,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use clap::ValueEnum;
 use hullo::{Answered, Error, Kind, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::report::shown;
+use crate::report::{shown, steers};
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,34 +30,71 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Where the lines go.
+/// Where the lines go: to a thread that writes them, since who reads the log may be slow, and the server is not to wait.
 pub(crate) struct AccessLog {
     format: Format,
-    file: Option<Mutex<File>>,
+    lines: Mutex<Option<SyncSender<String>>>,
+    written: Mutex<Receiver<()>>,
+    lost: AtomicU64,
 }
+
+/// How many lines may wait to be written; more are lost, and counted.
+const WAITING: usize = 4096;
+
+/// How long the end of the server waits for the last lines.
+const LAST: Duration = Duration::from_secs(1);
 
 impl AccessLog {
     /// A log to that file, behind what is in it; without one to stderr.
     pub(crate) fn open(format: Format, file: Option<&Path>) -> Result<Self> {
-        let open = |path: &Path| {
-            let about = format!("cannot write the access log to {}", path.display());
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            file.map(Mutex::new).map_err(|error| Error::io(about, error).of(Kind::File))
+        let mut to: Box<dyn Write + Send> = match file {
+            None => Box::new(io::stderr()),
+            Some(path) => {
+                let about = format!("cannot write the access log to {}", path.display());
+                let file = OpenOptions::new().create(true).append(true).open(path);
+                Box::new(file.map_err(|error| Error::io(about, error).of(Kind::File))?)
+            }
         };
-        Ok(Self { format, file: file.map(open).transpose()? })
+        let (lines, to_write) = sync_channel::<String>(WAITING);
+        let (done, written) = sync_channel(1);
+        let write = move || {
+            for line in to_write {
+                // A line that cannot be written is lost: there is no better place to say so, and the server goes on.
+                let _ = to.write_all(line.as_bytes());
+            }
+            let _ = done.send(());
+        };
+        let thread = thread::Builder::new().name("access log".to_owned()).spawn(write);
+        thread.map_err(|error| Error::io("cannot start a thread for the access log", error))?;
+        Ok(Self { format, lines: Mutex::new(Some(lines)), written: Mutex::new(written), lost: AtomicU64::new(0) })
     }
 
     pub(crate) fn write(&self, answered: &Answered) {
-        let line = self.format.line(answered) + "\n";
-        // A line that cannot be written is lost: there is no better place to say so, and the server goes on.
-        let _ = match &self.file {
-            Some(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()),
-            None => io::stderr().write_all(line.as_bytes()),
-        };
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lines) = &*lines else { return };
+        let lost = self.lost.swap(0, Relaxed);
+        let before = if lost > 0 { self.format.lost(lost) + "\n" } else { String::new() };
+        if lines.try_send(before + &self.format.line(answered) + "\n").is_err() {
+            self.lost.fetch_add(lost + 1, Relaxed);
+        }
+    }
+
+    /// Waits, not for long, until all lines are written.
+    pub(crate) fn finish(&self) {
+        drop(self.lines.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let _ = self.written.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LAST);
     }
 }
 
 impl Format {
+    /// A line about lines that are not there.
+    fn lost(self, count: u64) -> String {
+        match self {
+            Self::Json => json!({ "event": "lost", "lines": count }).to_string(),
+            Self::Common | Self::Combined => format!("# {count} lines were lost: the log is read too slowly"),
+        }
+    }
+
     fn line(self, answered: &Answered) -> String {
         match self {
             Self::Common => common(answered),
@@ -60,7 +102,7 @@ impl Format {
                 let quoted = |text: &Option<String>| quote(text.as_deref().unwrap_or("-"));
                 format!("{} {} {}", common(answered), quoted(&answered.referer), quoted(&answered.agent))
             }
-            Self::Json => json!({
+            Self::Json => safe(&json!({
                 "event": "answered",
                 "time": humantime::format_rfc3339_millis(answered.when).to_string(),
                 "peer": answered.peer.to_string(),
@@ -73,10 +115,18 @@ impl Format {
                 "ms": answered.took.as_secs_f64() * 1e3,
                 "referer": answered.referer,
                 "agent": answered.agent,
-            })
-            .to_string(),
+            })),
         }
     }
+}
+
+/// JSON whose texts steer no terminal; what they say is the same.
+fn safe(value: &Value) -> String {
+    let escaped = |c: char| match c.is_control() || steers(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    value.to_string().chars().map(escaped).collect()
 }
 
 /// `host - user [time] "request" status bytes`; nobody is asked who they are, so the user is always `-`.
@@ -115,6 +165,14 @@ mod tests {
     #[test]
     fn the_clock_is_that_of_the_common_format() {
         assert_eq!(clock(UNIX_EPOCH + Duration::from_secs(971_186_136)), "10/Oct/2000:13:55:36 +0000");
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_says_the_same() {
+        let value = json!({ "agent": "\u{9b}31m\u{202e}\u{1b}[2J" });
+        let line = safe(&value);
+        assert!(!line.chars().any(|c| c.is_control() || steers(c)), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
     }
 
     #[test]

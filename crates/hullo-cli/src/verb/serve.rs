@@ -62,7 +62,9 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     for one in &config.serve {
         one.open(&mut server, voice).await?;
     }
-    wait(server, signals, args.grace, voice).await
+    let ended = wait(server, signals, args.grace, voice).await;
+    observer.finish();
+    ended
 }
 
 /// Several services, as `--config` has them.

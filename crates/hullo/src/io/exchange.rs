@@ -75,7 +75,8 @@ pub async fn collect(mut body: Body, max: usize) -> Result<Bytes> {
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Reads the first `most` bytes of a body, or all of it where it is less; the body that this returns begins with them.
+/// Reads the first `most` bytes of a body, or all of it where it is less; the body that this returns begins with them, and
+/// has no trailers.
 ///
 /// # Errors
 /// The body's own, if it breaks within those.
@@ -103,9 +104,15 @@ impl hyper::body::Body for Begun {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        loop {
+            match ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+                // Trailers end with the message that they belong to.
+                Some(Ok(frame)) if !frame.is_data() => {}
+                frame => return Poll::Ready(frame),
+            }
         }
     }
 

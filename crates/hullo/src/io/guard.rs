@@ -42,12 +42,21 @@ struct Watched {
 }
 
 /// The idle deadline. Its alarm is set once, and moved on only when it rings: a busy stream does not touch it.
+///
+/// Each direction has one, since another task may wait for each.
 struct Idle {
     limit: Duration,
     moved: Instant,
     /// Something has moved since the last wait.
     fresh: bool,
-    alarm: Option<Alarm>,
+    reading: Option<Alarm>,
+    writing: Option<Alarm>,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Reading,
+    Writing,
 }
 
 struct Alarm {
@@ -61,7 +70,8 @@ impl<S> Guard<S> {
         let now = Instant::now();
         let watched =
             scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
-        let idle = scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, alarm: None });
+        let idle =
+            scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, reading: None, writing: None });
         Self { stream, scope: scope.clone(), watched, idle, stop: Bell::default(), heeds_stop: true }
     }
 
@@ -88,24 +98,25 @@ impl<S> Guard<S> {
     }
 
     /// What waiting means now: to go on waiting, or to fail.
-    fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    fn waiting(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
+        let slot = match side {
+            Side::Reading => &mut idle.reading,
+            Side::Writing => &mut idle.writing,
+        };
         if std::mem::take(&mut idle.fresh) {
             // The clock is read once a wait, however much moved before it; and while the alarm is still to ring there is
             // no need to touch it.
             idle.moved = Instant::now();
             let set = |alarm: &Alarm| idle.moved < alarm.due && alarm.waker.will_wake(cx.waker());
-            if idle.alarm.as_ref().is_some_and(set) {
+            if slot.as_ref().is_some_and(set) {
                 return Poll::Pending;
             }
         }
         loop {
             let due = idle.moved + idle.limit;
-            let alarm = idle.alarm.get_or_insert_with(|| Alarm {
-                due,
-                waker: cx.waker().clone(),
-                sleep: Box::pin(sleep_until(due)),
-            });
+            let alarm =
+                slot.get_or_insert_with(|| Alarm { due, waker: cx.waker().clone(), sleep: Box::pin(sleep_until(due)) });
             alarm.waker.clone_from(cx.waker());
             if alarm.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -139,7 +150,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 Poll::Ready(Ok(()))
             }
             Poll::Pending if self.stopping(cx) => Poll::Ready(Ok(())),
-            Poll::Pending => self.waiting(cx).map(Err),
+            Poll::Pending => self.waiting(Side::Reading, cx).map(Err),
             failed => failed,
         }
     }
@@ -152,7 +163,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
                 self.moved(0, n);
                 Poll::Ready(Ok(n))
             }
-            Poll::Pending => self.waiting(cx).map(Err),
+            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
             failed => failed,
         }
     }
@@ -167,7 +178,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
                 self.moved(0, n);
                 Poll::Ready(Ok(n))
             }
-            Poll::Pending => self.waiting(cx).map(Err),
+            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
             failed => failed,
         }
     }
@@ -178,14 +189,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Pending => self.waiting(cx).map(Err),
+            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
             done => done,
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_shutdown(cx) {
-            Poll::Pending => self.waiting(cx).map(Err),
+            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
             done => done,
         }
     }

@@ -12,6 +12,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// Large enough that bulk does not pay for system calls, small enough to stay in the second-level cache.
 const SIZE: usize = 128 << 10;
 
+/// What is read into while the thread's buffer is in use.
+const NESTED: usize = 16 << 10;
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -23,8 +26,8 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
             buf.resize(SIZE, 0);
             work(&mut buf)
         }
-        // A stream whose poll_read itself needs the buffer: rare enough to pay for one.
-        Err(_) => work(&mut vec![0; SIZE]),
+        // A stream whose poll_read itself needs the buffer, as a request's body does: a small one of its own.
+        Err(_) => work(&mut vec![0; NESTED]),
     })
 }
 

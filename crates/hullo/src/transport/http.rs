@@ -7,7 +7,7 @@ use std::{future::poll_fn, os::fd::OwnedFd, sync::Arc};
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONTENT_TYPE, HOST, SERVER},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SERVER},
 };
 use tokio::time::timeout;
 
@@ -174,7 +174,7 @@ impl Front {
     async fn answer(self: Arc<Self>, mut request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
         let account = Account::open(&mut request, &peer, &self.scope);
         let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
-            Err((status, why)) => text(status, why),
+            Err((status, why)) => closing(&request, text(status, why)),
             Ok(()) if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) => {
                 allowing(StatusCode::NO_CONTENT, "")
             }
@@ -238,6 +238,14 @@ impl Front {
 
 /// The methods that a service gets, unless it is for the web: then it knows best.
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// A response behind which nothing is read: what was wrong with the request may be wrong with what follows it.
+fn closing(request: &Request<Body>, mut response: Response<Body>) -> Response<Body> {
+    if request.version() < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
 
 /// A response that says which methods there are.
 fn allowing(status: StatusCode, why: &'static str) -> Response<Body> {

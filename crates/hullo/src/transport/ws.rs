@@ -10,7 +10,7 @@ use ::http::{
     header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
     },
 };
-use hyper::client::conn::http1;
+use hyper::{body::Body as _, client::conn::http1};
 use hyper_util::rt::TokioIo;
 
 use self::{
@@ -19,7 +19,7 @@ use self::{
 };
 use super::{
     Listener, Spec, Transport,
-    http::{self as over_http, Plain},
+    http::{self as over_http, Plain, head::has_word},
 };
 use crate::{
     address::Address,
@@ -122,16 +122,16 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
 
 /// Whether a request asks for a WebSocket, well or badly.
 pub(super) fn is_upgrade<B>(request: &Request<B>) -> bool {
-    request.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    // Without the word in Connection it is a header of some other hop (RFC 9110, section 7.8).
+    has_word(request.headers(), &UPGRADE, "websocket") && has_word(request.headers(), &CONNECTION, "upgrade")
 }
 
 /// The server's answer to a handshake (section 4.2), with the [`Terms`] in its extensions where it agrees.
-pub(super) fn answer<B>(request: &Request<B>, deflates: bool) -> Response<Body> {
+pub(super) fn answer(request: &Request<Body>, deflates: bool) -> Response<Body> {
     let headers = request.headers();
-    let connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrades = connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
-    if request.method() != Method::GET || request.version() != Version::HTTP_11 || !upgrades {
-        return text(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET, HTTP/1.1 and Connection: Upgrade\n");
+    // What stands where a body would be must not be taken for frames.
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
+        return text(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET, HTTP/1.1 and no body\n");
     }
     if headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
         let mut response = text(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSockets is spoken here\n");

@@ -31,6 +31,9 @@ use crate::{
 /// The name that a request has in every log that it leaves a trace in.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What stands for the status of a request whose client did not wait for one, as in other servers' logs.
+const GONE: u16 = 499;
+
 /// The account of one exchange, told when it is over.
 pub(super) struct Account {
     answered: Answered,
@@ -40,7 +43,7 @@ pub(super) struct Account {
 
 impl Account {
     /// Opens the account of a request, where somebody watches, and sees to it that it has a name.
-    pub(super) fn open(request: &mut Request<Body>, peer: &Peer, scope: &Scope) -> Option<Self> {
+    pub(super) fn open(request: &mut Request<Body>, peer: &Peer, scope: &Scope) -> Option<Box<Self>> {
         if !scope.watched() {
             return None;
         }
@@ -49,7 +52,7 @@ impl Account {
         let answered = Answered {
             peer: peer.clone(),
             method: request.method().to_string(),
-            target: request.uri().path_and_query().map_or("*", |target| target.as_str()).to_owned(),
+            target: request.uri().to_string(),
             version: format!("{:?}", request.version()),
             referer: text(REFERER),
             agent: text(USER_AGENT),
@@ -58,7 +61,8 @@ impl Account {
         if let Ok(id) = HeaderValue::from_str(&answered.id) {
             request.headers_mut().insert(REQUEST_ID, id);
         }
-        Some(Self { answered, since: Instant::now(), scope: scope.clone() })
+        // In a box, since most servers keep no accounts: an exchange does not hold room for one.
+        Some(Box::new(Self { answered, since: Instant::now(), scope: scope.clone() }))
     }
 
     /// Tells of what came and was no request.
@@ -70,7 +74,7 @@ impl Account {
     }
 
     /// Gives the response the request's name. The account is closed when its body has been sent, or given up.
-    pub(super) fn of(mut self, mut response: Response<Body>) -> Response<Body> {
+    pub(super) fn of(mut self: Box<Self>, mut response: Response<Body>) -> Response<Body> {
         self.answered.status = response.status().as_u16();
         if let Ok(id) = HeaderValue::from_str(&self.answered.id) {
             response.headers_mut().insert(REQUEST_ID, id);
@@ -97,7 +101,7 @@ impl Answered {
             version: "-".to_owned(),
             referer: None,
             agent: None,
-            status: 0,
+            status: GONE,
             sent: 0,
             took: std::time::Duration::ZERO,
         }
@@ -124,7 +128,7 @@ fn make_id() -> String {
 /// A body whose bytes are counted.
 struct Counted {
     body: Body,
-    account: Account,
+    account: Box<Account>,
 }
 
 impl hyper::body::Body for Counted {

@@ -6,7 +6,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -14,9 +14,9 @@ use std::{
 
 use ::http::{
     Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame};
 use tokio::{io::AsyncWriteExt, time::timeout};
@@ -62,7 +62,12 @@ pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result
         };
         wire.lock().stream().heed_stop(false);
         // In a box, so that an idle connection does not keep room for an exchange.
-        match Box::pin(exchange(front, peer, &wire, head)).await? {
+        let next = Box::pin(exchange(front, peer, &wire, head)).await;
+        if next.is_err() {
+            // The answers before this one are whole.
+            let _ = timeout(FAREWELL, wire.clone().flush()).await;
+        }
+        match next? {
             Next::Request => {}
             Next::Nothing => {
                 // The client has its answer: what becomes of the connection now changes nothing.
@@ -84,9 +89,10 @@ async fn next(front: &Front, wire: &Shared) -> Result<Option<Head>, Ending> {
     let first = poll_fn(|cx| {
         let mut wire = wire.lock();
         match wire.poll_head(cx) {
-            Poll::Pending if !wire.is_idle() => Poll::Ready(None),
+            // The time of a head does not run while a slow client still reads earlier answers.
+            Poll::Pending if !wire.is_idle() && wire.is_flushed() => Poll::Ready(None),
             Poll::Pending => {
-                idle = true;
+                idle = wire.is_flushed();
                 Poll::Pending
             }
             Poll::Ready(head) => Poll::Ready(Some(head)),
@@ -118,11 +124,11 @@ async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Resul
         Ending::Failed(error) => return Err(Error::io("the HTTP connection was cut off", error)),
     };
     front.refused(peer, &refusal);
-    if refusal == head::NO_HTTP {
-        return Ok(End::Over);
+    if refusal != head::NO_HTTP {
+        let response = front.finished(text(refusal.status, refusal.why));
+        let manner = Manner { head: false, version: Version::HTTP_11, keeps_alive: false, trailers: false };
+        respond(wire, response, &manner).await?;
     }
-    let response = front.finished(text(refusal.status, refusal.why));
-    respond(wire, response, &Manner { head: false, version: Version::HTTP_11, keeps_alive: false, trailers: false }).await?;
     let _ = linger::close(&mut wire.clone()).await;
     Ok(End::Over)
 }
@@ -160,8 +166,11 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
     if front.service.is_web() && manner.version == Version::HTTP_11 {
         request.extensions_mut().insert(Interim::new(Arc::new(Before::new(wire))));
     }
-    let mut response = until(wire, front.clone().answer(request, peer.clone())).await?;
+    let mut response = until(wire, pin!(front.clone().answer(request, peer.clone()))).await?;
     let upgrade = response.extensions_mut().remove::<Upgrade>();
+    if response.status().is_informational() && upgrade.is_none() {
+        response = front.finished(text(StatusCode::INTERNAL_SERVER_ERROR, "an interim response is no answer\n"));
+    }
     // A server that ends says so with its last answer.
     manner.keeps_alive &= !front.scope.is_stopping();
     let keeps_alive = respond(wire, response, &manner).await?;
@@ -169,35 +178,39 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
         poll_fn(|cx| wire.lock().poll_flush(cx)).await.map_err(cut)?;
         return Ok(Next::WebSocket(upgrade));
     }
-    Ok(if keeps_alive && skip(front, wire).await { Next::Request } else { Next::Nothing })
+    // Also where nothing follows: a client that still sends may miss the answer otherwise.
+    let read = skip(front, wire).await;
+    // A client that asks much at once is not the only one.
+    tokio::task::consume_budget().await;
+    Ok(if keeps_alive && read { Next::Request } else { Next::Nothing })
 }
 
 fn cut(error: std::io::Error) -> Error {
     Error::io("the answer was cut off", error)
 }
 
-/// Waits for an answer. What else is to be written leaves meanwhile.
-async fn until<T>(wire: &Shared, answer: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut answer = pin!(answer);
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Pending => match wire.lock().poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(cut(error))),
-            _ => Poll::Pending,
-        },
+/// Waits for an answer. What else is to be written leaves meanwhile, and that the client goes ends the wait.
+fn until<T>(wire: &Shared, mut answer: Pin<&mut impl Future<Output = Result<T>>>) -> impl Future<Output = Result<T>> {
+    poll_fn(move |cx| match answer.as_mut().poll(cx) {
+        Poll::Pending => {
+            let mut wire = wire.lock();
+            if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
+                return Poll::Ready(Err(cut(error)));
+            }
+            wire.poll_gone(cx).map(|error| Err(Error::io("the client has gone", error)))
+        }
         ready => ready,
     })
-    .await
 }
 
 /// Throws away what is left of the request, within bounds: the next one stands behind it.
 async fn skip(front: &Front, wire: &Shared) -> bool {
-    let (read, expects) = {
-        let wire = wire.lock();
-        (wire.is_read(), wire.expects)
-    };
-    if read || expects {
-        // Whoever waits for 100 may send the body now, or not: nobody knows what the next byte is.
-        return read;
+    {
+        let mut wire = wire.lock();
+        wire.revoke();
+        if wire.is_read() || !wire.may_go_on() {
+            return wire.is_read();
+        }
     }
     let mut most = UNREAD;
     let skipped = poll_fn(|cx| wire.lock().poll_skip(&mut most, cx));
@@ -218,7 +231,8 @@ enum Framing {
 /// Gathers a response, and writes what is too much to gather. Says whether the connection can go on.
 async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -> Result<bool> {
     let framing = framing(&mut response, manner);
-    let keeps_alive = manner.keeps_alive && framing != Framing::Closing && !says_close(&response);
+    let may_go_on = wire.lock().may_go_on();
+    let keeps_alive = manner.keeps_alive && may_go_on && framing != Framing::Closing && !says_close(&response);
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     {
         let mut wire = wire.lock();
@@ -226,7 +240,7 @@ async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -
         let out = &mut wire.output;
         head::write(&response, out);
         match framing {
-            Framing::Known(length) => write_length(length, out),
+            Framing::Known(length) => head::line(&CONTENT_LENGTH, length.to_string().as_bytes(), out),
             Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
             Framing::Bodiless | Framing::Closing => {}
         }
@@ -239,11 +253,11 @@ async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -
         }
         out.extend_from_slice(b"\r\n");
     }
-    if manner.head || framing == Framing::Bodiless {
-        return Ok(keeps_alive);
+    if !manner.head && framing != Framing::Bodiless {
+        send(wire, response.into_body(), framing, manner.trailers).await?;
     }
-    let trailers = manner.trailers || response.headers().contains_key(TRAILER);
-    send(wire, response.into_body(), framing, trailers).await?;
+    // Much that was gathered leaves before more is asked for.
+    poll_fn(|cx| wire.lock().poll_send(&mut Bytes::new(), cx)).await.map_err(cut)?;
     Ok(keeps_alive)
 }
 
@@ -274,26 +288,11 @@ fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
     }
 }
 
-fn write_length(length: u64, out: &mut BytesMut) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = length;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    head::line(&CONTENT_LENGTH, &digits[at..], out);
-}
-
 /// Sends a body, piece by piece as it comes.
 async fn send(wire: &Shared, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
     let mut left = if let Framing::Known(length) = framing { length } else { u64::MAX };
     loop {
-        let frame = until(wire, async { Ok(body.frame().await) }).await?;
+        let frame = until(wire, pin!(async { Ok(body.frame().await) })).await?;
         let Some(frame) = frame else { break };
         let mut data = match frame?.into_data() {
             Ok(data) => data,

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     io::Write,
+    mem::MaybeUninit,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -77,6 +78,7 @@ impl Search {
     /// # Errors
     /// A line that ends otherwise than CR LF, a first line that is no request, or a head that is too large.
     pub fn end(&mut self, input: &[u8]) -> Result<Option<usize>, Refusal> {
+        let begin = self.looked;
         while let Some(at) = memchr::memchr2(b'\r', b'\n', &input[self.looked..]).map(|at| at + self.looked) {
             self.looked = at;
             if input[at] == b'\n' {
@@ -103,9 +105,14 @@ impl Search {
             self.looked = input.len();
         }
         if self.lines == 0 {
-            may_become_request(&input[self.line..])?;
+            may_become_request(&input[self.line.max(begin)..])?;
         }
         if input.len() > LARGEST { self.too_large(input) } else { Ok(None) }
+    }
+
+    /// Whether nothing has been looked at yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.looked == 0
     }
 
     fn too_large<T>(&self, input: &[u8]) -> Result<T, Refusal> {
@@ -150,9 +157,9 @@ fn may_become_request(line: &[u8]) -> Result<(), Refusal> {
 /// # Errors
 /// Whatever is wrong with it.
 pub fn read(head: &Bytes) -> Result<Head, Refusal> {
-    let mut lines = [httparse::EMPTY_HEADER; LINES];
-    let mut parsed = httparse::Request::new(&mut lines);
-    parsed.parse(head).map_err(explain)?;
+    let mut lines = [const { MaybeUninit::uninit() }; LINES];
+    let mut parsed = httparse::Request::new(&mut []);
+    parsed.parse_with_uninit_headers(head, &mut lines).map_err(explain)?;
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return bad("this is no request\n");
     };
@@ -246,12 +253,13 @@ fn number(digits: &[u8]) -> Result<u64, Refusal> {
 
 /// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1).
 fn expects(request: &Request<()>) -> Result<bool, Refusal> {
-    match request.headers().get(EXPECT) {
-        None => Ok(false),
+    let mut all = request.headers().get_all(EXPECT).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(false),
         // Section 10.1.1: that of an HTTP/1.0 client is ignored.
-        Some(_) if request.version() == Version::HTTP_10 => Ok(false),
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(true),
-        Some(_) => refuse(StatusCode::EXPECTATION_FAILED, "the only Expect here is 100-continue\n"),
+        _ if request.version() == Version::HTTP_10 => Ok(false),
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(true),
+        _ => refuse(StatusCode::EXPECTATION_FAILED, "the only Expect here is 100-continue\n"),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ::http::Response;
+use ::http::{Response, StatusCode};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -65,6 +65,9 @@ impl Early for Before {
     fn poll_send(&self, head: &mut Option<Response<()>>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut wire = self.wire.lock();
         if let Some(head) = head.take() {
+            if !head.status().is_informational() || head.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Err(Error::usage(format!("{} is no interim response", head.status()))));
+            }
             if wire.responding || wire.turn != self.turn {
                 return Poll::Ready(Err(Error::usage("the response has begun already")));
             }
@@ -107,6 +110,10 @@ pub(super) struct Wire {
     search: Search,
     /// What was gathered to be written.
     pub(super) output: BytesMut,
+    /// What was written may still be on its way inside the stream, as in that of TLS.
+    unflushed: bool,
+    /// The client has ended its half.
+    ended: bool,
     /// What is still to come of the request's body.
     coming: Coming,
     /// Which request is under way: the body of an earlier one reads nothing more.
@@ -145,6 +152,8 @@ impl Wire {
             input: BytesMut::new(),
             search: Search::default(),
             output: BytesMut::new(),
+            unflushed: false,
+            ended: false,
             coming: Coming::Bytes(0),
             turn: 0,
             expects: false,
@@ -166,6 +175,11 @@ impl Wire {
         self.input.is_empty()
     }
 
+    /// Whether all that was gathered has left.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
+    }
+
     pub(super) fn poll_beginning(&mut self, cx: &mut Context<'_>) -> Poll<Result<Beginning>> {
         loop {
             let known = self.input.len().min(PREFACE.len());
@@ -185,6 +199,13 @@ impl Wire {
     /// The next head; nothing where the client has ended between two.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Ending>> {
         loop {
+            // A line end behind a body is no beginning of a request (section 2.2).
+            while self.search.is_new() && self.input.starts_with(b"\r\n") {
+                self.input.advance(2);
+            }
+            if self.input.is_empty() {
+                self.input = BytesMut::new();
+            }
             if let Some(end) = self.search.end(&self.input)? {
                 let head = head::read(&self.input.split_to(end).freeze())?;
                 self.search = Search::default();
@@ -220,6 +241,27 @@ impl Wire {
         self.coming == Coming::Bytes(0)
     }
 
+    /// Whether another request may follow: not where nobody knows what the next byte is.
+    pub(super) fn may_go_on(&self) -> bool {
+        !self.expects && self.coming != Coming::Broken
+    }
+
+    /// Takes the rest of the request's body from whoever still has it.
+    pub(super) fn revoke(&mut self) {
+        self.turn += 1;
+    }
+
+    /// Whether the client has gone, seen by reading what it sends meanwhile. That it only ended its half is no reason to
+    /// think so.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while self.is_read() && !self.ended && self.input.len() < GATHERED {
+            if let Err(error) = ready!(self.poll_fill(cx)) {
+                return Poll::Ready(error);
+            }
+        }
+        Poll::Pending
+    }
+
     /// The next piece of the request's body.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         loop {
@@ -236,8 +278,9 @@ impl Wire {
             if std::mem::take(&mut self.expects) && !self.responding {
                 self.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            // What the client may be waiting for leaves first; that it cannot leave does not keep us from reading.
-            let flushed = self.poll_flush(cx).map(|flushed| flushed.map(|()| 1));
+            // What the client may be waiting for leaves first; that it cannot leave does not keep us from reading. Once
+            // the response has begun it is the connection's own task that writes, and that must be woken for it.
+            let flushed = if self.responding { Poll::Pending } else { self.poll_flush(cx) };
             let read = match flushed {
                 Poll::Ready(Err(error)) => Err(error),
                 _ => ready!(self.poll_fill(cx)),
@@ -294,10 +337,14 @@ impl Wire {
 
     /// Reads what there is; 0 is the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { stream, input, .. } = self;
+        let Self { stream, input, ended, .. } = self;
+        if *ended {
+            return Poll::Ready(Ok(0));
+        }
         scratch::with(|buf| {
             let read = ready!(scratch::poll_read(cx, Pin::new(stream), buf))?;
             input.extend_from_slice(&buf[..read]);
+            *ended = read == 0;
             Poll::Ready(Ok(read))
         })
     }
@@ -309,22 +356,29 @@ impl Wire {
 
     /// Writes what was gathered, and `data` behind it.
     fn poll_write(&mut self, data: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, output, .. } = self;
-        if output.is_empty() && data.is_empty() {
+        let Self { stream, output, unflushed, .. } = self;
+        if output.is_empty() && data.is_empty() && !*unflushed {
             return Poll::Ready(Ok(()));
         }
         while !output.is_empty() || !data.is_empty() {
-            let both = [IoSlice::new(output), IoSlice::new(data)];
-            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &both))?;
+            let stream = Pin::new(&mut *stream);
+            let written = if data.is_empty() {
+                ready!(stream.poll_write(cx, output))?
+            } else {
+                ready!(stream.poll_write_vectored(cx, &[IoSlice::new(output), IoSlice::new(data)]))?
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            *unflushed = true;
             let gathered = written.min(output.len());
             output.advance(gathered);
             data.advance(written - gathered);
         }
-        self.output = BytesMut::new();
-        Pin::new(&mut self.stream).poll_flush(cx)
+        *output = BytesMut::new();
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        *unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Gathers `data`, or writes it where that is too much to gather. To be called again until it is ready.
@@ -387,6 +441,9 @@ impl Body for Incoming {
         }
         let frame = ready!(wire.poll_body(cx));
         drop(wire);
+        if frame.is_none() && matches!(self.length, Length::Known(length) if length != self.read) {
+            return Poll::Ready(Some(Err(Error::new(Kind::Cut, "the request's body was cut off"))));
+        }
         if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(|frame| frame.data_ref())) {
             self.read += data.map_or(0, Bytes::len) as u64;
         }

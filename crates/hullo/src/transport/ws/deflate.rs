@@ -158,7 +158,7 @@ fn decompress(with: &mut Decompress, message: &[u8], max: usize) -> Result<Vec<u
     for mut part in [message, &TAIL] {
         loop {
             // It grows with what comes, and never further than a byte over the limit.
-            let room = (out.len() * 2).max(part.len() * 4).clamp(1 << 10, 1 << 20).min(max + 1 - out.len());
+            let room = (out.len() * 2).max(part.len() * 4).clamp(1 << 10, 1 << 20).min(max.saturating_add(1) - out.len());
             out.reserve_exact(room);
             let before = (with.total_in(), out.len());
             let status = with.decompress_vec(part, &mut out, FlushDecompress::Sync).map_err(|_| Wrong::Broken)?;

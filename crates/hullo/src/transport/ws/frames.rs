@@ -107,7 +107,7 @@ impl Reader {
         loop {
             let Some(head) = self.head(buf)? else { return Ok(None) };
             if buf.len() < head.size + head.len {
-                buf.reserve(head.size + head.len - buf.len());
+                // Room is made for what has come, and not for what is announced.
                 return Ok(None);
             }
             buf.advance(head.size);
