@@ -252,3 +252,152 @@ async fn each_exchange_is_accounted_for_under_its_name() {
     assert_eq!(told[1], (made, "GET /streamed".to_owned(), 200, 6));
     assert_eq!((told[2].1.as_str(), told[2].2, told.len()), ("- -", 400, 3));
 }
+
+/// The two ends of an exchange are in two tasks, and the client stops reading for a while: neither may miss its turn.
+#[tokio::test]
+async fn an_answer_goes_on_while_its_request_does() {
+    let server = serving("http://127.0.0.1:0", service("chargen")).await;
+    let mut client = Raw::to(server.address()).await;
+    client.say("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+    client.until("\r\n\r\n").await;
+    let mut buf = vec![0; 256 << 10];
+    let mut heard = 0;
+    for round in 0..20 {
+        // Long enough for every buffer on the way to fill.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let wanted = heard + (2 << 20);
+        while heard < wanted {
+            let read = in_time("more", tokio::io::AsyncReadExt::read(&mut client.0, &mut buf)).await.unwrap();
+            assert!(read > 0, "it ended in round {round}");
+            heard += read;
+        }
+    }
+}
+
+/// Who never reads is given up, whichever direction another task waits for.
+#[tokio::test]
+async fn idle_ends_an_exchange_of_which_nobody_takes_anything() {
+    for request in
+        [get("/", ""), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_owned()]
+    {
+        let told = Arc::new(Notify::new());
+        struct Ends(Arc<Notify>);
+        impl Watch for Ends {
+            fn event(&self, event: &Event<'_>) {
+                if let Event::Closed { .. } = event {
+                    self.0.notify_one();
+                }
+            }
+        }
+        let scope = watched(Limits::server(), Ends(told.clone()));
+        let server = serving_in(scope, "http://127.0.0.1:0?idle=300ms", service("chargen")).await;
+        let mut client = Raw::to(server.address()).await;
+        client.say(request).await;
+        in_time("the end", told.notified()).await;
+    }
+}
+
+/// What a service has given to another task stops at the end of the exchange, and is not taken for whole.
+#[tokio::test]
+async fn a_body_that_was_kept_ends_with_an_error() {
+    struct Keeps(tokio::sync::mpsc::UnboundedSender<Result<bytes::Bytes>>);
+    impl Service for Keeps {
+        fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn exchange(
+            self: Arc<Self>,
+            request: Request<Body>,
+            _: Peer,
+            _: Scope,
+        ) -> BoxFuture<'static, Result<Response<Body>>> {
+            Box::pin(async move {
+                let told = self.0.clone();
+                tokio::spawn(async move {
+                    let _ = told.send(collect(request.into_body(), 1 << 20).await);
+                });
+                Ok(text(StatusCode::ACCEPTED, "later"))
+            })
+        }
+    }
+    let (sender, mut kept) = tokio::sync::mpsc::unbounded_channel();
+    let server = serving("http://127.0.0.1:0", Arc::new(Keeps(sender))).await;
+    let mut client = Raw::to(server.address()).await;
+    exchange(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", "later").await;
+    client.say("world").await;
+    let body = in_time("the body", kept.recv()).await.unwrap();
+    assert!(body.is_err(), "it took {body:?} for whole");
+    exchange(&mut client, &get("/", ""), "later").await;
+}
+
+#[tokio::test]
+async fn answers_before_what_is_no_request_are_not_lost() {
+    let server = serving("http://127.0.0.1:0", service("greet")).await;
+    for (nonsense, ends) in [("foo bar\r\n", "Hello, World!\r\n"), ("GET\r\n", "HTTP/1.1\n")] {
+        let mut client = Raw::to(server.address()).await;
+        client.say(get("/", "") + nonsense).await;
+        let said = client.rest().await;
+        assert!(said.starts_with("HTTP/1.1 200 OK\r\n") && said.ends_with(ends), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_end_behind_a_body_begins_no_request() {
+    let server = serving("http://127.0.0.1:0?timeout=200ms", service("echo")).await;
+    let mut client = Raw::to(server.address()).await;
+    exchange(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n", "hello").await;
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    exchange(&mut client, &get("/", ""), "hullo\n").await;
+}
+
+/// A client that has gone is noticed though nothing is read from it: the program that worked for it is ended.
+#[tokio::test]
+async fn a_client_that_has_gone_ends_what_was_done_for_it() {
+    let server = serving("http://127.0.0.1:0", Arc::new(Dropped::default())).await;
+    let mut client = Raw::to(server.address()).await;
+    client.say(get("/", "")).await;
+    let mut other = Raw::to(server.address()).await;
+    exchange(&mut other, &get("/begun", ""), "yes").await;
+    client.reset();
+    exchange(&mut other, &get("/dropped", ""), "yes").await;
+}
+
+/// A service whose exchange waits for ever, and tells when it has begun and when it was given up.
+#[derive(Default)]
+struct Dropped {
+    begun: Notify,
+    dropped: Arc<Notify>,
+}
+
+impl Service for Dropped {
+    fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        _: Peer,
+        _: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
+        struct Tells(Arc<Notify>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        Box::pin(async move {
+            match request.uri().path() {
+                "/begun" => self.begun.notified().await,
+                "/dropped" => self.dropped.notified().await,
+                _ => {
+                    let _tells = Tells(self.dropped.clone());
+                    self.begun.notify_one();
+                    std::future::pending().await
+                }
+            }
+            Ok(text(StatusCode::OK, "yes"))
+        })
+    }
+}

@@ -212,9 +212,11 @@ async fn skip(front: &Front, wire: &Shared) -> bool {
             return wire.is_read();
         }
     }
+    // The client may wait for the answer before it goes on.
+    let flushed = poll_fn(|cx| wire.lock().poll_flush(cx)).await;
     let mut most = UNREAD;
     let skipped = poll_fn(|cx| wire.lock().poll_skip(&mut most, cx));
-    timeout(front.scope.limits().timeout, skipped).await.unwrap_or(false)
+    flushed.is_ok() && timeout(front.scope.limits().timeout, skipped).await.unwrap_or(false)
 }
 
 /// How the end of a response's body is told (RFC 9112, section 6.3).

@@ -243,7 +243,7 @@ impl Wire {
 
     /// Whether another request may follow: not where nobody knows what the next byte is.
     pub(super) fn may_go_on(&self) -> bool {
-        !self.expects && self.coming != Coming::Broken
+        self.is_read() || !self.expects && self.coming != Coming::Broken
     }
 
     /// Takes the rest of the request's body from whoever still has it.
