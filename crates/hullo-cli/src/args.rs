@@ -239,6 +239,8 @@ fn overview() -> String {
   hullo serve                                    everything, to play with: open http://127.0.0.1:8080
   hullo serve echo tcp://:7007 ws://:7107        one service, as many addresses as you like
   hullo ask localhost:7007 hello
+  hullo serve httpbin http://:8000               what httpbin.org answers, to try HTTP clients on
+  hullo serve rest http://:8001                  items of JSON, kept in rest.db
   hullo connect tls://example.org:443
   hullo request POST https://example.org/items name=Ada
   hullo check --wait 30s localhost:5432
@@ -280,6 +282,12 @@ fn serve_help() -> String {
   hullo serve exec unix:/tmp/x.sock -- bc -q
   hullo serve httpbin http://:8000
   hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
-  hullo serve --config hullo.toml";
+  hullo serve echo http://:7080 --access-log combined --metrics http://127.0.0.1:9090
+  hullo serve --config hullo.toml
+
+In hullo.toml, for each service:
+  [[serve]]
+  service = \"echo\"
+  addresses = [\"tcp://:7007\", \"https://:7443?cert=a.pem&key=a.key\"]";
     format!("{}\n{}\n{}\n{examples}", services(), transports(), address_options())
 }

@@ -8,6 +8,14 @@ use clap::Parser;
 use hullo::{Error, Kind};
 use report::Voice;
 
+/// Says a line on stderr. That nobody can hear it, as of a log reader that has gone, is no reason to stop.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod args;
 mod observe;
 mod report;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hullo::{Event, Result, Server, Watch};
+use hullo::{Event, Limits, Result, Scope, Server, Watch};
 
 use self::{access::AccessLog, meter::Meter};
 use crate::{
@@ -37,10 +37,14 @@ impl Observer {
         }
     }
 
-    /// Serves the metrics on that address.
-    pub(crate) async fn serve_metrics(&self, address: &str, server: &mut Server, voice: Voice) -> Result<()> {
-        let Some(meter) = &self.meter else { return Ok(()) };
-        listen(server, address, "metrics", Arc::new(meter::Page(meter.clone())), voice).await.map(drop)
+    /// Serves the metrics on that address. Who reads them is neither counted nor logged, so it is a server of its own, for
+    /// as long as it is held.
+    pub(crate) async fn serve_metrics(&self, address: &str, voice: Voice) -> Result<Server> {
+        let mut server = Server::new(Scope::new(Limits::server(), None));
+        if let Some(meter) = &self.meter {
+            listen(&mut server, address, "metrics", Arc::new(meter::Page(meter.clone())), voice).await?;
+        }
+        Ok(server)
     }
 }
 

@@ -31,10 +31,10 @@ impl Voice {
     /// Says something a person should know; `event` is its name in JSON.
     pub(crate) fn say(self, event: &str, sentence: &str, facts: Value) {
         if !self.json {
-            eprintln!("{sentence}");
+            tell!("{sentence}");
             return;
         }
-        eprintln!("{}", object(event, facts));
+        tell!("{}", object(event, facts));
     }
 
     /// Says what went wrong and what to do about it; the exit status is that of its kind.
@@ -53,9 +53,9 @@ impl Voice {
             return self.say("error", "", facts);
         }
         let red = paint::on_stderr();
-        eprintln!("{} {sentence}", red.bad("hullo:"));
+        tell!("{} {sentence}", red.bad("hullo:"));
         if let Some(hint) = error.advice() {
-            eprintln!("{} {}", red.quiet("  hint:"), shown(hint));
+            tell!("{} {}", red.quiet("  hint:"), shown(hint));
         }
     }
 
@@ -106,7 +106,7 @@ impl Watch for Timeline {
         if self.0.json {
             self.0.say(name, "", facts);
         } else {
-            eprintln!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
+            tell!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
         }
     }
 

@@ -74,6 +74,12 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Whether the pages of every site may talk to it from a browser. Where not, only those of our own host may, and those
+    /// that the option `origin` names.
+    fn is_public(&self) -> bool {
+        false
+    }
+
     /// Whether a WebSocket may be opened at that path of an HTTP listener. Where not, the request is one like others.
     fn converses_at(&self, _path: &str) -> bool {
         true

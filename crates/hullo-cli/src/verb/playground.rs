@@ -149,20 +149,20 @@ impl Card {
 /// Shows what to type: stacked, so that it fits a terminal of 80 columns and can be copied.
 fn show(cards: &[Card], page: &Address) {
     let paint = paint::on_stderr();
-    eprintln!("\n{}", paint.bold("  service    what to type at it"));
+    tell!("\n{}", paint.bold("  service    what to type at it"));
     for card in cards {
         for (at, (_, command)) in card.commands().iter().enumerate() {
             let name = if at == 0 { card.spec.name } else { "" };
             let command = if at == 0 { command.clone() } else { paint.quiet(command) };
-            eprintln!("  {} {command}", paint.name(&format!("{name:<10}")));
+            tell!("  {} {command}", paint.name(&format!("{name:<10}")));
         }
     }
     let page = format!("http://127.0.0.1:{}", page.port.unwrap_or_default());
-    eprintln!("\n  In a browser: {}", paint.bold(&page));
+    tell!("\n  In a browser: {}", paint.bold(&page));
     if let Ok(program) = std::env::current_exe() {
-        eprintln!("  Where hullo is not installed, it is {}", program.display());
+        tell!("  Where hullo is not installed, it is {}", program.display());
     }
-    eprintln!("  Ctrl-C ends it all.\n");
+    tell!("  Ctrl-C ends it all.\n");
 }
 
 /// The start page.

@@ -40,24 +40,17 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
+    config.check(&args)?;
     let observer = Observer::of(&args, voice)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
     let mut server = Server::new(scope);
-    if let Some(address) = &args.metrics {
-        observer.serve_metrics(address, &mut server, voice).await?;
-    }
+    let _metrics = match &args.metrics {
+        Some(address) => Some(observer.serve_metrics(address, voice).await?),
+        None => None,
+    };
     if config.serve.is_empty() {
         playground::open(&mut server, voice).await?;
-    }
-    for one in &config.serve {
-        // All of it is looked at before any of it listens.
-        one.check()?;
-    }
-    let stdio =
-        config.serve.iter().flat_map(|one| &one.addresses).filter(|text| matches!(text.as_str(), "-" | "stdio:"));
-    if stdio.count() > 1 {
-        return Err(Error::usage("cannot serve on stdio: twice: there is only one stdin"));
     }
     for one in &config.serve {
         one.open(&mut server, voice).await?;
@@ -120,6 +113,22 @@ impl Config {
             command,
         };
         Ok(Self { serve: vec![one], ..Self::default() })
+    }
+}
+
+impl Config {
+    /// Looks at all of it before any of it listens.
+    fn check(&self, args: &Serve) -> Result<()> {
+        self.serve.iter().try_for_each(One::check)?;
+        let addresses = || self.serve.iter().flat_map(|one| &one.addresses);
+        if addresses().filter(|text| matches!(text.as_str(), "-" | "stdio:")).count() > 1 {
+            return Err(Error::usage("cannot serve on stdio: twice: there is only one stdin"));
+        }
+        let is_http = |text: &String| text.starts_with("http") || text.starts_with("ws");
+        if args.access_log.is_some() && !self.serve.is_empty() && !addresses().any(is_http) {
+            return Err(Error::usage("there is an access log, but no address of http, https, ws or wss"));
+        }
+        Ok(())
     }
 }
 

@@ -130,6 +130,11 @@ impl Service for Httpbin {
         true
     }
 
+    /// It is there to be asked, and has nothing to hide.
+    fn is_public(&self) -> bool {
+        true
+    }
+
     fn converses_at(&self, path: &str) -> bool {
         path == WEBSOCKET
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use self::{
     account::Account,
+    cors::Cors,
     h1::End,
     head::Refusal,
     wire::{Beginning, Wire},
@@ -43,6 +44,7 @@ use crate::{
 mod account;
 pub(crate) mod chunked;
 mod client;
+mod cors;
 mod h1;
 mod h2;
 pub(crate) mod head;
@@ -172,6 +174,8 @@ impl Front {
 
     /// Answers a request, whichever way it came.
     async fn answer(self: Arc<Self>, mut request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
+        // Who may not ask is not told either.
+        let cors = if self.origin.is_some() { Cors::of(&request) } else { None };
         let account = Account::open(&mut request, &peer, &self.scope);
         let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
             Err((status, why)) => closing(&request, text(status, why)),
@@ -196,7 +200,10 @@ impl Front {
                 })
             }
         };
-        let response = self.finished(response);
+        let mut response = self.finished(response);
+        if let Some(cors) = cors.filter(|_| response.status() != StatusCode::FORBIDDEN) {
+            cors.allow(response.headers_mut());
+        }
         Ok(if let Some(account) = account { account.of(response) } else { response })
     }
 
@@ -223,6 +230,9 @@ impl Front {
     /// Refuses the pages of other sites.
     fn origins<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
         let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
+        if self.service.is_public() {
+            return Ok(());
+        }
         let origins = Origins { allowed: self.origin.as_deref(), loopback };
         origins.allow(request).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
