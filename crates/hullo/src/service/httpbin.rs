@@ -18,7 +18,7 @@ use http::{
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW,
-        ORIGIN, X_CONTENT_TYPE_OPTIONS,
+        ORIGIN,
     },
 };
 
@@ -92,7 +92,6 @@ impl Httpbin {
         let answered = self.handle(request, peer, scope).await;
         let mut response = answered.unwrap_or_else(|error| refusal(&error));
         cors.allow(response.headers_mut());
-        response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
         response
     }
 

@@ -7,7 +7,7 @@ use std::{future::poll_fn, os::fd::OwnedFd, sync::Arc};
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SERVER},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SERVER, X_CONTENT_TYPE_OPTIONS},
 };
 use tokio::time::timeout;
 
@@ -210,6 +210,8 @@ impl Front {
     /// What every response has.
     fn finished(&self, mut response: Response<Body>) -> Response<Body> {
         response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("hullo"));
+        // What a client sent is never to become a page of ours because it looks like one.
+        response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
         response
     }
 
