@@ -33,7 +33,7 @@ const SUITES: &[Suite] = &[
     suite("run-kosoku-server.sh", &["127.0.0.1:{ws}", "quick"], 247),
     suite("run-autobahn-server.sh", &["ws://127.0.0.1:{ws}/", "quick"], 247),
     suite("run-autobahn-server.sh", &["ws://127.0.0.1:{ws}/", "deflate"], 29),
-    suite("run-autobahn-client.sh", &["{hullo} connect {URL}", "quick"], 247),
+    suite("run-autobahn-client.sh", &["{hullo} connect {URL} --serve echo", "quick"], 247),
     suite("run-ws-clients.sh", &["ws://127.0.0.1:{ws}/", "wss://127.0.0.1:{wss}/"], 23),
     suite("run-http-clients.sh", &["http://127.0.0.1:{http}", "https://127.0.0.1:{https}", "hullo"], 44),
     Suite { otherwise: 16, ..suite("run-curl-replies.sh", &["{hullo} request {URL}"], 495) },

@@ -126,7 +126,8 @@ impl Serve {
   hullo connect tls://example.org:443 --crlf    lines end in CR LF
   hullo connect ws://127.0.0.1:7107/ --hex      see every byte
   tar c . | hullo connect host:9000             a pipe gets bytes, exactly; its end is a half-close
-  tail -f log | hullo connect --lines wss://example.org/log")]
+  tail -f log | hullo connect --lines wss://example.org/log
+  hullo connect ws://example.org/ --serve echo  a service talks instead of us: here it gives back what comes")]
 pub(crate) struct Connect {
     /// The address
     pub(crate) address: String,
@@ -150,6 +151,14 @@ pub(crate) struct Connect {
     /// Where only one end can end (datagrams, WebSockets of others): wait this long for more after the end of the input
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) linger: Duration,
+
+    /// Let this service talk to the other end
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["hex", "crlf", "raw", "lines"])]
+    pub(crate) serve: Option<String>,
+
+    /// The program of --serve exec
+    #[arg(last = true, value_name = "CMD", requires = "serve")]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(ClapArgs)]

@@ -5,12 +5,17 @@ use std::{
     io::{IsTerminal, stdin, stdout},
     pin::pin,
     process::ExitCode,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_util::{Sink, SinkExt, StreamExt};
-use hullo::{Address, BoxStream, Error, Kind, Limits, Message, Packets, Result, Wire, dial, pipe::Pipe};
+use hullo::{
+    Address, BoxStream, Error, Kind, Limits, Message, Packets, Result, Service, Wire, dial,
+    pipe::Pipe,
+    service::{self, Settings},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, join},
     time::{Instant, sleep_until, timeout_at},
@@ -28,10 +33,14 @@ const DATAGRAM: usize = 16 << 10;
 
 pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
     let address: Address = args.address.parse()?;
+    let service = args.serve.as_deref().map(|name| service(name, &args)).transpose()?;
     let link = dial(&address, &voice.scope(Limits::default())).await?;
     voice.warn_of_trust(&address);
     let interactive = stdin().is_terminal() && stdout().is_terminal();
     let talk = async {
+        if let Some(service) = service {
+            return service.serve(link).await;
+        }
         match link.wire {
             _ if interactive || args.hex => terminal::talk(link, &args, interactive, voice).await,
             Wire::Stream(stream) => stream_bytes(stream, &args, &address).await,
@@ -43,6 +52,18 @@ pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
         // As a shell says it: 128 and the signal's number.
         _ = tokio::signal::ctrl_c(), if !interactive => Ok(ExitCode::from(130)),
     }
+}
+
+/// The service that talks instead of us.
+fn service(name: &str, args: &Connect) -> Result<Arc<dyn Service>> {
+    let spec = service::find(name)?;
+    if spec.web {
+        return Err(Error::usage(format!("{name} answers HTTP requests, and is no end of a conversation")));
+    }
+    let (command, path) = (args.command.clone(), std::env::var_os("PATH"));
+    let settings = Settings { command, path, ..Settings::default() };
+    settings.suit(spec)?;
+    (spec.make)(&settings)
 }
 
 /// Copies stdin to the stream and the stream to stdout, each to its own end.

@@ -181,7 +181,9 @@ impl WebSocket {
                             _ => Error::new(Kind::Protocol, format!("the other end closed the WebSocket with code {code}")),
                         };
                         let error = if reason.is_empty() { error } else { error.because(crate::error::brief(&reason)) };
-                        return Poll::Ready(Some(Err(error)));
+                        // It hears that we have heard (section 5.5.1).
+                        self.say_farewell(Some(code), "");
+                        self.breach = Some((error, Box::pin(sleep(LAST_WORDS))));
                     }
                 }
                 Ok(None) => {
