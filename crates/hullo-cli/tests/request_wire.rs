@@ -286,6 +286,8 @@ fn places_families_and_unix_sockets_are_chosen() {
     let ended = request(&home, &["-6", &server.at[0]]);
     assert_eq!(ended.code, 12, "{}", ended.err);
     let path = home.path("http.sock");
+    let ended = request(&home, &["--unix-socket", &path, "http://docker/info"]);
+    assert!(ended.code == 11 && ended.err.contains("is that its path?"), "{}", ended.err);
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
