@@ -129,6 +129,9 @@ fn what_expires_soon_fails_where_that_is_asked_for() {
     let ended = check(&home, &issued, &root, &["--expiring", "30d"]);
     assert_eq!(ended.code, 14, "{}", ended.err);
     assert!(ended.err.contains("'CN=the one of localhost', has 20 days left"), "{}", ended.err);
+    assert_eq!(check(&home, &issued, &root, &["--expiring", "400d"]).code, 14);
+    let ended = check(&home, &issued, &root, &["--expiring", "soon"]);
+    assert!(ended.code == 2 && ended.err.contains("200ms, 30s, 5m or 30d"), "{}", ended.err);
     let server = home.serve(&["echo", ":0"], 1);
     let ended = home.run(&["check", "--expiring", "30d", &server.at[0]], "");
     assert!(ended.code == 2 && ended.err.contains("shows no certificate"), "{}", ended.err);

@@ -292,7 +292,7 @@ fn new_certificates_are_read_without_a_restart() {
 
     // A key that is another's, and half a file: what there was stays.
     for (version, cert, why) in [
-        ("three", &*old.cert, "keys may not be consistent"),
+        ("three", &*old.cert, "the key is not the certificate's"),
         ("four", &new.cert[..300], "cannot read the certificates"),
     ] {
         put(version, cert, &new.key);

@@ -10,7 +10,10 @@ use hullo::{
     request::{Call, Client, Jar, Step, is_secret},
 };
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    signal::ctrl_c,
+    time::{sleep, timeout},
+};
 
 use self::{
     body::{Content, has_body},
@@ -47,7 +50,10 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
     let about = prepared.to.bare();
     let sent = async {
         let longer = "wait longer with --timeout 5m, and for the connection with #timeout=30s behind the URL";
-        let late = |error: Error| if error.kind() == Kind::Timeout { error.hint(longer) } else { error };
+        let late = |error: Error| match error.advice() {
+            None if error.kind() == Kind::Timeout => error.hint(longer),
+            _ => error,
+        };
         prepared.send(&args, voice).await.map_err(late)
     };
     match args.max_time {
@@ -152,12 +158,32 @@ impl Prepared {
             }
         }));
         let (status, from, bytes) = match Download::of(args, &self.to)? {
-            Some(download) => self.download(download, args, &screen, &scope, voice).await?,
+            Some(mut download) => {
+                let outcome = tokio::select! {
+                    outcome = self.download(&mut download, args, &screen, &scope, voice) => outcome,
+                    _ = ctrl_c() => {
+                        if let Some(left) = download.left() {
+                            voice.say("interrupted", &left, json!({ "message": left }));
+                        }
+                        return Ok(ExitCode::from(130));
+                    }
+                };
+                let cut = |error: &Error| matches!(error.kind(), Kind::Cut | Kind::Timeout) && error.advice().is_none();
+                outcome.map_err(|error| match download.left().filter(|_| cut(&error)) {
+                    Some(left) => error.hint(left),
+                    None => error,
+                })?
+            }
             None => {
                 let (response, from) = self.client.send(self.call(), &scope).await?;
                 let status = response.status();
                 self.keep()?;
-                (status, from, screen.body(response).await?)
+                let instead = screen.instead_of_body(&response, self.method == Method::HEAD);
+                let bytes = screen.body(response).await?;
+                if let Some(text) = instead.filter(|_| bytes == 0) {
+                    voice.say("answered", &text, json!({}));
+                }
+                (status, from, bytes)
             }
         };
         timing.end();
@@ -187,7 +213,7 @@ impl Prepared {
     /// Fetches a file, and where it is cut off goes on with it as often as is to be tried again.
     async fn download(
         &mut self,
-        mut download: Download,
+        download: &mut Download,
         args: &Request,
         screen: &Screen,
         scope: &Scope,
@@ -313,7 +339,7 @@ fn report(
     (facts["status"], facts["bytes"], facts["remote"]) = (json!(status.as_u16()), json!(bytes), json!(timing.remote()));
     if screen.has('m') {
         let lines = facts.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
-        super::print(lines.collect::<String>().replace('"', "").as_bytes())?;
+        super::print_lines(&lines.collect::<String>().replace('"', ""))?;
     }
     if args.timing {
         voice.say("timing", &timing.table(), facts);

@@ -20,6 +20,8 @@ use crate::{args::Request, report::Voice};
 pub(super) struct Download {
     /// Where it goes, where that is known before the response.
     named: Option<PathBuf>,
+    /// The name that it has to who goes on with it, where none is said.
+    again: Option<PathBuf>,
     resumes: bool,
     sum: Option<Sum>,
 }
@@ -50,7 +52,22 @@ impl Download {
         let sum = args.checksum.as_deref().map(Sum::parse).transpose()?;
         // To go on, the name must be known before the server could say another.
         let named = output.or_else(|| args.resume.then(|| names::from_url(to)));
-        Ok(Some(Self { named, resumes: args.resume, sum }))
+        let resumed = names::from_url(to);
+        let again = if args.output.is_some() { None } else { Some(resumed) };
+        Ok(Some(Self { named, again, resumes: args.resume, sum }))
+    }
+
+    /// What of an unfinished download is kept, and how to go on with it.
+    pub(super) fn left(&self) -> Option<String> {
+        let path = self.named.as_deref()?;
+        let part = part_of(path);
+        let length = fs::metadata(&part).ok()?.len();
+        // With --continue the name is the URL's, and the server may have said another.
+        let name = match &self.again {
+            Some(again) if again != path => format!(" -o {}", path.display()),
+            _ => String::new(),
+        };
+        Some(format!("{} has {length} bytes: go on with -c{name}", part.display()))
     }
 
     /// Asks for the rest where a part is there. `again` is for one that was cut off just now.
@@ -147,7 +164,7 @@ impl Download {
         }
         Partial::forget(path);
         let facts = json!({ "bytes": length, "file": path.display().to_string(), "received": came });
-        voice.say("downloaded", &format!("{length} bytes in {}", path.display()), facts);
+        voice.say("downloaded", &format!("{length} bytes written to {}", path.display()), facts);
         Ok(came)
     }
 }
@@ -219,7 +236,10 @@ impl Sum {
             return Ok(());
         }
         Err(Error::new(Kind::Cut, format!("{} is not what it should be: its sum is {sum}", path.display()))
-            .hint("it was changed on the way, or it is another version"))
+            .hint(format!(
+                "it was changed on the way, or it is another version; {} is left as it is, and can be removed",
+                path.display()
+            )))
     }
 }
 
