@@ -138,7 +138,7 @@ fn sums_are_checked_before_a_file_has_its_name() {
     let wrong = format!("sha256:{}", "0".repeat(64));
     let ended = home.run(&["request", "-o", "wrong", "--checksum", &wrong, &url], "");
     assert!(ended.code == 15 && ended.err.contains(&sum[7..]), "{}", ended.err);
-    assert!(ended.err.contains("wrong.part is left as it is"), "{}", ended.err);
+    assert!(ended.err.contains("wrong.part has 300000 bytes: remove it"), "{}", ended.err);
     assert!(!Path::new(&home.path("wrong")).exists());
     for bad in ["sha256:12", "md5:00", "x"] {
         assert_eq!(home.run(&["request", "-o", "x", "--checksum", bad, &url], "").code, 2, "{bad}");

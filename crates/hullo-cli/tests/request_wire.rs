@@ -177,10 +177,7 @@ fn a_terminal_shows_the_status_of_what_has_no_body() {
 #[test]
 fn an_error_begins_a_line_of_its_own_on_a_terminal() {
     let home = Home::new();
-    let at = saying(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99\r\n\r\ndata: one",
-        true,
-    );
+    let at = saying("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99\r\n\r\ndata: one", true);
     let Some(shown) = on_terminal(&home, &at) else { return };
     let mut lines = shown.lines();
     assert_eq!(lines.next(), Some("data: one"), "{shown}");

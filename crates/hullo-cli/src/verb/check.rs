@@ -140,8 +140,7 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
 /// Whether the page says that this is a port for HTTPS, as servers do who hear plain HTTP there.
 async fn wants_tls(response: Response<Body>, scope: &Scope) -> bool {
     // The words of nginx, of Go, of Apache and of our own.
-    const WORDS: &[&str] =
-        &["sent to HTTPS port", "to an HTTPS server", "SSL-enabled server port", "this is https://"];
+    const WORDS: &[&str] = &["sent to HTTPS port", "to an HTTPS server", "SSL-enabled server port", "this is https://"];
     let page = timeout(scope.limits().timeout, collect(response.into_body(), 4 << 10)).await;
     let page = page.ok().and_then(Result::ok).unwrap_or_default();
     WORDS.iter().any(|words| String::from_utf8_lossy(&page).contains(words))

@@ -50,10 +50,7 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
     let about = prepared.to.bare();
     let sent = async {
         let longer = "wait longer with --timeout 5m, and for the connection with #timeout=30s behind the URL";
-        let late = |error: Error| match error.advice() {
-            None if error.kind() == Kind::Timeout => error.hint(longer),
-            _ => error,
-        };
+        let late = |error: Error| if error.kind() == Kind::Timeout { error.hint(longer) } else { error };
         prepared.send(&args, voice).await.map_err(late)
     };
     match args.max_time {
@@ -162,17 +159,14 @@ impl Prepared {
                 let outcome = tokio::select! {
                     outcome = self.download(&mut download, args, &screen, &scope, voice) => outcome,
                     _ = ctrl_c() => {
-                        if let Some(left) = download.left() {
-                            voice.say("interrupted", &left, json!({ "message": left }));
-                        }
+                        download.tell_what_is_left(voice);
                         return Ok(ExitCode::from(130));
                     }
                 };
-                let cut = |error: &Error| matches!(error.kind(), Kind::Cut | Kind::Timeout) && error.advice().is_none();
-                outcome.map_err(|error| match download.left().filter(|_| cut(&error)) {
-                    Some(left) => error.hint(left),
-                    None => error,
-                })?
+                if outcome.as_ref().is_err_and(|error| matches!(error.kind(), Kind::Cut | Kind::Timeout)) {
+                    download.tell_what_is_left(voice);
+                }
+                outcome?
             }
             None => {
                 let (response, from) = self.client.send(self.call(), &scope).await?;

@@ -22,6 +22,8 @@ pub(super) struct Download {
     named: Option<PathBuf>,
     /// The name that it has to who goes on with it, where none is said.
     again: Option<PathBuf>,
+    /// Nothing is missing of it, whatever else is wrong.
+    whole: bool,
     resumes: bool,
     sum: Option<Sum>,
 }
@@ -54,20 +56,23 @@ impl Download {
         let named = output.or_else(|| args.resume.then(|| names::from_url(to)));
         let resumed = names::from_url(to);
         let again = if args.output.is_some() { None } else { Some(resumed) };
-        Ok(Some(Self { named, again, resumes: args.resume, sum }))
+        Ok(Some(Self { named, again, whole: false, resumes: args.resume, sum }))
     }
 
-    /// What of an unfinished download is kept, and how to go on with it.
-    pub(super) fn left(&self) -> Option<String> {
-        let path = self.named.as_deref()?;
+    /// Says what of an unfinished download is kept, and how to go on with it.
+    pub(super) fn tell_what_is_left(&self, voice: Voice) {
+        let Some(path) = self.named.as_deref() else { return };
         let part = part_of(path);
-        let length = fs::metadata(&part).ok()?.len();
+        let Ok(length) = fs::metadata(&part).map(|file| file.len()) else { return };
         // With --continue the name is the URL's, and the server may have said another.
         let name = match &self.again {
             Some(again) if again != path => format!(" -o {}", path.display()),
             _ => String::new(),
         };
-        Some(format!("{} has {length} bytes: go on with -c{name}", part.display()))
+        let how =
+            if self.whole { "remove it once you have looked at it".to_owned() } else { format!("go on with -c{name}") };
+        let facts = json!({ "bytes": length, "file": part.display().to_string() });
+        voice.say("left", &format!("{} has {length} bytes: {how}", part.display()), facts);
     }
 
     /// Asks for the rest where a part is there. `again` is for one that was cut off just now.
@@ -153,9 +158,10 @@ impl Download {
     }
 
     /// Gives the file its name, if it is what it should be.
-    fn keep(&self, path: &Path, length: u64, came: u64, voice: Voice) -> Result<u64> {
+    fn keep(&mut self, path: &Path, length: u64, came: u64, voice: Voice) -> Result<u64> {
         let part = part_of(path);
         let held = if part.exists() { &part } else { path };
+        self.whole = true;
         if let Some(sum) = &self.sum {
             sum.check(held)?;
         }
@@ -236,10 +242,7 @@ impl Sum {
             return Ok(());
         }
         Err(Error::new(Kind::Cut, format!("{} is not what it should be: its sum is {sum}", path.display()))
-            .hint(format!(
-                "it was changed on the way, or it is another version; {} is left as it is, and can be removed",
-                path.display()
-            )))
+            .hint("it was changed on the way, or it is another version"))
     }
 }
 
