@@ -218,7 +218,7 @@ pub(crate) struct Check {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    options::time(text).flatten().ok_or_else(|| "a time is written like 200ms, 30s or 5m".to_owned())
+    options::time(text).flatten().ok_or_else(|| "a time is written like 200ms, 30s, 5m or 30d".to_owned())
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

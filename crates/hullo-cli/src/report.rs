@@ -10,7 +10,10 @@ use std::{
 use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch};
 use serde_json::{Value, json};
 
-use crate::view::{paint, timeline};
+use crate::{
+    verb::end_line,
+    view::{paint, timeline},
+};
 
 /// When we began: the zero of every timeline.
 pub(crate) static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -30,6 +33,7 @@ impl Voice {
 
     /// Says something a person should know; `event` is its name in JSON.
     pub(crate) fn say(self, event: &str, sentence: &str, facts: Value) {
+        end_line();
         if !self.json {
             tell!("{sentence}");
             return;
@@ -45,13 +49,11 @@ impl Voice {
 
     /// The same without ending.
     pub(crate) fn complain(self, error: &Error) {
-        let sentence = shown(&error.to_string());
         if self.json {
-            let kind = error.kind();
-            let facts =
-                json!({ "kind": kind.word(), "code": kind.code(), "message": sentence, "hint": error.advice() });
-            return self.say("error", "", facts);
+            return self.say("error", "", failure(error));
         }
+        end_line();
+        let sentence = shown(&error.to_string());
         let red = paint::on_stderr();
         tell!("{} {sentence}", red.bad("hullo:"));
         if let Some(hint) = error.advice() {
@@ -106,6 +108,7 @@ impl Watch for Timeline {
         if self.0.json {
             self.0.say(name, "", facts);
         } else {
+            end_line();
             tell!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
         }
     }
@@ -113,6 +116,13 @@ impl Watch for Timeline {
     fn counts(&self) -> bool {
         self.0.verbose
     }
+}
+
+/// What a program is told of an error.
+pub(crate) fn failure(error: &Error) -> Value {
+    let kind = error.kind();
+    let message = shown(&error.to_string());
+    json!({ "kind": kind.word(), "code": kind.code(), "message": message, "hint": error.advice() })
 }
 
 /// An event as `--json` has it.

@@ -1,6 +1,10 @@
 //! One file for each verb.
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal, Write, stderr, stdout},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use hullo::Result;
 
@@ -32,9 +36,30 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
 /// What cannot be done when nobody reads our stdout, or it is full.
 pub(crate) const STDOUT: &str = "cannot write to stdout";
 
+/// Whether the last line on stdout has no end yet.
+static OPEN: AtomicBool = AtomicBool::new(false);
+
 /// Writes to stdout, and says so when nobody reads it any more.
 pub(crate) fn print(bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout().lock();
+    if let Some(last) = bytes.last() {
+        OPEN.store(*last != b'\n', Relaxed);
+    }
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| hullo::Error::io(STDOUT, error))
+}
+
+/// The same of lines, which begin at the beginning of one.
+pub(crate) fn print_lines(text: &str) -> Result<()> {
+    if OPEN.load(Relaxed) {
+        print(b"\n")?;
+    }
+    print(text.as_bytes())
+}
+
+/// Ends an open line on the terminal before something is said on stderr, where that is the same terminal.
+pub(crate) fn end_line() {
+    if OPEN.load(Relaxed) && stdout().is_terminal() && stderr().is_terminal() {
+        // What cannot be printed now is reported by who prints next.
+        let _ = print(b"\n");
+    }
 }

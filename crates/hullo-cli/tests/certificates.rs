@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use common::{
     Ended, Home, Program,
-    authority::{Authority, DAY, Issued, Wanted, good, self_signed},
+    authority::{Authority, DAY, Issued, Wanted, as_openssl_makes_it, good, self_signed},
     peer,
 };
 
@@ -43,6 +43,7 @@ fn what_is_wrong_is_said_in_words() {
         ),
         (root.issue(&good(&[])), 14, "wrong: it has no names: a common name alone does not count", ""),
         (self_signed(&good(&["localhost"])), 14, "wrong: it is self-signed: nobody else vouches for it", ""),
+        (as_openssl_makes_it(&["localhost"]), 14, "wrong: it is self-signed: nobody else vouches for it", ""),
         (
             chained(&stranger, &[]),
             14,
@@ -62,8 +63,24 @@ fn what_is_wrong_is_said_in_words() {
         let ended = check(&home, &issued, &root, &[]);
         let said = String::from_utf8(ended.out).unwrap();
         let line = said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("no {words:?} in {said}"));
+        assert_eq!(said.matches("3 days ago").count(), said.matches(" days ago").count(), "{said}");
         assert!(line.contains(more), "{line}");
         assert_eq!(ended.code, code, "{words}: {}", ended.err);
+    }
+}
+
+#[test]
+fn who_vouches_for_itself_is_refused_in_words_by_every_verb() {
+    let home = Home::new();
+    let (cert, key) = as_openssl_makes_it(&["localhost"]).files(&home, "server");
+    let server = home.serve(&["echo", &format!("https://:0?cert={cert}&key={key}")], 1);
+    let at = format!("https://localhost:{}", server.port(0));
+    for verb in [&["check"][..], &["ask", "--quiet", "1s"], &["request"]] {
+        let ended = home.run(&[verb, &[&at]].concat(), "");
+        assert_eq!(ended.code, 14, "{verb:?}: {}", ended.err);
+        let line = ended.err.lines().next().unwrap();
+        assert!(line.ends_with("nobody that you trust vouches for its certificate: it is self-signed"), "{line}");
+        assert!(ended.err.contains("?pin=sha256:"), "{}", ended.err);
     }
 }
 
@@ -112,6 +129,9 @@ fn what_expires_soon_fails_where_that_is_asked_for() {
     let ended = check(&home, &issued, &root, &["--expiring", "30d"]);
     assert_eq!(ended.code, 14, "{}", ended.err);
     assert!(ended.err.contains("'CN=the one of localhost', has 20 days left"), "{}", ended.err);
+    assert_eq!(check(&home, &issued, &root, &["--expiring", "400d"]).code, 14);
+    let ended = check(&home, &issued, &root, &["--expiring", "soon"]);
+    assert!(ended.code == 2 && ended.err.contains("200ms, 30s, 5m or 30d"), "{}", ended.err);
     let server = home.serve(&["echo", ":0"], 1);
     let ended = home.run(&["check", "--expiring", "30d", &server.at[0]], "");
     assert!(ended.code == 2 && ended.err.contains("shows no certificate"), "{}", ended.err);

@@ -58,6 +58,32 @@ fn greeters_and_broken_servers_are_told_apart() {
     assert!(ended.err.contains("503"), "{}", ended.err);
 }
 
+#[test]
+fn a_port_for_https_is_up_and_says_what_it_wants() {
+    let home = Home::new();
+    let server = home.serve(&["echo", "https://:0"], 1);
+    let said = home.run(&["check", &format!("http://127.0.0.1:{}/", server.port(0))], "").text();
+    assert!(said.contains("is up: it answers 400 Bad Request, since it speaks HTTPS: try https://"), "{said}");
+}
+
+/// With `--json`, who reads stdout alone finds the steps and the verdict.
+#[test]
+fn the_verdict_stands_where_the_steps_are() {
+    let home = Home::new();
+    let nobody = format!("tcp://127.0.0.1:{}", free_port());
+    for words in [&["--json", "check", &*nobody][..], &["--json", "check", "--wait", "200ms", &nobody]] {
+        let ended = home.run(words, "");
+        let (said, told) = (String::from_utf8(ended.out.clone()).unwrap(), ended.objects());
+        let down = common::object(said.lines().last().unwrap());
+        assert_eq!((ended.code, &down["event"], &down["kind"]), (11, &"down".into(), &"refused".into()), "{said}");
+        assert_eq!(down["address"], *nobody, "{said}");
+        let error = told.last().unwrap();
+        assert_eq!((&error["event"], &error["message"]), (&"error".into(), &down["message"]), "{}", ended.err);
+    }
+    let mistaken = home.run(&["--json", "check", "tcp://h:1?idel=3"], "");
+    assert!(mistaken.code == 2 && mistaken.out.is_empty(), "{}", mistaken.err);
+}
+
 /// A server that starts only when the check has failed once is found all the same.
 #[test]
 fn it_waits_for_a_server_that_starts_later() {

@@ -225,7 +225,7 @@ fn bodies_go_to_files() {
     let bulk = noise(3_000_000);
     let saved = home.run(&["request", "-o", "back", "POST", &server.at[0]], bulk.clone());
     assert_eq!(saved.out, b"", "a body that goes to a file is not on stdout");
-    assert!(saved.err.contains("3000000 bytes in back"), "{}", saved.err);
+    assert!(saved.err.contains("3000000 bytes written to back"), "{}", saved.err);
     assert!(home.read("back") == bulk);
     for (path, name) in [
         ("/a/plain.txt", "plain.txt"),

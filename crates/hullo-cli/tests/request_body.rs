@@ -346,7 +346,7 @@ fn the_parts_that_are_asked_for_are_printed() {
     let print = |words: &[&str]| home.run(&[&["request", "--raw", "said", "POST", url], words].concat(), "");
     let all = print(&["--print", "HBhb"]).text();
     let mut rest = &*all;
-    for part in ["POST / HTTP/1.1\n", "content-length: 4\n", "said", "HTTP/1.1 200 OK\n", "\n\nsaid"] {
+    for part in ["POST / HTTP/1.1\n", "content-length: 4\n", "\nsaid\nHTTP/1.1 200 OK\n", "\n\nsaid"] {
         rest = rest.split_once(part).unwrap_or_else(|| panic!("no {part:?} in {rest:?} of {all}")).1;
     }
     assert_eq!(print(&["--body"]).text(), "said");
@@ -357,6 +357,8 @@ fn the_parts_that_are_asked_for_are_printed() {
         meta.contains("status: 200\n") && meta.contains("bytes: 4\n") && meta.contains("remote: 127.0.0.1:"),
         "{meta}"
     );
+    let mixed = print(&["--print", "bm"]).text();
+    assert!(mixed.starts_with("said\nexchanges: 1\n"), "{mixed}");
     assert_eq!(print(&["--print", "Q"]).code, 2);
     let timed = print(&["--timing"]);
     for step in ["connect ", "waiting ", "download ", "total "] {

@@ -69,6 +69,7 @@ fn a_download_goes_on_where_it_was_cut_off() {
     let whole = format!("{at}/bulk");
     let ended = home.run(&["request", "-o", "bulk", &cut], "");
     assert_eq!((ended.code, home.read("bulk.part").len()), (15, 100_000), "{}", ended.err);
+    assert!(ended.err.contains("bulk.part has 100000 bytes: go on with -c\n"), "{}", ended.err);
     assert!(!Path::new(&home.path("bulk")).exists(), "a part does not have the name of the whole");
     let ended = home.run(&["--json", "request", "-c", "-o", "bulk", &whole], "");
     assert_eq!((ended.code, home.read("bulk") == bulk(1)), (0, true), "{}", ended.err);
@@ -137,6 +138,7 @@ fn sums_are_checked_before_a_file_has_its_name() {
     let wrong = format!("sha256:{}", "0".repeat(64));
     let ended = home.run(&["request", "-o", "wrong", "--checksum", &wrong, &url], "");
     assert!(ended.code == 15 && ended.err.contains(&sum[7..]), "{}", ended.err);
+    assert!(ended.err.contains("wrong.part has 300000 bytes: remove it"), "{}", ended.err);
     assert!(!Path::new(&home.path("wrong")).exists());
     for bad in ["sha256:12", "md5:00", "x"] {
         assert_eq!(home.run(&["request", "-o", "x", "--checksum", bad, &url], "").code, 2, "{bad}");

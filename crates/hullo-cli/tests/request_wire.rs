@@ -13,7 +13,8 @@ use std::{
     thread,
 };
 
-use common::{Ended, Home, Program, Server, at_once, noise, peer, read_until};
+use common::{Ended, Home, Program, Server, at_once, eventually, noise, peer, read_until};
+use rustix::process::Signal;
 
 /// A server of the test's own: what it does with each connection. It ends with the test.
 fn server(talk: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
@@ -148,6 +149,61 @@ fn events_are_shown_on_a_terminal_as_they_come() {
     let all = program.heard("data: two");
     assert!(all.contains("one é\\u{1b}[31m"), "a character may be cut, and none steers the terminal: {all:?}");
     assert_eq!(program.ended().code, 0);
+}
+
+/// What a terminal shows, which is stdout and stderr.
+fn on_terminal(home: &Home, words: &str) -> Option<String> {
+    let line = format!("{} request {words}", env!("CARGO_BIN_EXE_hullo"));
+    let ended = Program::start(home.command(peer("script")?).args(["-qec", &line, "/dev/null"])).ended();
+    Some(String::from_utf8(ended.out).unwrap().replace("\r\n", "\n"))
+}
+
+#[test]
+fn a_terminal_shows_the_status_of_what_has_no_body() {
+    let home = Home::new();
+    let at = saying("HTTP/1.1 404 Nowhere\r\nContent-Length: 0\r\nX-Note: here\r\n\r\n", true);
+    let ended = request(&home, &[&at]);
+    assert_eq!((&*ended.out, &*ended.err), (&b""[..], ""), "in a pipe there is nothing to say");
+    let Some(shown) = on_terminal(&home, &at) else { return };
+    assert_eq!(shown, "404 Nowhere\n");
+    let shown = on_terminal(&home, &format!("--print h {at}")).unwrap();
+    assert_eq!(shown.matches("404").count(), 1, "{shown}");
+    let shown = on_terminal(&home, &format!("HEAD {at}")).unwrap();
+    assert!(shown.starts_with("404 Nowhere\n") && shown.contains("x-note") && shown.contains(": here\n"), "{shown}");
+    let full = saying("HTTP/1.1 404 Nowhere\r\nContent-Length: 2\r\n\r\nno", true);
+    assert_eq!(on_terminal(&home, &full).unwrap(), "no\n");
+}
+
+#[test]
+fn an_error_begins_a_line_of_its_own_on_a_terminal() {
+    let home = Home::new();
+    let at = saying("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99\r\n\r\ndata: one", true);
+    let Some(shown) = on_terminal(&home, &at) else { return };
+    let mut lines = shown.lines();
+    assert_eq!(lines.next(), Some("data: one"), "{shown}");
+    assert!(lines.next().unwrap().contains("hullo:"), "{shown}");
+}
+
+#[test]
+fn a_download_that_is_interrupted_says_how_to_go_on() {
+    let home = Home::new();
+    let at = saying("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n0123456789", false);
+    let named = saying(
+        "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nContent-Disposition: attachment; filename=theirs\r\n\r\n0123456789",
+        false,
+    );
+    for (words, name, how) in [
+        (&[&*format!("{at}/bulk"), "-d"][..], "bulk.part", "-c\n"),
+        (&[&*at, "-o", "mine"], "mine.part", "-c\n"),
+        (&[&*format!("{named}/bulk"), "-d"], "theirs.part", "-c -o theirs\n"),
+    ] {
+        let program = Program::start(&mut home.hullo(&[&["request", "GET"], words].concat()));
+        eventually(name, || std::fs::metadata(home.path(name)).is_ok_and(|file| file.len() == 10));
+        program.signal(Signal::INT);
+        let ended = program.ended();
+        assert_eq!(ended.code, 130, "{}", ended.err);
+        assert!(ended.err.ends_with(&format!("{name} has 10 bytes: go on with {how}")), "{}", ended.err);
+    }
 }
 
 #[test]
@@ -286,6 +342,8 @@ fn places_families_and_unix_sockets_are_chosen() {
     let ended = request(&home, &["-6", &server.at[0]]);
     assert_eq!(ended.code, 12, "{}", ended.err);
     let path = home.path("http.sock");
+    let ended = request(&home, &["--unix-socket", &path, "http://docker/info"]);
+    assert!(ended.code == 11 && ended.err.contains("is that its path?"), "{}", ended.err);
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();

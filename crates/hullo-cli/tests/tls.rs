@@ -292,7 +292,7 @@ fn new_certificates_are_read_without_a_restart() {
 
     // A key that is another's, and half a file: what there was stays.
     for (version, cert, why) in [
-        ("three", &*old.cert, "keys may not be consistent"),
+        ("three", &*old.cert, "the key is not the certificate's"),
         ("four", &new.cert[..300], "cannot read the certificates"),
     ] {
         put(version, cert, &new.key);
@@ -364,6 +364,20 @@ fn both_ends_write_the_same_keys() {
 }
 
 // What speaks something else.
+
+#[test]
+fn a_request_writes_its_keys_too_and_says_where_it_cannot() {
+    let home = Home::new();
+    let server = home.serve(&["echo", "https://:0"], 1);
+    let request = |file: &str| {
+        let mut command = home.hullo(&["request", "--insecure", "-v", &server.at[0]]);
+        common::run(command.env("SSLKEYLOGFILE", home.path(file)), "")
+    };
+    assert_eq!(request("keys").code, 0);
+    assert!(String::from_utf8(home.read("keys")).unwrap().contains("CLIENT_TRAFFIC_SECRET_0 "));
+    let ended = request("no/such/folder");
+    assert!(ended.code == 0 && ended.err.contains("no/such/folder: no such file"), "{}", ended.err);
+}
 
 #[test]
 fn plain_http_on_a_secure_port_is_told_so() {

@@ -65,6 +65,17 @@ fn the_timeline_has_every_step() {
 }
 
 #[test]
+fn the_timeline_says_whether_messages_are_compressed() {
+    let home = Home::new();
+    let server = home.serve(&["echo", "ws://:0"], 1);
+    for (options, compressed) in [("", true), ("?deflate=no", false)] {
+        let ended = home.run(&["ask", "-v", &format!("{}{options}", server.at[0]), "hello"], "");
+        assert!(ended.code == 0 && ended.err.contains("WebSocket stands"), "{}", ended.err);
+        assert_eq!(ended.err.contains("messages are compressed"), compressed, "{}", ended.err);
+    }
+}
+
+#[test]
 fn the_server_tells_of_its_guests() {
     let home = Home::new();
     let server = home.serve(&["echo", "-v", ":0"], 1);

@@ -207,6 +207,12 @@ impl From<Error> for io::Error {
     }
 }
 
+/// What to do about an address of that scheme where nobody listens.
+pub(crate) fn nobody_there(scheme: &str) -> String {
+    let its = if scheme.starts_with("unix") { "path" } else { "port" };
+    format!("nothing listens there: is the server running, and is that its {its}?")
+}
+
 /// The name in `names` that `word` was probably meant to be.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let score = |name: &str| strsim::normalized_damerau_levenshtein(&word.to_lowercase(), name);

@@ -223,13 +223,14 @@ fn flag(text: &str) -> Option<bool> {
 
 /// A time: `200ms`, `1m30s`, a bare number of seconds, or `off`.
 pub fn time(text: &str) -> Option<Option<Duration>> {
-    const YEAR: Duration = Duration::from_secs(31_557_600);
+    // What is added to a clock still fits into it.
+    const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
     if text == "off" {
         return Some(None);
     }
     let seconds = || text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let time = seconds().or_else(|| humantime::parse_duration(text).ok())?;
-    (time <= YEAR).then_some(Some(time))
+    (time <= CENTURY).then_some(Some(time))
 }
 
 /// A number of bytes: `4096`, `64k` (of 1,024), `1MiB`, `10MB` (of 1,000,000).
@@ -276,6 +277,7 @@ mod tests {
     fn times_and_sizes_read_as_people_write_them() {
         assert_eq!(time("1.5"), Some(Some(Duration::from_millis(1500))));
         assert_eq!(time("200ms"), Some(Some(Duration::from_millis(200))));
+        assert_eq!(time("400d"), Some(Some(Duration::from_hours(400 * 24))));
         assert_eq!(time("off"), Some(None));
         assert_eq!((time("fast"), time("-1"), time("1e99")), (None, None, None));
         assert_eq!((size("64k"), size("1 MiB"), size("10MB")), (Some(65_536), Some(1 << 20), Some(10_000_000)));

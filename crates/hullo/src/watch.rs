@@ -160,4 +160,9 @@ impl Certificate {
     pub fn name(&self) -> &str {
         self.names.first().unwrap_or(&self.subject)
     }
+
+    /// Whether nobody else vouches for it.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.subject == self.issuer
+    }
 }

@@ -8,13 +8,19 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use hullo::{Address, Certificate, Error, Event, Kind, Limits, Message, Result, Scope, Watch, framing, request::Call};
+use http::{Response, StatusCode};
+use hullo::{
+    Address, Certificate, Error, Event, Kind, Limits, Message, Result, Scope, Watch,
+    exchange::{Body, collect},
+    framing,
+    request::Call,
+};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     args::Check,
-    report::{START, Voice, object, shown},
+    report::{START, Voice, failure, object, shown},
     view::{certificate, paint, timeline},
 };
 
@@ -28,6 +34,20 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
         address = args.address.parse()?;
     }
     voice.warn_of_trust(&address);
+    let outcome = until_up(&args, &address, voice).await;
+    // Who reads the steps from stdout finds the verdict there too.
+    if let Err(error) = &outcome
+        && voice.json
+        && error.kind() != Kind::Usage
+    {
+        let mut facts = failure(error);
+        facts["address"] = json!(address.bare().to_string());
+        say(voice, "down", "", facts)?;
+    }
+    outcome
+}
+
+async fn until_up(args: &Check, address: &Address, voice: Voice) -> Result<ExitCode> {
     let mut limits = Limits::default();
     limits.timeout = args.timeout;
     let since = Instant::now();
@@ -42,11 +62,11 @@ pub(super) async fn run(args: Check, voice: Voice) -> Result<ExitCode> {
         let steps = Arc::new(Steps { voice, later: Mutex::new(later), ends_first: Mutex::default() });
         let scope = Scope::new(limits.clone(), Some(steps.clone()));
         voice.log_keys(&scope);
-        match attempt(&address, &scope).await {
+        match attempt(address, &scope).await {
             Ok(how) => {
                 steps.show_later();
                 if let Some(time) = args.expiring {
-                    steps.expiring(&address, time)?;
+                    steps.expiring(address, time)?;
                 }
                 let took = since.elapsed();
                 let sentence = format!("{} {} is up: {how}", paint::on_stdout().good("ok"), address.bare());
@@ -95,6 +115,9 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
             if status.is_server_error() {
                 return Err(Error::new(Kind::Protocol, format!("{} answers, but with {status}", to.bare())));
             }
+            if status == StatusCode::BAD_REQUEST && to.scheme == "http" && wants_tls(response, scope).await {
+                return Ok(format!("it answers {status}, since it speaks HTTPS: try https://"));
+            }
             Ok(format!("it answers {status}"))
         }
         "udp" | "unix-dgram" => {
@@ -112,6 +135,15 @@ async fn attempt(to: &Address, scope: &Scope) -> Result<String> {
             }
         }
     }
+}
+
+/// Whether the page says that this is a port for HTTPS, as servers do who hear plain HTTP there.
+async fn wants_tls(response: Response<Body>, scope: &Scope) -> bool {
+    // The words of nginx, of Go, of Apache and of our own.
+    const WORDS: &[&str] = &["sent to HTTPS port", "to an HTTPS server", "SSL-enabled server port", "this is https://"];
+    let page = timeout(scope.limits().timeout, collect(response.into_body(), 4 << 10)).await;
+    let page = page.ok().and_then(Result::ok).unwrap_or_default();
+    WORDS.iter().any(|words| String::from_utf8_lossy(&page).contains(words))
 }
 
 /// The steps of an attempt, shown at once or kept for later.

@@ -10,7 +10,10 @@ use hullo::{
     request::{Call, Client, Jar, Step, is_secret},
 };
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    signal::ctrl_c,
+    time::{sleep, timeout},
+};
 
 use self::{
     body::{Content, has_body},
@@ -141,6 +144,7 @@ impl Prepared {
         }
         let timing = Timing::new(voice.watch());
         let scope = scope(args, timing.clone());
+        voice.log_keys(&scope);
         self.client.teller = Some(Arc::new({
             let (screen, timing) = (screen.clone(), timing.clone());
             move |step: &Step<'_>| {
@@ -151,12 +155,29 @@ impl Prepared {
             }
         }));
         let (status, from, bytes) = match Download::of(args, &self.to)? {
-            Some(download) => self.download(download, args, &screen, &scope, voice).await?,
+            Some(mut download) => {
+                let outcome = tokio::select! {
+                    outcome = self.download(&mut download, args, &screen, &scope, voice) => outcome,
+                    _ = ctrl_c() => {
+                        download.tell_what_is_left(voice);
+                        return Ok(ExitCode::from(130));
+                    }
+                };
+                if outcome.as_ref().is_err_and(|error| matches!(error.kind(), Kind::Cut | Kind::Timeout)) {
+                    download.tell_what_is_left(voice);
+                }
+                outcome?
+            }
             None => {
                 let (response, from) = self.client.send(self.call(), &scope).await?;
                 let status = response.status();
                 self.keep()?;
-                (status, from, screen.body(response).await?)
+                let instead = screen.instead_of_body(&response, self.method == Method::HEAD);
+                let bytes = screen.body(response).await?;
+                if let Some(text) = instead.filter(|_| bytes == 0) {
+                    voice.say("answered", &text, json!({}));
+                }
+                (status, from, bytes)
             }
         };
         timing.end();
@@ -186,7 +207,7 @@ impl Prepared {
     /// Fetches a file, and where it is cut off goes on with it as often as is to be tried again.
     async fn download(
         &mut self,
-        mut download: Download,
+        download: &mut Download,
         args: &Request,
         screen: &Screen,
         scope: &Scope,
@@ -312,7 +333,7 @@ fn report(
     (facts["status"], facts["bytes"], facts["remote"]) = (json!(status.as_u16()), json!(bytes), json!(timing.remote()));
     if screen.has('m') {
         let lines = facts.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
-        super::print(lines.collect::<String>().replace('"', "").as_bytes())?;
+        super::print_lines(&lines.collect::<String>().replace('"', ""))?;
     }
     if args.timing {
         voice.say("timing", &timing.table(), facts);

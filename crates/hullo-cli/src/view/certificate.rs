@@ -33,9 +33,9 @@ pub(crate) fn lines(server: &Shown) -> String {
 fn rows(certificate: &Certificate) -> [(&'static str, String); 6] {
     let Certificate { issuer, names, from, until, key, bits, signature, fingerprint, key_fingerprint, .. } =
         certificate;
-    let left = match days_left(*until) {
-        left if left < 0 => format!("expired {} days ago", -left),
-        left => format!("{left} days left"),
+    let left = match SystemTime::now().duration_since(*until) {
+        Ok(over) => format!("expired {} days ago", over.as_secs() / 86_400),
+        Err(_) => format!("{} days left", days_left(*until)),
     };
     let key = if *bits == 0 || key.contains(&bits.to_string()) { key.clone() } else { format!("{key} {bits}") };
     let may = if certificate.authority { "; may vouch for others" } else { "" };

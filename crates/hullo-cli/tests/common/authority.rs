@@ -63,6 +63,14 @@ pub(crate) fn self_signed(wanted: &Wanted<'_>) -> Issued {
     Issued { cert: params(wanted).self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
+/// One as `openssl req -x509` makes it, which says that it may vouch for others.
+pub(crate) fn as_openssl_makes_it(names: &[&str]) -> Issued {
+    let key = KeyPair::generate().unwrap();
+    let mut params = params(&good(names));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Issued { cert: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
 /// What is good for now.
 pub(crate) fn good<'a>(names: &'a [&'a str]) -> Wanted<'a> {
     Wanted { names, from: SystemTime::now() - DAY, until: SystemTime::now() + 90 * DAY }

@@ -20,7 +20,7 @@ use tokio::{
 use super::{by_peer::LARGEST, scratch};
 use crate::{
     address::Address,
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, nobody_there},
     framing::too_large,
     link::Packets,
     message::Message,
@@ -98,7 +98,7 @@ impl<S: Socket> Connected<S> {
     fn error(&self, doing: &str, error: io::Error) -> Error {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         let error = Error::io(format!("cannot {doing} {}", self.address), error);
-        if refused { error.hint("nothing listens there: is the server running, and is that its port?") } else { error }
+        if refused { error.hint(nobody_there(&self.address)) } else { error }
     }
 
     fn moved(&mut self) {

@@ -1,7 +1,7 @@
 //! The proof of a password by hashes (RFC 7616).
 
 use aws_lc_rs::{
-    digest::{Context, SHA256, SHA512_256},
+    digest::{Context, SHA256, SHA512, SHA512_256},
     rand,
 };
 use http_body_util::BodyExt;
@@ -42,6 +42,8 @@ enum Hash {
     Md5,
     Sha256,
     Sha512_256,
+    /// No standard has it, and servers and clients do (httpbin, requests).
+    Sha512,
 }
 
 impl Digest {
@@ -150,6 +152,7 @@ impl Hash {
             "MD5" => Some(Self::Md5),
             "SHA-256" => Some(Self::Sha256),
             "SHA-512-256" => Some(Self::Sha512_256),
+            "SHA-512" => Some(Self::Sha512),
             _ => None,
         }
     }
@@ -165,6 +168,7 @@ impl Hash {
             Self::Md5 => Hasher::Md5(Md5::new()),
             Self::Sha256 => Hasher::Sha(Context::new(&SHA256)),
             Self::Sha512_256 => Hasher::Sha(Context::new(&SHA512_256)),
+            Self::Sha512 => Hasher::Sha(Context::new(&SHA512)),
         }
     }
 }

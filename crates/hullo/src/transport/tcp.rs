@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    error::{Error, Kind, Result, plain},
+    error::{Error, Kind, Result, nobody_there, plain},
     io::guard::Guard,
     link::Link,
     peer::{Endpoint, Peer},
@@ -218,7 +218,7 @@ pub(super) fn cannot_connect(to: &Address, error: io::Error) -> Error {
     // A unix socket that is not there is a server that is not there.
     let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
     let error = Error::io(format!("cannot connect to {}", to.bare()), error);
-    if refused { error.of(Kind::Refused).hint("nothing listens there: is the server running, and is that its port?") } else { error }
+    if refused { error.of(Kind::Refused).hint(nobody_there(&to.scheme)) } else { error }
 }
 
 async fn attempt(address: SocketAddr, to: &Address) -> io::Result<TcpStream> {

@@ -153,7 +153,11 @@ fn secured(state: &CommonState, trust: &'static str) -> Secured {
 }
 
 fn tls(about: impl Into<Cow<'static, str>>, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Kind::Tls, about).because(error)
+    let wrong = Error::new(Kind::Tls, about);
+    match (&error as &dyn std::error::Error).downcast_ref() {
+        Some(reason) => wrong.because(reasons::in_words(reason)),
+        None => wrong.because(error),
+    }
 }
 
 /// A TLS stream whose end means something.

@@ -64,6 +64,9 @@ async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link
     let about = || format!("cannot open a WebSocket at {}", to.bare());
     let (stream, terms) = scope.in_time(about, shake_hands(stream, &to)).await?;
     scope.tell(&Event::Agreed { protocol: "WebSocket" });
+    if terms.deflate.is_some() {
+        scope.tell(&Event::Note("messages are compressed where that makes them shorter"));
+    }
     let guarded: BoxStream = Box::new(Guard::new(stream, &peer, &scope));
     Ok(Link::packets(WebSocket::new(guarded, Role::Client, terms, scope.clone()), peer, scope))
 }

@@ -20,6 +20,10 @@ use crate::{args::Request, report::Voice};
 pub(super) struct Download {
     /// Where it goes, where that is known before the response.
     named: Option<PathBuf>,
+    /// The name that it has to who goes on with it, where none is said.
+    again: Option<PathBuf>,
+    /// Nothing is missing of it, whatever else is wrong.
+    whole: bool,
     resumes: bool,
     sum: Option<Sum>,
 }
@@ -50,7 +54,25 @@ impl Download {
         let sum = args.checksum.as_deref().map(Sum::parse).transpose()?;
         // To go on, the name must be known before the server could say another.
         let named = output.or_else(|| args.resume.then(|| names::from_url(to)));
-        Ok(Some(Self { named, resumes: args.resume, sum }))
+        let resumed = names::from_url(to);
+        let again = if args.output.is_some() { None } else { Some(resumed) };
+        Ok(Some(Self { named, again, whole: false, resumes: args.resume, sum }))
+    }
+
+    /// Says what of an unfinished download is kept, and how to go on with it.
+    pub(super) fn tell_what_is_left(&self, voice: Voice) {
+        let Some(path) = self.named.as_deref() else { return };
+        let part = part_of(path);
+        let Ok(length) = fs::metadata(&part).map(|file| file.len()) else { return };
+        // With --continue the name is the URL's, and the server may have said another.
+        let name = match &self.again {
+            Some(again) if again != path => format!(" -o {}", path.display()),
+            _ => String::new(),
+        };
+        let how =
+            if self.whole { "remove it once you have looked at it".to_owned() } else { format!("go on with -c{name}") };
+        let facts = json!({ "bytes": length, "file": part.display().to_string() });
+        voice.say("left", &format!("{} has {length} bytes: {how}", part.display()), facts);
     }
 
     /// Asks for the rest where a part is there. `again` is for one that was cut off just now.
@@ -136,9 +158,10 @@ impl Download {
     }
 
     /// Gives the file its name, if it is what it should be.
-    fn keep(&self, path: &Path, length: u64, came: u64, voice: Voice) -> Result<u64> {
+    fn keep(&mut self, path: &Path, length: u64, came: u64, voice: Voice) -> Result<u64> {
         let part = part_of(path);
         let held = if part.exists() { &part } else { path };
+        self.whole = true;
         if let Some(sum) = &self.sum {
             sum.check(held)?;
         }
@@ -147,7 +170,7 @@ impl Download {
         }
         Partial::forget(path);
         let facts = json!({ "bytes": length, "file": path.display().to_string(), "received": came });
-        voice.say("downloaded", &format!("{length} bytes in {}", path.display()), facts);
+        voice.say("downloaded", &format!("{length} bytes written to {}", path.display()), facts);
         Ok(came)
     }
 }

@@ -42,15 +42,23 @@ pub(super) fn of(args: &Request, to: &Address) -> Result<Option<Auth>> {
     }
     let written = args.auth_file.as_deref().map(secret_of).transpose()?;
     let user = match (&args.auth, written, scheme) {
-        (Some(name), ..) if name.contains(':') => {
+        (Some(pair), ..) if pair.contains(':') => {
+            let name = pair.split(':').next().unwrap_or_default();
             return Err(Error::usage(
                 "--auth takes the name alone: what stands in a command line is for everybody to see",
             )
             .hint(format!(
-                "the password comes from --auth-file FILE, the variable {VARIABLE}, --netrc, or is asked for"
+                "the password comes from --auth-file FILE, --netrc or a variable, or is asked for: \
+                 {VARIABLE}=… hullo request -a {name} …"
             )));
         }
-        (Some(name), Some(secret), _) => return Ok(Some(Auth { scheme, user: name.clone(), secret })),
+        (Some(name), Some(secret), Scheme::Bearer) => return Ok(Some(Auth { scheme, user: name.clone(), secret })),
+        (Some(name), Some(secret), _) => {
+            // The file may be one that has the name too.
+            let alone = secret.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix(':'));
+            let secret = alone.unwrap_or(&secret).to_owned();
+            return Ok(Some(Auth { scheme, user: name.clone(), secret }));
+        }
         (None, Some(secret), Scheme::Bearer) => return Ok(Some(Auth { scheme, user: String::new(), secret })),
         (None, Some(pair), _) => {
             let (user, secret) = pair.split_once(':').ok_or_else(|| {

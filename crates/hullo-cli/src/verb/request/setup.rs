@@ -39,7 +39,7 @@ pub(super) fn client(args: &Request, items: &Items, auth: Option<Auth>, jar: Jar
 /// The proxies of the words, or else those of the environment.
 fn proxies(args: &Request) -> Result<Proxies> {
     if let Some(text) = &args.proxy {
-        let proxy = Proxy::parse(text)?;
+        let proxy = Proxy { named_by: Some("--proxy".to_owned()), ..Proxy::parse(text)? };
         if proxy.user.as_ref().is_some_and(|(_, password)| !password.is_empty()) {
             return Err(Error::usage(
                 "--proxy has a password in it: what stands in a command line is for everybody to see",
@@ -62,10 +62,11 @@ fn variable(names: &[&str]) -> Result<Option<Proxy>> {
     let found = names.iter().find_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)));
     found
         .map(|(name, value)| {
-            Proxy::parse(&value).map_err(|error| {
+            let proxy = Proxy::parse(&value).map_err(|error| {
                 let hint = error.advice().unwrap_or("write http://host:port, or use --no-proxy").to_owned();
                 Error::usage(format!("the variable {name} names no proxy")).hint(hint)
-            })
+            })?;
+            Ok(Proxy { named_by: Some(format!("the variable {name}")), ..proxy })
         })
         .transpose()
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     args,
     report::{Voice, shown},
-    verb::print,
+    verb::{end_line, print, print_lines},
     view::{json as json_view, paint},
 };
 
@@ -101,17 +101,24 @@ impl Screen {
             http::Version::HTTP_2 => "HTTP/2".to_owned(),
             other => format!("{other:?}"),
         };
-        let status = response.status();
-        let reason = response.extensions().get::<hyper::ext::ReasonPhrase>();
-        let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
-        let reason = reason.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned());
-        let first = format!("{version} {} {}", status.as_u16(), shown(&reason));
+        let first = format!("{version} {}", status(response));
         if self.voice.verbose {
             self.tell('<', first.trim_end(), response.headers());
         }
         if self.has('h') {
             self.head(first.trim_end(), response.headers());
         }
+    }
+
+    /// What is said of a response whose body is empty, on a terminal where nothing else would be shown of it: its status,
+    /// and the headers where they were asked for.
+    pub(super) fn instead_of_body(&self, response: &Response<Body>, headers: bool) -> Option<String> {
+        let shown = self.parts != "b" || self.voice.verbose || self.voice.json || !stdout().is_terminal();
+        let mut text = (!shown).then(|| status(response).trim_end().to_owned())?;
+        for (name, value) in response.headers().iter().filter(|_| headers) {
+            text += &format!("\n{}: {}", paint::on_stderr().name(name.as_str()), self.value(name, value));
+        }
+        Some(text)
     }
 
     /// A head on stderr, for `-v`.
@@ -121,12 +128,13 @@ impl Screen {
             let event = if mark == '>' { "request" } else { "response" };
             return self.voice.say(event, "", json!({ "head": first, "headers": list }));
         }
+        end_line();
         let paint = paint::on_stderr();
-        eprintln!("{mark} {}", paint.bold(first));
+        tell!("{mark} {}", paint.bold(first));
         for (name, text) in headers {
-            eprintln!("{mark} {}: {}", paint.name(name.as_str()), self.value(name, text));
+            tell!("{mark} {}: {}", paint.name(name.as_str()), self.value(name, text));
         }
-        eprintln!("{mark}");
+        tell!("{mark}");
     }
 
     /// A head on stdout, for `--print`.
@@ -137,7 +145,7 @@ impl Screen {
             text += &format!("{}: {}\n", paint.name(name.as_str()), self.value(name, value));
         }
         // What cannot be printed now fails again, and is reported, with the body.
-        let _ = print(format!("{text}\n").as_bytes());
+        let _ = print_lines(&format!("{text}\n"));
     }
 
     fn value(&self, name: &HeaderName, value: &HeaderValue) -> String {
@@ -182,6 +190,15 @@ impl Screen {
         }
         Ok(bytes)
     }
+}
+
+/// The status and its reason, in the server's words where it has some.
+fn status(response: &Response<Body>) -> String {
+    let status = response.status();
+    let reason = response.extensions().get::<hyper::ext::ReasonPhrase>();
+    let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
+    let reason = reason.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned());
+    format!("{} {}", status.as_u16(), shown(&reason))
 }
 
 /// What stands for a secret.

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{
     server::ParsedCertificate,
 };
 
-use super::certificate;
+use super::{certificate, reasons};
 use crate::watch::{Certificate, Fault, Shown};
 
 /// A certificate that ends sooner than this is one to renew.
@@ -61,7 +61,7 @@ fn of_each(certificates: &[Certificate]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (at, certificate) in certificates.iter().enumerate() {
         // An authority's signature of itself proves nothing, whatever it is made with.
-        let proven = at == 0 || certificate.subject != certificate.issuer;
+        let proven = at == 0 || !certificate.is_self_signed();
         let found =
             of_dates(certificate, now).into_iter().chain(of_key(certificate)).chain(of_signature(certificate, proven));
         let whose = if at == 0 { "it".to_owned() } else { format!("'{}', which vouches for it,", certificate.subject) };
@@ -89,12 +89,12 @@ fn of_authority(certificates: &[Certificate], verdict: Verdict<'_>) -> Option<Fa
     let alone = certificates.len() == 1;
     let words = match verdict {
         Verdict::Refused(Rustls::InvalidCertificate(C::UnknownIssuer)) | Verdict::Unasked
-            if alone && first.subject == first.issuer =>
+            if alone && first.is_self_signed() =>
         {
             "it is self-signed: nobody else vouches for it".to_owned()
         }
         Verdict::Refused(Rustls::InvalidCertificate(reason)) => match reason {
-            C::UnknownIssuer if last.subject == last.issuer => {
+            C::UnknownIssuer if last.is_self_signed() => {
                 format!("its chain ends at '{}', which is no authority that is trusted here", last.subject)
             }
             C::UnknownIssuer if alone => format!(
@@ -109,7 +109,7 @@ fn of_authority(certificates: &[Certificate], verdict: Verdict<'_>) -> Option<Fa
             // Of these more is said elsewhere.
             C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => return None,
             C::NotValidForName | C::NotValidForNameContext { .. } => return None,
-            other => format!("it is refused: {other}"),
+            other => format!("it is refused: {}", reasons::of_refusal(other)),
         },
         _ => return None,
     };

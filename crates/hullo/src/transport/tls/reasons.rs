@@ -81,12 +81,12 @@ pub(super) fn of_server(
             Alert::UnrecognisedName => {
                 wrong.because("it knows no server of that name").hint("ask for another one with ?sni=name")
             }
-            _ => wrong.because(error),
+            _ => wrong.because(in_words(reason)),
         },
         Rustls::PeerIncompatible(P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig) => wrong
             .because("it speaks no version of TLS that we do")
             .hint("TLS 1.2 and 1.3 are spoken here; ?tls=1.3 leaves out 1.2"),
-        _ => wrong.because(error),
+        _ => wrong.because(in_words(reason)),
     }
 }
 
@@ -106,17 +106,19 @@ pub(super) fn of_client(error: io::Error) -> Error {
         Rustls::InvalidCertificate(C::UnknownIssuer) => {
             wrong.because("no authority of client-ca vouches for the client's certificate")
         }
-        Rustls::InvalidCertificate(reason) => wrong.because(format!("the client's certificate is refused: {reason}")),
-        Rustls::AlertReceived(alert) if wants_certificate(*alert) => {
-            wrong.because(format!("the client does not trust our certificate ({alert:?})"))
+        Rustls::InvalidCertificate(reason) => {
+            wrong.because(format!("the client's certificate is refused: {}", of_refusal(reason)))
         }
-        Rustls::AlertReceived(alert) => wrong.because(format!("the client ended it ({alert:?})")),
+        Rustls::AlertReceived(alert) if wants_certificate(*alert) => {
+            wrong.because(format!("the client does not trust our certificate ({})", of_alerts_name(*alert)))
+        }
+        Rustls::AlertReceived(alert) => wrong.because(format!("the client ended it ({})", of_alerts_name(*alert))),
         Rustls::PeerIncompatible(reason) => {
-            let Some(why) = incompatible(reason) else { return wrong.because(error) };
+            let why = incompatible(reason).map_or_else(|| words(&format!("{reason:?}")), str::to_owned);
             wrong.because(why)
         }
         Rustls::NoApplicationProtocol => wrong.because("the client speaks none of our protocols (alpn)"),
-        _ => wrong.because(error),
+        _ => wrong.because(in_words(reason)),
     }
 }
 
@@ -144,14 +146,19 @@ pub(super) fn of_stream(error: io::Error) -> Error {
     let about = Error::new(Kind::Tls, "the other end ended the encryption");
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>()) {
         Some(Rustls::AlertReceived(alert)) if wants_certificate(*alert) => of_alert(about, *alert),
-        _ => about.because(error),
+        Some(reason) => about.because(in_words(reason)),
+        None => about.because(error),
     }
 }
 
 fn of_certificate(wrong: Error, reason: &C, shown: Option<&Certificate>) -> Error {
     match reason {
         C::UnknownIssuer => wrong
-            .because("nobody that you trust vouches for its certificate")
+            .because(if shown.is_some_and(Certificate::is_self_signed) {
+                "nobody that you trust vouches for its certificate: it is self-signed"
+            } else {
+                "nobody that you trust vouches for its certificate"
+            })
             .hint("if it is your own, trust it with ?pin=sha256:… (the server prints it) or ?ca=file.pem"),
         C::NotValidForName | C::NotValidForNameContext { .. } => {
             let names = shown.filter(|shown| !shown.names.is_empty()).map(|shown| shown.names.join(", "));
@@ -173,8 +180,55 @@ fn of_certificate(wrong: Error, reason: &C, shown: Option<&Certificate>) -> Erro
         C::BadEncoding => wrong.because("its certificate is malformed"),
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => wrong.because("its certificate is not for servers"),
         C::Revoked => wrong.because("its certificate was revoked"),
-        _ => wrong.because(Rustls::InvalidCertificate(reason.clone())),
+        _ => wrong.because(format!("its certificate is refused: {}", of_refusal(reason))),
     }
+}
+
+/// What rustls says, in words: of the rarer things it has names alone.
+pub(super) fn in_words(reason: &Rustls) -> String {
+    match reason {
+        Rustls::InvalidCertificate(reason) => format!("the certificate is refused: {}", of_refusal(reason)),
+        Rustls::AlertReceived(alert) => format!("it ended the encryption ({})", of_alerts_name(*alert)),
+        Rustls::PeerIncompatible(why) => format!("it cannot do what is needed ({})", words(&format!("{why:?}"))),
+        Rustls::PeerMisbehaved(why) => format!("it breaks the rules of TLS ({})", words(&format!("{why:?}"))),
+        Rustls::InvalidMessage(what) => format!("it sent a malformed message ({})", words(&format!("{what:?}"))),
+        Rustls::InappropriateMessage { .. } | Rustls::InappropriateHandshakeMessage { .. } => {
+            "it sent a message that is not due".to_owned()
+        }
+        Rustls::InconsistentKeys(_) => "the key is not the certificate's".to_owned(),
+        Rustls::InvalidCertRevocationList(_) | Rustls::InvalidEncryptedClientHello(_) => {
+            words(&format!("{reason:?}"))
+        }
+        // The others have sentences.
+        _ => reason.to_string(),
+    }
+}
+
+/// Why a certificate is refused, where that is rare.
+pub(super) fn of_refusal(reason: &C) -> String {
+    match reason {
+        // What webpki says too is a name alone.
+        C::Other(inner) => words(&inner.to_string()),
+        _ => words(&format!("{reason:?}")),
+    }
+}
+
+fn of_alerts_name(alert: Alert) -> String {
+    words(&format!("{alert:?}"))
+}
+
+/// A name like `CaUsedAsEndEntity` as words, without the values behind it.
+fn words(name: &str) -> String {
+    let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+    let (mut words, mut small) = (String::new(), false);
+    for c in name[..end].chars() {
+        if c.is_uppercase() && small {
+            words.push(' ');
+        }
+        small = !c.is_uppercase();
+        words.extend(c.to_lowercase());
+    }
+    words
 }
 
 /// Whether the other end refuses a certificate with that, or the lack of one.
@@ -206,7 +260,27 @@ fn of_alert(wrong: Error, alert: Alert) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio_rustls::rustls::{OtherError, PeerMisbehaved};
+
     use super::*;
+
+    #[test]
+    fn no_name_of_a_library_reaches_a_person() {
+        let inner = io::Error::other("CaUsedAsEndEntity");
+        for (reason, words) in [
+            (C::Other(OtherError(Arc::new(inner))).into(), "the certificate is refused: ca used as end entity"),
+            (C::UnhandledCriticalExtension.into(), "the certificate is refused: unhandled critical extension"),
+            (Rustls::AlertReceived(Alert::UnknownCA), "it ended the encryption (unknown ca)"),
+            (
+                PeerMisbehaved::TooMuchEarlyDataReceived.into(),
+                "it breaks the rules of TLS (too much early data received)",
+            ),
+        ] {
+            assert_eq!(in_words(&reason), words);
+        }
+    }
 
     #[test]
     fn what_speaks_is_known_by_its_first_bytes() {

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::{
-    certificate::{fingerprint, public_key},
+    certificate::{self, fingerprint, public_key},
     files::{certificates, roots},
     judge::Verdict,
     provider, tls,
@@ -112,6 +112,10 @@ impl Trust {
     }
 }
 
+fn vouches_for_itself(cert: &CertificateDer<'_>) -> bool {
+    certificate::read(cert).is_some_and(|read| read.is_self_signed())
+}
+
 fn is_pinned(cert: &CertificateDer<'_>, pin: &[u8]) -> bool {
     let is = |bytes: &[u8]| digest(&SHA256, bytes).as_ref() == pin;
     is(cert) || public_key(cert).is_some_and(is)
@@ -146,6 +150,10 @@ impl ServerCertVerifier for Verifier {
                 {
                     verify_server_name(&ParsedCertificate::try_from(cert)?, name)?;
                     Ok(ServerCertVerified::assertion())
+                }
+                // Of one that is not named this is what matters, and not that it says it is an authority.
+                Err(RustlsError::InvalidCertificate(CertificateError::Other(_))) if vouches_for_itself(cert) => {
+                    Err(CertificateError::UnknownIssuer.into())
                 }
                 verified => verified,
             },

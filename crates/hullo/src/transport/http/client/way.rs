@@ -37,6 +37,8 @@ pub struct Proxy {
     pub at: Address,
     /// The name and password.
     pub user: Option<(String, String)>,
+    /// What named it, as in `the variable http_proxy`: an error says it.
+    pub named_by: Option<String>,
 }
 
 impl fmt::Debug for Proxy {
@@ -69,7 +71,8 @@ impl Way {
         let passed_on = self.proxy.as_ref().filter(|proxy| !secure && !wants_h2 && proxy.at.scheme == "http");
         let (stream, peer) = match &self.proxy {
             Some(proxy) => {
-                let (mut stream, peer) = tcp::dial(&proxy.at, scheme, Some(proxy.port()), scope).await?;
+                let dialled = tcp::dial(&proxy.at, scheme, Some(proxy.port()), scope).await;
+                let (mut stream, peer) = dialled.map_err(|error| proxy.unreached(error))?;
                 if passed_on.is_none() {
                     let about = || format!("the proxy {} does not answer", proxy.at.bare());
                     scope.in_time(about, proxy::tunnel(&mut stream, proxy, to, port)).await?;
@@ -144,7 +147,17 @@ impl Proxy {
         }
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = user.map(|user| user.split_once(':').unwrap_or((user, "")));
-        Ok(Self { at: at.on_a_host(), user: user.map(|(name, password)| (decode(name), decode(password))) })
+        let user = user.map(|(name, password)| (decode(name), decode(password)));
+        Ok(Self { at: at.on_a_host(), user, named_by: None })
+    }
+
+    /// The error of connecting to it, which is not one of the server that was asked for.
+    fn unreached(&self, error: Error) -> Error {
+        let unreached = Error::new(error.kind(), "the proxy cannot be reached").because(error);
+        match &self.named_by {
+            Some(word) => unreached.hint(format!("it is named by {word}; --no-proxy goes without one")),
+            None => unreached,
+        }
     }
 
     fn port(&self) -> u16 {
