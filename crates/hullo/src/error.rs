@@ -246,6 +246,9 @@ mod tests {
         assert_eq!(error.to_string(), "cannot connect to tcp://127.0.0.1:1: connection refused");
         assert_eq!(error.kind(), Kind::Refused);
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+        for name in ["PostgreSQL cannot be reached", "TLS is needed", "X.509 is odd"] {
+            assert_eq!(plain(name), name);
+        }
     }
 
     #[test]
