@@ -180,10 +180,14 @@ impl fmt::Display for Error {
 /// The operating system's sentence without its number, in the middle of ours.
 pub(crate) fn plain(text: &str) -> String {
     let text = text.find(" (os error").map_or(text, |at| &text[..at]);
-    let mut letters = text.chars();
-    match (letters.next(), letters.next()) {
-        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
-            a.to_lowercase().chain(text.chars().skip(1)).collect()
+    let word = text.split(' ').next().unwrap_or_default();
+    let mut rest = word.chars();
+    let first = rest.next();
+    let rest = rest.as_str();
+    match first {
+        // A name such as TLS or PostgreSQL stays as it is.
+        Some(first) if rest.starts_with(char::is_lowercase) && !rest.contains(char::is_uppercase) => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
         _ => text.to_owned(),
     }
@@ -248,6 +252,9 @@ mod tests {
         assert_eq!(error.to_string(), "cannot connect to tcp://127.0.0.1:1: connection refused");
         assert_eq!(error.kind(), Kind::Refused);
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+        for name in ["PostgreSQL cannot be reached", "TLS is needed", "X.509 is odd"] {
+            assert_eq!(plain(name), name);
+        }
     }
 
     #[test]

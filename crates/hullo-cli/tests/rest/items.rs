@@ -32,6 +32,8 @@ fn an_item_is_made_read_changed_and_removed() {
 
         let merged = client.ask("PATCH", &place, MERGE, r#"{"score":null,"more":{"a":1,"b":null}}"#).is(200);
         assert_ne!(merged.tag(), made.tag());
+        // Plain JSON, as clients send it that know of no other, is a merge patch too.
+        assert_eq!(client.ask("PATCH", &place, JSON, r#"{"more":{"a":1}}"#).is(200).body, merged.body);
         let patch = r#"[{"op":"test","path":"/more/a","value":1},{"op":"move","from":"/more/a","path":"/a"}]"#;
         let patched = client.ask("PATCH", &place, PATCH, patch).is(200);
         let wanted = format!(
@@ -78,7 +80,8 @@ const REFUSED: &[(&str, &str, &str, &str, u16)] = &[
     ("POST", "/people", "Content-Type: text/plain", "{}", 415),
     ("PUT", "/people/ada", "Content-Type: application/merge-patch+json", "{}", 415),
     ("PUT", "/people/ada", JSON, r#"{"id":"bob"}"#, 422),
-    ("PATCH", "/people/ada", JSON, "{}", 415),
+    ("PATCH", "/people/ada", "Content-Type: text/plain", "{}", 415),
+    ("PATCH", "/people/ada", JSON, r#"[{"op":"remove","path":"/n"}]"#, 422),
     ("PATCH", "/people/ada", MERGE, r#"{"id":"bob"}"#, 422),
     ("PATCH", "/people/ada", MERGE, "7", 422),
     ("PATCH", "/people/ada", MERGE, r#"{"id":null}"#, 422),
@@ -140,7 +143,9 @@ fn what_is_too_large_or_too_deep_is_refused() {
     let home = Home::new();
     let server = home.serve(&["rest", "http://127.0.0.1:0?max=64KiB"], 1);
     let item = |size: usize| format!(r#"{{"id":"a","text":"{}"}}"#, "x".repeat(size));
-    Client::to(server.port(0)).post("/large", &item(70_000)).is(413);
+    let refused = Client::to(server.port(0)).post("/large", &item(70_000)).is(413);
+    let why = "the body has more than 65536 bytes; whoever runs the server can allow more, by ?max= on its address";
+    assert_eq!(refused.json()["detail"], why);
     let mut client = Client::to(server.port(0));
     client.post("/large", &item(60_000)).is(201);
     // Two that are small enough make one that is not.
@@ -155,6 +160,66 @@ fn what_is_too_large_or_too_deep_is_refused() {
         client.post("/deep", &nested).is(status);
     }
     client.get("/large/a").is(200);
+}
+
+/// An import is longer than other bodies, but none of its items is, and there is an end to it too.
+#[test]
+fn an_import_has_bounds_of_its_own() {
+    let home = Home::new();
+    let server = home.serve(&["rest", "http://127.0.0.1:0?max=64KiB"], 1);
+    let path = "/large/-/import";
+    let lines = |items: usize, size: usize| format!("{{\"text\":\"{}\"}}\n", "x".repeat(size)).repeat(items);
+    let array = |items: usize, size: usize| format!("[{}]", lines(items, size).trim_end().replace('\n', ","));
+    for (kind, make) in [("x-ndjson", &lines as &dyn Fn(usize, usize) -> String), ("json", &array)] {
+        let header = format!("Content-Type: application/{kind}");
+        let post = |items, size| Client::to(server.port(0)).ask("POST", path, &header, &make(items, size));
+        assert_eq!(post(75, 50_000).is(200).json()["made"], 75, "{kind}");
+        assert!(post(90, 50_000).is(413).body.contains("the body has more than 4194304 bytes"), "{kind}");
+        assert!(post(100_001, 0).is(413).body.contains("at most 100000 items"), "{kind}");
+        assert_eq!(post(2, 70_000).is(413).json()["errors"][0]["pointer"], "/0", "{kind}");
+    }
+    assert_eq!(Client::to(server.port(0)).get("/").json()["collections"][0]["items"], 150);
+}
+
+#[test]
+fn what_is_wrong_is_said_in_words_that_help() {
+    let mut rest = Rest::new();
+    let mut says = |method: &str, path: &str, headers: &str, body: &str| {
+        let answer = rest.client.ask(method, path, headers, body).json();
+        answer["detail"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    for (query, wanted) in [
+        ("_sort=year&_order=desc", "there is no parameter _sort: sort=field"),
+        ("_limit=2", "limit=20"),
+        ("page=2", "cursor="),
+        ("offset=2", "cursor="),
+        ("per_page=2", "limit=20"),
+        ("skip=2", "cursor="),
+        ("_other=2", "count, cursor, fields, limit, q and sort"),
+        ("year_gte=1900", "year:gte=value"),
+        ("year__lt=1900", "year:lt=value"),
+        ("x", "x has no value"),
+        ("x&count=true", "x has no value"),
+    ] {
+        let said = says("GET", &format!("/books?{query}"), "", "");
+        assert!(said.contains(wanted), "{query}: {said}");
+    }
+    let said = says("GET", "/books/", "", "");
+    assert!(said.ends_with("all items are at /books"), "{said}");
+    assert_eq!(says("PUT", "/books", JSON, "{}"), "PUT is not for /books");
+    let said = says("PATCH", "/books/1", "Content-Type: text/plain", "{}");
+    assert!(said.contains("application/merge-patch+json, application/json-patch+json, application/json"), "{said}");
+    assert_eq!(
+        says("PUT", "/books/1", &format!("{JSON}\nIf-Match: *"), "{}"),
+        "If-Match does not hold: it is not there"
+    );
+    // A field may be called like that nevertheless, and a flag needs no value.
+    rest.client.post("/books", r#"{"id":"a","page":2,"_x":""}"#).is(201);
+    for query in ["page:eq=2", "_x:eq=", "count", "page:eq=2&count&q="] {
+        assert_eq!(rest.client.get(&format!("/books?{query}")).is(200).json()[0]["id"], "a", "{query}");
+    }
+    let there = rest.client.ask("PUT", "/books/a", &format!("{JSON}\nIf-None-Match: *"), "{}").is(412).json();
+    assert_eq!(there["detail"], "If-None-Match does not hold: it is there already");
 }
 
 #[test]
@@ -216,7 +281,12 @@ fn a_schema_holds_what_is_written_from_then_on() {
         client.ask("PATCH", "/people/ada", MERGE, r#"{"name":null}"#).is(422);
         client.ask("PATCH", "/people/ada", PATCH, r#"[{"op":"replace","path":"/age","value":"x"}]"#).is(422);
         client.ask("PUT", "/people/ada", JSON, "{}").is(422);
-        client.post("/people/-/import", r#"[{"name":"Bob"},{"name":"eve"}]"#).is(422);
+        let wrong = client.post("/people/-/import", r#"[{"name":"Bob"},{"name":"eve"},{}]"#).is(422).json();
+        let places: Vec<_> = wrong["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+        assert_eq!(places, ["/1/name"], "{wrong}");
+        let wrong = client.post("/people/-/import", "[{}]").is(422).json();
+        assert_eq!(wrong["errors"].as_array().unwrap().len(), 1, "{wrong}");
+        assert_eq!(wrong["errors"][0]["pointer"], "/0", "{wrong}");
         // What was there before stays as it is, until somebody writes it.
         client.get("/people/old").is(200);
         client.ask("PATCH", "/people/old", MERGE, r#"{"age":1}"#).is(422);
@@ -264,10 +334,11 @@ fn a_file_is_found_again_and_nobody_elses_is_touched() {
     assert_eq!(Client::to(again.port(0)).get("/people/ada").is(200).tag(), before);
 
     home.file("text", "this is no database, but somebody's text, and it is long enough to be looked at ".repeat(20));
-    for (file, code) in [("text", 19), ("none/x.db", 19), (".", 19)] {
+    for (file, code) in [("text", 19), ("none/x.db", 19), ("./", 19)] {
         let ended = home.run(&["serve", "rest", "http://127.0.0.1:0", "--db", file], "");
         assert_eq!(ended.code, code, "{file}: {}", ended.err);
         assert!(ended.err.contains(&format!("cannot keep items in {file}")), "{}", ended.err);
+        assert_eq!(ended.err.lines().next().unwrap().matches(file).count(), 1, "said once: {}", ended.err);
     }
     if let Some(sqlite) = peer("sqlite3") {
         run(home.command(sqlite).args(["other.db", "CREATE TABLE theirs (x)"]), "").good();

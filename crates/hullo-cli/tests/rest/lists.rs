@@ -220,7 +220,11 @@ fn fields_are_chosen_and_words_are_found() {
             ("q=WROTE+compiler", &["grace"]),
             ("q=wrote+nothing", &[]),
             ("q=comp*", &["grace"]),
-            ("q=comp", &[]),
+            ("q=comp", &["grace"]),
+            ("q=comp+wrote", &[]),
+            ("q=comp*+wr", &["grace"]),
+            ("q=exampl.or", &[]),
+            ("q=foo-bar@example.o", &["mail"]),
             ("q=cobol", &["grace"]),
             ("q=1843", &["ada"]),
             ("q=example", &["mail"]),
@@ -258,7 +262,7 @@ fn fields_are_chosen_and_words_are_found() {
 fn nothing_can_be_injected() {
     on_each(|rest| {
         let client = &mut rest.client;
-        client.post("/people", r#"{"id":"ada","name":"Ada"}"#).is(201);
+        client.post("/people", r#"{"id":"zoe","name":"Zoe"}"#).is(201);
         let evil = [
             "' OR 1=1 --",
             "\"; DROP TABLE items; --",
@@ -299,6 +303,6 @@ fn nothing_can_be_injected() {
                 assert_eq!(client.get(&format!("/evil?{evil}.{evil}={evil}")).is(200).json(), json!([made]), "{text}");
             }
         }
-        assert_eq!(client.get("/people").json(), json!([{ "id": "ada", "name": "Ada" }]));
+        assert_eq!(client.get("/people").json(), json!([{ "id": "zoe", "name": "Zoe" }]));
     });
 }

@@ -24,6 +24,7 @@ use http::{
     header::{ACCEPT, ALLOW, CONTENT_TYPE, EXPECT},
     request::Parts,
 };
+use tokio::sync::Semaphore;
 
 use self::{
     condition::Condition,
@@ -45,6 +46,8 @@ use crate::{
 mod condition;
 mod edit;
 mod follow;
+mod foreign;
+mod import;
 mod item;
 mod openapi;
 mod overview;
@@ -79,6 +82,7 @@ pub struct Rest {
     store: Arc<dyn Store>,
     place: String,
     rate: Option<Rate>,
+    imports: Semaphore,
 }
 
 impl Rest {
@@ -89,7 +93,7 @@ impl Rest {
     pub fn new(settings: &Settings) -> Result<Self> {
         let database = settings.database.as_deref().unwrap_or(FILE);
         let (store, place) = store::open(database, settings.password.as_deref())?;
-        Ok(Self { store, place, rate: settings.rate.map(Rate::new) })
+        Ok(Self { store, place, rate: settings.rate.map(Rate::new), imports: Semaphore::new(import::AT_ONCE) })
     }
 
     /// Answers a request; its body is taken where it is read.
@@ -114,13 +118,16 @@ impl Rest {
             return Ok(response);
         }
         let Some(operation) = route.operation(&head.method) else {
-            let why = format!("{} is not for {}", head.method, route.template);
+            let why = format!("{} is not for {}", head.method, crate::error::brief(head.uri.path()));
             return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, why).with(ALLOW, allow()));
         };
         let kind = writing::kind(operation, &head.headers)?;
         let max = scope.limits().max;
+        let imports = operation.does == Does::Import;
+        let _place = if imports { Some(self.imports.acquire().await.map_err(Problem::of_store)?) } else { None };
+        let most = if imports { max.saturating_mul(import::LONGER) } else { max };
         let body = match body.take_if(|_| !operation.reads.is_empty()) {
-            Some(body) => collect(body, max).await?,
+            Some(body) => collect(body, most).await.map_err(|error| Problem::of_body(&error, most))?,
             None => Bytes::new(),
         };
         let asked = Asked { store: self.store.clone(), head, names, kind, body, max, scope };
@@ -201,7 +208,7 @@ struct Asked {
     /// The type of the body, one of those that the operation reads.
     kind: &'static str,
     body: Bytes,
-    /// The most bytes that a body, and an item, may have.
+    /// The most bytes that an item may have.
     max: usize,
     scope: Scope,
 }

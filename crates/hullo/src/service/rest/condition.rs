@@ -43,7 +43,10 @@ impl Condition {
         let tag = current.map(Item::tag);
         self.expects(tag.as_deref(), current.map(Item::last_modified))?;
         match &self.is_not {
-            Some(tags) if tags.name(tag.as_deref(), Compare::Weak) => Err(failed("If-None-Match")),
+            Some(Tags::Any) if current.is_some() => Err(failed("If-None-Match", "it is there already")),
+            Some(tags) if tags.name(tag.as_deref(), Compare::Weak) => {
+                Err(failed("If-None-Match", "it is the version that is not to be there"))
+            }
             _ => Ok(()),
         }
     }
@@ -60,18 +63,18 @@ impl Condition {
 
     fn expects(&self, tag: Option<&str>, modified: Option<SystemTime>) -> Answer<()> {
         match (&self.is, self.unmodified_since, modified) {
-            (Some(tags), ..) if !tags.name(tag, Compare::Strong) => Err(failed("If-Match")),
-            (None, Some(since), Some(modified)) if modified > since => Err(failed("If-Unmodified-Since")),
+            (Some(_), ..) if tag.is_none() => Err(failed("If-Match", "it is not there")),
+            (Some(tags), ..) if !tags.name(tag, Compare::Strong) => Err(failed("If-Match", OTHER)),
+            (None, Some(since), Some(modified)) if modified > since => Err(failed("If-Unmodified-Since", OTHER)),
             _ => Ok(()),
         }
     }
 }
 
-fn failed(header: &str) -> Problem {
-    Problem::new(
-        StatusCode::PRECONDITION_FAILED,
-        format!("{header} does not hold: it is another version than you believe"),
-    )
+const OTHER: &str = "it is another version than you believe";
+
+fn failed(header: &str, why: &str) -> Problem {
+    Problem::new(StatusCode::PRECONDITION_FAILED, format!("{header} does not hold: {why}"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -29,6 +29,8 @@ pub(crate) struct Edit {
 pub(crate) enum Deed {
     /// Make it, unless it is there.
     Create(Object, Conflict),
+    /// The same for one of many, as JSON: so they take no more room than they are long.
+    Import(String, Conflict),
     /// Make it so, whatever it was.
     Put(Object),
     /// RFC 7396.
@@ -75,12 +77,13 @@ impl Edit {
             collection => Problem::missing(format!("there is no {} in {collection}", self.id)),
         };
         let wanted = match (&self.deed, current) {
-            (Deed::Create(_, Conflict::Fail), Some(_)) => {
+            (Deed::Create(_, Conflict::Fail) | Deed::Import(_, Conflict::Fail), Some(_)) => {
                 let why = format!("there is a {} in {} already", self.id, self.collection);
                 return Err(Problem::new(StatusCode::CONFLICT, why));
             }
-            (Deed::Create(_, Conflict::Skip), Some(_)) => return Ok(Effect::Nothing),
+            (Deed::Create(_, Conflict::Skip) | Deed::Import(_, Conflict::Skip), Some(_)) => return Ok(Effect::Nothing),
             (Deed::Create(object, _) | Deed::Put(object), _) => Value::Object(object.clone()),
+            (Deed::Import(text, _), _) => serde_json::from_str(text).map_err(Problem::of_store)?,
             (Deed::Merge(_) | Deed::Patch(_) | Deed::Remove, None) => return Err(missing()),
             (Deed::Merge(patch), Some(item)) => {
                 let mut value = Value::Object(item.object()?);
@@ -100,8 +103,7 @@ impl Edit {
         self.check(&wanted, schema)?;
         let body = wanted.to_string();
         if body.len() > self.max {
-            let why = format!("the item has {} bytes, and {} are allowed", body.len(), self.max);
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, why));
+            return Err(Problem::too_large(format!("the item has {} bytes, and may have {}", body.len(), self.max)));
         }
         let words = if self.collection == SCHEMAS { String::new() } else { words(&wanted) };
         Ok(Effect::Write { body, words })

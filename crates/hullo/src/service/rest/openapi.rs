@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     item::{COLLECTION, ID, WHOLE},
+    foreign,
     problem::PROBLEM,
     query::{FIELD, FIELDS, KEYS, LIMIT, MOST, OPERATORS, RESERVED, SEARCH},
     route::{MERGE, Operation, PATCH, ROUTES, Reply, Route, SCHEMA},
@@ -81,7 +82,7 @@ fn body(operation: &Operation, kind: &str) -> Value {
     let named = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     match (operation.does, kind) {
         (_, PATCH) => named("Patch"),
-        (_, MERGE) | (Does::Put, _) => named("Object"),
+        (_, MERGE) | (Does::Put | Does::Patch, _) => named("Object"),
         (Does::Import, super::route::JSON) => json!({ "type": "array", "items": named("NewItem") }),
         (Does::Import, _) => json!({ "type": "string", "description": "A line of JSON for each item" }),
         (Does::PutSchema, _) => named("Schema"),
@@ -186,7 +187,7 @@ fn parameter(name: &str) -> Value {
         }
         "cursor" => query("Where the page begins: from the link of the page before", json!({ "type": "string" })),
         "q" => query(
-            "Words that are all in the item's texts; word* for a beginning",
+            "Words that are all in the item's texts; the last one, or word*, may be the beginning of one",
             json!({ "type": "string", "maxLength": SEARCH }),
         ),
         "count" => query("Whether X-Total-Count is wanted", json!({ "type": "boolean", "default": false })),
@@ -212,17 +213,18 @@ fn filter() -> Value {
     let operators =
         OPERATORS.iter().map(|(word, _, about)| format!("field:{word}=value (it {about})")).collect::<Vec<_>>();
     let words = OPERATORS.iter().map(|(word, ..)| *word).collect::<Vec<_>>().join("|");
+    let reserved: Vec<_> = RESERVED.iter().copied().chain(foreign::names()).collect();
     json!({
         "name": "filter",
         "in": "query",
         "style": "form",
         "explode": true,
-        "description": format!("field=value, or with an operator: {}. Dots lead into objects. All of them must hold.", operators.join(", ")),
+        "description": format!("field=value, or with an operator: {}. Dots lead into objects. All of them must hold. A field whose name begins with _, ends like an operator (_gte) or is a usual parameter's (page) needs one.", operators.join(", ")),
         "schema": {
             "type": "object",
             "propertyNames": {
                 "pattern": format!("^[A-Za-z_][A-Za-z0-9_]{{0,30}}(\\.[A-Za-z_][A-Za-z0-9_]{{0,30}})?(:({words}))?$"),
-                "not": { "enum": RESERVED },
+                "not": { "anyOf": [{ "enum": reserved }, { "pattern": foreign::pattern() }] },
             },
             "additionalProperties": { "type": "string", "maxLength": 100, "pattern": "^[^\\x00]*$" },
             "maxProperties": 8,

@@ -44,6 +44,12 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
+    /// It is longer than is taken here: the client is told by whom that can be changed.
+    pub(crate) fn too_large(detail: impl std::fmt::Display) -> Self {
+        let why = format!("{detail}; whoever runs the server can allow more, by ?max= on its address");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, why)
+    }
+
     /// Come back in a second: there is too much to do now.
     pub(crate) fn later(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(status, detail).with(RETRY_AFTER, HeaderValue::from_static("1"))
@@ -71,6 +77,20 @@ impl Problem {
         self
     }
 
+    /// The same problem, in the item of that number of an import.
+    pub(crate) fn within(mut self, number: usize) -> Self {
+        let which = format!("/{number}");
+        if self.errors.is_empty() {
+            let detail = self.detail.clone();
+            self = self.at("", detail);
+        }
+        for error in &mut self.errors {
+            error["pointer"] = format!("{which}{}", error["pointer"].as_str().unwrap_or_default()).into();
+        }
+        self.detail = format!("item {} of the import: {}; nothing was changed", number + 1, self.detail);
+        self
+    }
+
     pub(crate) fn response(self) -> Response<Body> {
         let mut body = json!({
             "type": "about:blank",
@@ -87,17 +107,14 @@ impl Problem {
         response.headers_mut().extend(self.headers);
         response
     }
-}
 
-impl From<Error> for Problem {
-    /// What goes wrong while a body is read.
-    fn from(error: Error) -> Self {
+    /// What goes wrong while a body is read that may have `max` bytes.
+    pub(crate) fn of_body(error: &Error, max: usize) -> Self {
         let status = match error.kind() {
-            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooLarge => return Self::too_large(format!("the body has more than {max} bytes")),
             Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         };
-        let hint = error.advice().map_or_else(String::new, |hint| format!(": {hint}"));
-        Self::new(status, format!("{error}{hint}"))
+        Self::new(status, error.to_string())
     }
 }

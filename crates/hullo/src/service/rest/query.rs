@@ -3,7 +3,10 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
 
-use super::problem::{Answer, Problem};
+use super::{
+    foreign,
+    problem::{Answer, Problem},
+};
 use crate::error::nearest;
 
 /// The items of one answer, unless `limit` says another number; and the most that it may say.
@@ -110,7 +113,8 @@ impl Listing {
     pub(crate) fn read(collection: &str, query: &str) -> Answer<Self> {
         let mut listing = Self::all(collection, LIMIT, None);
         let (mut cursor, mut seen) = (None, Vec::new());
-        for (name, value) in pairs(query)? {
+        for (name, given) in pairs(query)? {
+            let value = given.as_deref().unwrap_or_default();
             if RESERVED.contains(&&*name) {
                 if seen.contains(&name) {
                     return Err(Problem::bad(format!("{name} is there twice")));
@@ -118,13 +122,13 @@ impl Listing {
                 seen.push(name.clone());
             }
             match &*name {
-                "limit" => listing.limit = limit(&value)?,
-                "sort" => listing.sort = sort(&value)?,
-                "fields" => listing.fields = fields(&value)?,
-                "cursor" => cursor = Some(value).filter(|cursor| !cursor.is_empty()),
-                "q" => listing.words = search(&value)?,
-                "count" => listing.count = flag(&name, &value)?,
-                _ => listing.filters.push(filter(&name, &value)?),
+                "limit" => listing.limit = limit(value)?,
+                "sort" => listing.sort = sort(value)?,
+                "fields" => listing.fields = fields(value)?,
+                "cursor" => cursor = Some(value.to_owned()).filter(|cursor| !cursor.is_empty()),
+                "q" => listing.words = search(value)?,
+                "count" => listing.count = flag(&name, value)?,
+                _ => listing.filters.push(filter(&name, given.as_deref())?),
             }
         }
         if listing.filters.len() > FILTERS {
@@ -141,16 +145,16 @@ pub(crate) fn turned(query: &str, cursor: &str) -> String {
     others.chain([&*format!("cursor={cursor}")]).collect::<Vec<_>>().join("&")
 }
 
-/// The parameters of a query, decoded as forms are.
-pub(crate) fn pairs(query: &str) -> Answer<Vec<(String, String)>> {
+/// The parameters of a query, decoded as forms are; one without a `=` has no value.
+pub(crate) fn pairs(query: &str) -> Answer<Vec<(String, Option<String>)>> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
         let decoded = percent_decode_str(&text).decode_utf8().map(|text| text.into_owned());
         decoded.map_err(|_| Problem::bad("the query is not UTF-8"))
     };
     let pair = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((decode(name)?, decode(value)?))
+        let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+        Ok((decode(name)?, value.map(decode).transpose()?))
     };
     query.split('&').filter(|text| !text.is_empty()).map(pair).collect()
 }
@@ -205,7 +209,12 @@ fn path(name: &str) -> Answer<Path> {
     Ok(path)
 }
 
-fn filter(name: &str, value: &str) -> Answer<Filter> {
+fn filter(name: &str, value: Option<&str>) -> Answer<Filter> {
+    foreign::refuse(name)?;
+    let Some(value) = value else {
+        let name = crate::error::brief(name);
+        return Err(Problem::bad(format!("{name} has no value: a filter is {name}=value, and q={name} searches")));
+    };
     let (field, operator) = match name.rsplit_once(':') {
         None => (name, Operator::Equal),
         Some((field, word)) => {
@@ -229,7 +238,8 @@ fn filter(name: &str, value: &str) -> Answer<Filter> {
     Ok(Filter { path: path(field)?, operator, values })
 }
 
-/// The words of a search; none where nothing is searched. A `*` after one means what begins so.
+/// The words of a search; none where nothing is searched. The last one, which somebody may still be typing, and one with
+/// a `*` after it mean whatever begins so.
 fn search(text: &str) -> Answer<Option<Vec<Word>>> {
     if text.chars().count() > SEARCH {
         return Err(Problem::bad(format!("a search has at most {SEARCH} characters")));
@@ -247,6 +257,9 @@ fn search(text: &str) -> Answer<Option<Vec<Word>>> {
                 .enumerate()
                 .map(|(at, piece)| Word { text: (*piece).to_owned(), begins: at == last && part.ends_with('*') }),
         );
+    }
+    if let Some(last) = words.last_mut() {
+        last.begins = true;
     }
     Ok(Some(words))
 }

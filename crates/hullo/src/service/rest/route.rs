@@ -168,9 +168,9 @@ pub(crate) const ROUTES: &[Route] = &[
             Operation {
                 method: Method::PATCH,
                 does: Does::Patch,
-                about: "Changes parts of an item (RFC 7396 or RFC 6902)",
+                about: "Changes parts of an item: by a merge patch (RFC 7396; plain JSON is one) or a JSON Patch (RFC 6902)",
                 takes: WRITTEN,
-                reads: &[MERGE, PATCH],
+                reads: &[MERGE, PATCH, JSON],
                 answers: &[
                     reply(200, "The item as it is now", ITEM, TAGS),
                     reply(404, "There is none", &[], &[]),
@@ -219,7 +219,7 @@ pub(crate) const ROUTES: &[Route] = &[
         operations: &[Operation {
             method: Method::POST,
             does: Does::Import,
-            about: "Takes many items at once, all or none: one a line, or an array",
+            about: "Takes many items at once, all or none: one a line, or an array; up to 100000, and 64 times as long as another body",
             takes: &["on-conflict"],
             reads: &[LINES, JSON],
             answers: &[
@@ -284,6 +284,10 @@ pub(crate) fn find(path: &str) -> Answer<(&'static Route, Names)> {
             crate::error::brief(&names.collection)
         );
         return Err(Problem::bad(why));
+    }
+    if route.template == "/{collection}/{id}" && names.id.is_empty() {
+        let collection = &names.collection;
+        return Err(Problem::bad(format!("there is an id to come after /{collection}/: all items are at /{collection}")));
     }
     if route.template.contains("{id}") && !is_id(&names.id) {
         let why = format!("'{}' is no id: up to 128 letters, digits and . _ ~ : @ -", crate::error::brief(&names.id));

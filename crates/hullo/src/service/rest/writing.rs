@@ -1,21 +1,20 @@
-//! What is written: items, many of them at once, and schemas.
+//! What is written: items, one at a time, and schemas.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Asked, bare,
     condition::Condition,
     edit::{Conflict, Deed, Edit, Outcome},
     item::{Object, SCHEMAS, id_of, new_id, with_id},
-    json, patch,
+    patch,
     problem::{Answer, Problem},
-    query::pairs,
     reading::tagged,
-    route::{JSON, LINES, MERGE, Operation, SCHEMA},
+    route::{JSON, Operation, PATCH, SCHEMA},
     schema::Schema,
     typed, value,
 };
@@ -33,7 +32,7 @@ pub(super) fn kind(operation: &Operation, headers: &HeaderMap) -> Answer<&'stati
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     operation.reads.iter().find(|known| **known == essence).copied().ok_or_else(|| {
         let all = operation.reads.join(", ");
-        let why = format!("a body here is {all}; set the Content-Type (curl --json does)");
+        let why = format!("a body here is {all}: say which by Content-Type (hullo request and curl --json send {JSON})");
         let header = match operation.method {
             Method::PATCH => HeaderName::from_static("accept-patch"),
             Method::POST => HeaderName::from_static("accept-post"),
@@ -64,8 +63,9 @@ impl Asked {
     pub(super) async fn patch(self) -> Answer<Response<Body>> {
         let value = self.parsed()?;
         let deed = match self.kind {
-            MERGE => Deed::Merge(value),
-            _ => Deed::Patch(patch::read(value)?),
+            PATCH => Deed::Patch(patch::read(value)?),
+            JSON if value.is_array() => return Err(Problem::unfit(format!("a JSON Patch is sent as {PATCH}"))),
+            _ => Deed::Merge(value),
         };
         let outcome = self.one(&self.names.collection, &self.names.id, deed, self.condition()).await?;
         Ok(written(outcome, JSON, ""))
@@ -89,63 +89,7 @@ impl Asked {
         Ok(bare(StatusCode::NO_CONTENT))
     }
 
-    pub(super) async fn import(self) -> Answer<Response<Body>> {
-        let conflict = self.on_conflict()?;
-        if self.body.is_empty() {
-            return Err(Problem::bad("there is nothing to import"));
-        }
-        let edits = self.items()?.into_iter().enumerate().map(|(at, item)| {
-            let edit = self.imported(item, conflict);
-            edit.map_err(|problem| problem.at(format!("/{at}"), "it is this item, and nothing was changed"))
-        });
-        let outcomes = self.store.edit(edits.collect::<Answer<_>>()?).await?;
-        let count = |which: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| which(outcome)).count();
-        let body = json!({
-            "made": count(|outcome| outcome.made),
-            "replaced": count(|outcome| outcome.changed && !outcome.made),
-            "skipped": count(|outcome| !outcome.changed),
-        });
-        Ok(json(StatusCode::OK, body.to_string() + "\n"))
-    }
-
-    fn on_conflict(&self) -> Answer<Conflict> {
-        let given = pairs(self.query())?.into_iter().find(|(name, _)| name == "on-conflict").map(|(_, value)| value);
-        match given.as_deref() {
-            None | Some("fail") => Ok(Conflict::Fail),
-            Some("skip") => Ok(Conflict::Skip),
-            Some("replace") => Ok(Conflict::Replace),
-            Some(_) => Err(Problem::bad("on-conflict is fail, skip or replace")),
-        }
-    }
-
-    /// The items of an import, in their order.
-    fn items(&self) -> Answer<Vec<Value>> {
-        if self.kind == LINES {
-            let lines = self.body.split(|byte| *byte == b'\n').enumerate();
-            let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-            let read = |(at, line): (usize, &[u8])| {
-                serde_json::from_slice(line)
-                    .map_err(|error| Problem::bad(format!("line {} is not JSON: {error}", at + 1)))
-            };
-            return lines.map(read).collect();
-        }
-        match self.parsed()? {
-            Value::Array(items) => Ok(items),
-            _ => Err(Problem::unfit("an import is an array of items, or lines of them as application/x-ndjson")),
-        }
-    }
-
-    fn imported(&self, item: Value, conflict: Conflict) -> Answer<Edit> {
-        let object = object(item)?;
-        let id = match id_of(&object)? {
-            Some(id) => id,
-            None => new_id()?,
-        };
-        let deed = Deed::Create(with_id(object, &id)?, conflict);
-        Ok(self.edit(&self.names.collection, &id, deed, Condition::default()))
-    }
-
-    fn edit(&self, collection: &str, id: &str, deed: Deed, condition: Condition) -> Edit {
+    pub(super) fn edit(&self, collection: &str, id: &str, deed: Deed, condition: Condition) -> Edit {
         Edit { collection: collection.to_owned(), id: id.to_owned(), deed, condition, max: self.max }
     }
 
@@ -161,7 +105,7 @@ impl Asked {
     }
 }
 
-fn object(value: Value) -> Answer<Object> {
+pub(super) fn object(value: Value) -> Answer<Object> {
     match value {
         Value::Object(object) => Ok(object),
         _ => Err(Problem::unfit("this is JSON, but no object")),

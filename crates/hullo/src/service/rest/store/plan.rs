@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::{
-    edit::{Edit, Effect, Outcome},
+    edit::{Deed, Edit, Effect, Outcome},
     item::{Item, SCHEMAS, now},
     problem::Answer,
     schema::Schemas,
@@ -81,8 +81,8 @@ impl<'a> Plan<'a> {
                 }
                 Err(problem) => {
                     (self.revision, self.removes) = before;
-                    let which = || format!("it is the item at {at}, and nothing was changed");
-                    return Ok(Err(if edits.len() == 1 { problem } else { problem.at(format!("/{at}"), which()) }));
+                    let imported = matches!(edit.deed, Deed::Import(..));
+                    return Ok(Err(if imported { problem.within(at) } else { problem }));
                 }
             }
         }

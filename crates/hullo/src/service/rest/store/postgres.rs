@@ -308,7 +308,8 @@ fn failed(error: &tokio_postgres::Error) -> Problem {
         Some("53") => {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, format!("PostgreSQL has no room: {}", said(error)))
         }
-        Some(class) if class != "57" && class != "08" => Problem::of_store(said(error)),
+        // Unless it is gone, or held by somebody else.
+        Some(class) if !["08", "55", "57"].contains(&class) => Problem::of_store(said(error)),
         _ => Problem::later(StatusCode::SERVICE_UNAVAILABLE, format!("PostgreSQL cannot be reached: {}", said(error))),
     }
 }

@@ -62,7 +62,9 @@ impl Sqlite {
     pub(crate) fn open(file: &str) -> Result<Self> {
         let name = Name::of(file);
         let about = || format!("cannot keep items in {file}");
-        let wrong = |error: rusqlite::Error| Error::new(Kind::File, about()).because(error);
+        // Its own source says the same once more, and the sentence may end with the file's name, which is said already.
+        let why = |error: rusqlite::Error| error.to_string().trim_end_matches(&format!(": {file}")).to_owned();
+        let wrong = |error| Error::new(Kind::File, about()).because(why(error));
         let connection = name
             .open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
             .map_err(|error| wrong(error).hint("--db FILE names another file, and --db :memory: keeps nothing"))?;

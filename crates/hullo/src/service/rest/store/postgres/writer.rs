@@ -39,6 +39,13 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS counter (one bool PRIMARY KEY DEFAULT true CHECK (one), revision int8 NOT NULL);
     INSERT INTO counter VALUES (true, 0) ON CONFLICT DO NOTHING;
     SELECT pg_advisory_unlock(7521962891);
+";
+
+/// What the connection that writes is told besides: a long import takes its time, while another machine's turn is waited
+/// for no longer than other statements take.
+const READY: &str = "
+    SET statement_timeout = '5min';
+    SET lock_timeout = '30s';
     LISTEN hullo_rest;
 ";
 
@@ -61,6 +68,7 @@ impl Writer {
     pub(super) async fn begin(mut self) -> Answer<Self> {
         let client = self.connector.connect().await?;
         client.batch_execute(TABLES).await.map_err(|error| failed(&error))?;
+        client.batch_execute(READY).await.map_err(|error| failed(&error))?;
         self.client = Some(client);
         Ok(self)
     }
@@ -91,7 +99,7 @@ impl Writer {
             Some(client) => client,
             None => {
                 let client = self.connector.connect().await?;
-                client.batch_execute("LISTEN hullo_rest").await.map_err(|error| failed(&error))?;
+                client.batch_execute(READY).await.map_err(|error| failed(&error))?;
                 client
             }
         };
