@@ -132,6 +132,29 @@ fn the_json_server() {
     assert!(home.run(&["ask", &at, "no json"], "").text().contains("error"));
 }
 
+/// A service talks over the connection that we make: the other end is asked, and asks.
+#[test]
+fn a_service_may_be_at_the_connecting_end() {
+    let home = Home::new();
+    const ASKS: &str = r#"
+talk, peer = server.accept()
+talk.sendall(b"hullo")
+talk.shutdown(socket.SHUT_WR)
+heard = b""
+while data := talk.recv(1024): heard += data
+print(heard.decode(), flush=True)
+"#;
+    for (words, wanted) in
+        [(&["--serve", "echo"][..], "hullo\n"), (&["--serve", "exec", "--", "tr", "a-z", "A-Z"], "HULLO\n")]
+    {
+        let Some(python) = tutorial(&home, ASKS) else { return };
+        home.run(&[&["connect", &format!("localhost:{}", python.port)], words].concat(), "").good();
+        python.program.heard(wanted);
+    }
+    let wrong = home.run(&["connect", "localhost:1", "--serve", "rest"], "");
+    assert!(wrong.code == 2 && wrong.err.contains("answers HTTP requests"), "{}", wrong.err);
+}
+
 #[test]
 fn the_temperature_server() {
     let home = Home::new();
