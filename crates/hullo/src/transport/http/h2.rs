@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::http::{Method, Request, Response, header::CONTENT_LENGTH};
+use ::http::{Method, Request, Response, header::{CONTENT_LENGTH, EXPECT}};
 use http_body_util::BodyExt;
 use hyper::{
     body::{Body as _, Incoming},
@@ -17,7 +17,7 @@ use crate::{
         exchange::{Body, empty},
         paced::Paced,
         prefixed::Prefixed,
-        unread::Unread,
+        unread::{Left, Unread},
     },
     peer::Peer,
 };
@@ -47,14 +47,20 @@ pub(super) async fn serve(front: Arc<Front>, peer: Peer, wire: Wire) -> Result<(
 async fn answer(front: Arc<Front>, request: Request<Incoming>, peer: Peer) -> Result<Response<Body>> {
     let head = request.method() == Method::HEAD;
     let cut = |error| Error::new(Kind::Cut, "the request's body was cut off").because(error as hyper::Error);
+    // Who waits to be asked for the body has not sent it.
+    let (left, expects) = (Left::default(), request.headers().contains_key(EXPECT));
     let request = request.map(|body| match body.is_end_stream() {
         true => empty(),
         false => {
             let body = Paced::new(body.map_err(cut), &front.scope).boxed_unsync();
-            Unread::new(body, &front.scope).boxed_unsync()
+            Unread::new(body, &left).boxed_unsync()
         }
     });
+    let scope = front.scope.clone();
     let mut response = front.answer(request, peer).await?;
+    if !expects {
+        left.throw_away(&scope).await;
+    }
     if head {
         // The answer to HEAD says how long the one to GET would be, and has no body; what makes it need not run on.
         if let Some(length) = response.body().size_hint().exact() {
