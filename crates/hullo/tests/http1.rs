@@ -82,6 +82,29 @@ impl Service for Web {
     }
 }
 
+/// A service that is one function of its request.
+struct Exchanges<F>(F);
+
+impl<F, T> Service for Exchanges<F>
+where
+    F: Fn(Request<Body>) -> T + Send + Sync + 'static,
+    T: Future<Output = Response<Body>> + Send + 'static,
+{
+    fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        _: Peer,
+        _: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
+        let answer = (self.0)(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
 /// Two pieces, whose length nobody knows.
 fn streamed(trailers: Option<HeaderMap>) -> Body {
     let pieces = ["one", "two"].map(|piece| Frame::data(piece.into()));
@@ -300,29 +323,15 @@ async fn idle_ends_an_exchange_of_which_nobody_takes_anything() {
 /// What a service has given to another task stops at the end of the exchange, and is not taken for whole.
 #[tokio::test]
 async fn a_body_that_was_kept_ends_with_an_error() {
-    struct Keeps(tokio::sync::mpsc::UnboundedSender<Result<bytes::Bytes>>);
-    impl Service for Keeps {
-        fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn exchange(
-            self: Arc<Self>,
-            request: Request<Body>,
-            _: Peer,
-            _: Scope,
-        ) -> BoxFuture<'static, Result<Response<Body>>> {
-            Box::pin(async move {
-                let told = self.0.clone();
-                tokio::spawn(async move {
-                    let _ = told.send(collect(request.into_body(), 1 << 20).await);
-                });
-                Ok(text(StatusCode::ACCEPTED, "later"))
-            })
-        }
-    }
     let (sender, mut kept) = tokio::sync::mpsc::unbounded_channel();
-    let server = serving("http://127.0.0.1:0", Arc::new(Keeps(sender))).await;
+    let keeps = Exchanges(move |request: Request<Body>| {
+        let told = sender.clone();
+        tokio::spawn(async move {
+            let _ = told.send(collect(request.into_body(), 1 << 20).await);
+        });
+        async { text(StatusCode::ACCEPTED, "later") }
+    });
+    let server = serving("http://127.0.0.1:0", Arc::new(keeps)).await;
     let mut client = Raw::to(server.address()).await;
     exchange(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", "later").await;
     client.say("world").await;
@@ -354,50 +363,34 @@ async fn a_line_end_behind_a_body_begins_no_request() {
 /// A client that has gone is noticed though nothing is read from it: the program that worked for it is ended.
 #[tokio::test]
 async fn a_client_that_has_gone_ends_what_was_done_for_it() {
-    let server = serving("http://127.0.0.1:0", Arc::new(Dropped::default())).await;
+    /// Tells that the exchange which has it was given up.
+    struct Tells(Arc<Notify>);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let (begun, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let waits = Exchanges(move |request: Request<Body>| {
+        let (begun, dropped) = (begun.clone(), dropped.clone());
+        async move {
+            match request.uri().path() {
+                "/begun" => begun.notified().await,
+                "/dropped" => dropped.notified().await,
+                _ => {
+                    let _tells = Tells(dropped);
+                    begun.notify_one();
+                    std::future::pending().await
+                }
+            }
+            text(StatusCode::OK, "yes")
+        }
+    });
+    let server = serving("http://127.0.0.1:0", Arc::new(waits)).await;
     let mut client = Raw::to(server.address()).await;
     client.say(get("/", "")).await;
     let mut other = Raw::to(server.address()).await;
     exchange(&mut other, &get("/begun", ""), "yes").await;
     client.reset();
     exchange(&mut other, &get("/dropped", ""), "yes").await;
-}
-
-/// A service whose exchange waits for ever, and tells when it has begun and when it was given up.
-#[derive(Default)]
-struct Dropped {
-    begun: Notify,
-    dropped: Arc<Notify>,
-}
-
-impl Service for Dropped {
-    fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn exchange(
-        self: Arc<Self>,
-        request: Request<Body>,
-        _: Peer,
-        _: Scope,
-    ) -> BoxFuture<'static, Result<Response<Body>>> {
-        struct Tells(Arc<Notify>);
-        impl Drop for Tells {
-            fn drop(&mut self) {
-                self.0.notify_one();
-            }
-        }
-        Box::pin(async move {
-            match request.uri().path() {
-                "/begun" => self.begun.notified().await,
-                "/dropped" => self.dropped.notified().await,
-                _ => {
-                    let _tells = Tells(self.dropped.clone());
-                    self.begun.notify_one();
-                    std::future::pending().await
-                }
-            }
-            Ok(text(StatusCode::OK, "yes"))
-        })
-    }
 }

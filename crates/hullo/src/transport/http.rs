@@ -59,9 +59,6 @@ pub(super) const SCHEMES: &[Spec] = &[
     Spec { scheme: "https", about: "exchanges over HTTP/1.1 and 2 inside TLS", example: "https://127.0.0.1:7483/", transport: &Http("https") },
 ];
 
-/// The largest head of a request or response that is read.
-const HEAD: usize = head::LARGEST;
-
 struct Http(&'static str);
 
 impl Transport for Http {

@@ -25,7 +25,7 @@ use self::{
     way::Reached,
     witness::{Seen, Witness},
 };
-use super::{HEAD, is_secure};
+use super::{head, is_secure};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
@@ -125,7 +125,7 @@ async fn over_h2(
         if other { error.of(Kind::Protocol).hint("does it speak HTTP/2? --http 1.1 is the other one") } else { error }
     };
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    let handshake = builder.max_header_list_size(16 * HEAD as u32).handshake(TokioIo::new(stream));
+    let handshake = builder.max_header_list_size(16 * head::LARGEST as u32).handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(wrong)?;
     scope.spawn(async move { drop(connection.await) });
     let response = sender.send_request(request).await.map_err(wrong)?;
@@ -154,8 +154,8 @@ async fn over_h1(
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .max_buf_size(16 * HEAD)
-        .max_header_size(16 * HEAD)
+        .max_buf_size(16 * head::LARGEST)
+        .max_header_size(16 * head::LARGEST)
         .max_headers(1000)
         .title_case_headers(true)
         .allow_obsolete_multiline_headers_in_responses(true);

@@ -10,7 +10,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use super::{Front, HEAD, wire::Wire};
+use super::{Front, head, wire::Wire};
 use crate::{
     error::{Error, Kind, Result},
     io::{
@@ -29,7 +29,7 @@ pub(super) async fn serve(front: Arc<Front>, peer: Peer, wire: Wire) -> Result<(
     stream.heed_stop(false);
     let scope = front.scope.clone();
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.max_header_list_size(HEAD as u32).keep_alive_interval(scope.limits().idle).timer(TokioTimer::new());
+    builder.max_header_list_size(head::LARGEST as u32).keep_alive_interval(scope.limits().idle).timer(TokioTimer::new());
     let service = hyper::service::service_fn(move |request| answer(front.clone(), request, peer.clone()));
     let connection = builder.serve_connection(TokioIo::new(Prefixed::new(read, stream)), service);
     tokio::pin!(connection);

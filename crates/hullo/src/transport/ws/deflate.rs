@@ -41,6 +41,11 @@ fn extensions(header: &str) -> impl Iterator<Item = (&str, Extension<'_>)> {
     })
 }
 
+/// Whether a parameter stands there twice, which is no offer and no answer (section 7.1).
+fn repeats(parameters: &Extension<'_>) -> bool {
+    (1..parameters.len()).any(|at| parameters[..at].iter().any(|(before, _)| *before == parameters[at].0))
+}
+
 fn is_window(value: &str) -> Option<u8> {
     let is_plain = !value.starts_with(['0', '+']);
     value.parse().ok().filter(|bits| is_plain && (8..=15).contains(bits))
@@ -51,10 +56,10 @@ pub fn accept(offers: &str) -> Option<(Deflate, String)> {
     extensions(offers).filter(|(name, _)| *name == "permessage-deflate").find_map(|(_, parameters)| {
         let mut answer = OFFERED.to_owned();
         let mut window = 15;
-        for (at, (name, value)) in parameters.iter().enumerate() {
-            if parameters[..at].iter().any(|(before, _)| before == name) {
-                return None;
-            }
+        if repeats(&parameters) {
+            return None;
+        }
+        for (name, value) in &parameters {
             match (*name, value.map(is_window)) {
                 ("server_no_context_takeover" | "client_no_context_takeover", None) => {}
                 ("client_max_window_bits", None | Some(Some(_))) => {}
@@ -77,10 +82,10 @@ pub(super) fn agreed(answer: &str) -> Option<Deflate> {
     let mut all = extensions(answer);
     let (Some(("permessage-deflate", parameters)), None) = (all.next(), all.next()) else { return None };
     let mut deflate = Deflate { window: Some(15), takeover: true };
-    for (at, (name, value)) in parameters.iter().enumerate() {
-        if parameters[..at].iter().any(|(before, _)| before == name) {
-            return None;
-        }
+    if repeats(&parameters) {
+        return None;
+    }
+    for (name, value) in &parameters {
         match (*name, value.map(is_window)) {
             ("server_no_context_takeover", None) => deflate.takeover = false,
             ("client_no_context_takeover", None) | ("server_max_window_bits", Some(Some(_))) => {}
