@@ -20,9 +20,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("error", 0),
     ("framing", 0),
     ("message", 0),
+    ("name", 0),
     ("options", 0),
     ("peer", 0),
     // Talk: the traits, and the ways to the kernel.
+    ("folder", 1),
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
