@@ -125,9 +125,11 @@ impl Folder {
         }
     }
 
-    /// Gives the folder its mode and time, when nothing is written in it any more.
-    pub(crate) fn dress(&self, mode: u32, modified: SystemTime) -> io::Result<()> {
-        fchmod(&self.0, permissions(mode))?;
+    /// Gives the folder its mode, where there is one, and its time, when nothing is written in it any more.
+    pub(crate) fn dress(&self, mode: Option<u32>, modified: SystemTime) -> io::Result<()> {
+        if let Some(mode) = mode {
+            fchmod(&self.0, permissions(mode))?;
+        }
         Ok(futimens(&self.0, &times(modified))?)
     }
 
@@ -160,15 +162,28 @@ impl Part {
     /// Gives it its mode and time, has it on the disk where `durable`, and gives it its name.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] where that name is taken, unless it may `replace` what is there: then it is still
-    /// there as a part.
+    /// As [`name`](Self::name).
     pub(crate) fn finish(&self, name: &Name, mode: u32, modified: SystemTime, how: Finish) -> io::Result<()> {
-        fchmod(&self.file, permissions(mode))?;
-        futimens(&self.file, &times(modified))?;
+        self.dress(mode, modified)?;
         if how.durable {
             self.file.sync_all()?;
         }
-        self.folder.rename(&self.temporary, name, how.replace)
+        self.name(name, how.replace)
+    }
+
+    /// Gives it its mode and time.
+    pub(crate) fn dress(&self, mode: u32, modified: SystemTime) -> io::Result<()> {
+        fchmod(&self.file, permissions(mode))?;
+        Ok(futimens(&self.file, &times(modified))?)
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] where that name is taken, unless it may `replace` what is there: then it is still
+    /// there as a part.
+    pub(crate) fn name(&self, name: &Name, replace: bool) -> io::Result<()> {
+        self.folder.rename(&self.temporary, name, replace)
     }
 
     /// Throws it away.

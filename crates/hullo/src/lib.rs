@@ -88,6 +88,7 @@ mod scope;
 mod serve;
 pub mod service;
 mod session;
+pub mod transfer;
 pub mod transport;
 mod watch;
 

@@ -22,7 +22,7 @@ impl Name {
     /// [`Kind::File`]: what is wrong with it.
     pub fn new(bytes: &[u8]) -> Result<Self> {
         let name = Self::any(bytes)?;
-        if name.is_part() {
+        if is_part(bytes) {
             return Err(refused(bytes, "names of that form are kept for files that are not whole yet"));
         }
         Ok(name)
@@ -53,11 +53,6 @@ impl Name {
         String::from_utf8_lossy(&self.0)
     }
 
-    /// Whether it is one that [`part`](Self::part) makes.
-    pub(crate) fn is_part(&self) -> bool {
-        self.0.starts_with(b".") && self.0.ends_with(PART)
-    }
-
     /// The name that the file has until it is whole: the same for the same file, so that a later attempt finds it.
     pub(crate) fn part(&self) -> Self {
         let whole = [b".", &self.0[..], PART].concat();
@@ -82,6 +77,11 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.shown(), f)
     }
+}
+
+/// Whether it is a name that [`Name::part`] makes.
+pub(crate) fn is_part(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(PART)
 }
 
 fn refused(bytes: &[u8], why: &str) -> Error {
@@ -144,7 +144,7 @@ mod tests {
     fn the_names_made_of_a_name_are_names() {
         for name in [&b"a"[..], &[b'a'; 243], &[b'a'; 244], &[b'\xff'; 255]] {
             let name = Name::new(name).unwrap();
-            assert!(name.part().is_part() && name.part().0.len() <= LONGEST);
+            assert!(is_part(&name.part().0) && name.part().0.len() <= LONGEST);
             assert!(Name::any(&name.beside(7).0).is_ok());
         }
         assert_ne!(Name::new(&[b'a'; 254]).unwrap().part(), Name::new(&[b'a'; 255]).unwrap().part());

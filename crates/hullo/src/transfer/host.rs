@@ -1,0 +1,254 @@
+//! The end that listens: who may come, how often, and with which code.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex as Turn, Notify, OwnedMutexGuard},
+    time::timeout,
+};
+
+use super::{
+    Code, Lock, Step, Summary, Tell, Work,
+    incoming::Memory,
+    pairing::{self, Failure, Keys, Proof, Refusal, Session},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    link::Link,
+    scope::BoxFuture,
+    service::Service,
+};
+
+/// The codes that may be guessed at, one after the other, before we stop.
+const CODES: u32 = 10;
+
+/// How long the last connection of a session may take to notice that there is a new one.
+const TURN: Duration = Duration::from_secs(10);
+
+/// A service that sends what it has to those who come, or takes what they bring.
+pub struct Host {
+    work: Work,
+    tell: Tell,
+    state: Mutex<State>,
+    ended: Notify,
+    /// How many may come; nothing for any number.
+    times: Option<usize>,
+}
+
+struct State {
+    lock: Lock,
+    /// The codes that have been ended by wrong guesses.
+    wrong: u32,
+    sessions: HashMap<Session, Arc<Known>>,
+    running: usize,
+    done: usize,
+    total: Summary,
+    failure: Option<Error>,
+}
+
+/// What is known of a session.
+struct Known {
+    secret: Mutex<Vec<u8>>,
+    memory: Arc<Memory>,
+    /// The one connection that works.
+    turn: Arc<Turn<()>>,
+    /// Counts the connections: one that is not the last gives way.
+    latest: AtomicU64,
+    newer: Notify,
+}
+
+impl Host {
+    /// A host. Whoever watches is told each new code.
+    pub fn new(work: Work, lock: Lock, times: Option<usize>, tell: Tell) -> Arc<Self> {
+        let state = State {
+            lock,
+            wrong: 0,
+            sessions: HashMap::new(),
+            running: 0,
+            done: 0,
+            total: Summary::default(),
+            failure: None,
+        };
+        Arc::new(Self { work, tell, state: Mutex::new(state), ended: Notify::new(), times })
+    }
+
+    /// Waits until all who may come have come and gone. Cancel-safe.
+    ///
+    /// # Errors
+    /// Too many wrong codes.
+    pub async fn ended(&self) -> Result<Summary> {
+        loop {
+            let ended = self.ended.notified();
+            {
+                let mut state = self.state();
+                if let Some(error) = state.failure.take() {
+                    return Err(error);
+                }
+                if self.times.is_some_and(|times| state.done >= times) {
+                    return Ok(state.total.clone());
+                }
+            }
+            ended.await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of what somebody wants to prove.
+    fn known(&self, proof: Proof, session: Session) -> Result<Vec<u8>, Refusal> {
+        let state = self.state();
+        match (proof, &state.lock) {
+            (Proof::Again, Lock::Code(_)) => match state.sessions.get(&session) {
+                Some(known) => Ok(known.secret.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+                None => Err(Refusal::Unknown),
+            },
+            (Proof::Plain, Lock::Code(_)) => Err(Refusal::WantsCode),
+            (Proof::Code | Proof::Again, Lock::Plain) => Err(Refusal::HasNoCode),
+            _ if self.times.is_some_and(|times| state.running + state.done >= times) && !state.sessions.contains_key(&session) => {
+                Err(Refusal::Busy)
+            }
+            (Proof::Plain, Lock::Plain) => Ok(Vec::new()),
+            (Proof::Code, Lock::Code(code)) => Ok(code.phrase().as_bytes().to_vec()),
+        }
+    }
+
+    /// Hears whether somebody knew the code that was `tried`: whoever did not has ended it, also for those who guess at
+    /// the same time.
+    fn settle(&self, tried: &[u8], right: bool) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let Lock::Code(code) = &state.lock else { return Ok(()) };
+        if code.phrase().as_bytes() != tried {
+            return Err(Refusal::WrongCode);
+        }
+        if right {
+            return Ok(());
+        }
+        let made_up = code.is_made_up();
+        state.wrong += 1;
+        match Code::random() {
+            Ok(code) if !made_up && state.wrong < CODES => {
+                (self.tell)(Step::Code { code: &code, wrong: true });
+                state.lock = Lock::Code(code);
+            }
+            _ => {
+                state.failure = Some(Error::new(Kind::Tls, "somebody came with a wrong code, which has ended it")
+                    .hint("start again with a new code"));
+                self.ended.notify_waiters();
+            }
+        }
+        Err(Refusal::WrongCode)
+    }
+
+    async fn converse(self: Arc<Self>, link: Link) -> Result<()> {
+        let (peer, scope) = (link.peer.clone(), link.scope.clone());
+        let mut stream = link.reliable()?;
+        let tried = Mutex::new((Proof::Plain, Vec::new()));
+        let known = |proof, session| {
+            let known = self.known(proof, session)?;
+            *tried.lock().unwrap_or_else(PoisonError::into_inner) = (proof, known.clone());
+            Ok(known)
+        };
+        let settle = |right: bool| {
+            let (proof, tried) = tried.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match proof {
+                Proof::Code => self.settle(&tried, right),
+                Proof::Again if !right => Err(Refusal::WrongCode),
+                _ => Ok(()),
+            }
+        };
+        let about = || format!("cannot agree with {}", peer.remote());
+        let paired = scope.in_time(about, async {
+            Ok(pairing::listen(&mut stream, self.work.way(), known, settle).await)
+        });
+        let (session, keys) = match paired.await? {
+            Ok(paired) => paired,
+            Err(Failure::Error(error)) => return Err(error),
+            Err(Failure::Refused(refusal)) => return Err(refused(&peer.remote().to_string(), refusal)),
+        };
+        (self.tell)(Step::Paired { peer: &peer });
+        let known = self.remember(session, keys.as_ref());
+        let turn = self.turn(&known).await?;
+        let number = known.latest.load(Relaxed);
+        self.state().running += 1;
+        let newer = async {
+            while known.latest.load(Relaxed) == number {
+                known.newer.notified().await;
+            }
+        };
+        let worked = tokio::select! {
+            worked = self.work.run(stream, keys.as_ref(), &known.memory, self.tell.clone(), turn) => worked,
+            () = newer => Err(Error::new(Kind::Cut, "the other end has come again over another connection")),
+        };
+        self.over(session, worked)
+    }
+
+    fn remember(&self, session: Session, keys: Option<&Keys>) -> Arc<Known> {
+        let mut state = self.state();
+        let known = state.sessions.entry(session).or_insert_with(|| {
+            Arc::new(Known {
+                secret: Mutex::default(),
+                memory: Arc::default(),
+                turn: Arc::default(),
+                latest: AtomicU64::new(0),
+                newer: Notify::new(),
+            })
+        });
+        if let Some(keys) = keys {
+            *known.secret.lock().unwrap_or_else(PoisonError::into_inner) = keys.secret.to_vec();
+        }
+        known.latest.fetch_add(1, Relaxed);
+        known.newer.notify_waiters();
+        known.clone()
+    }
+
+    /// Waits until the session's last connection has let go of its files.
+    async fn turn(&self, known: &Known) -> Result<OwnedMutexGuard<()>> {
+        let turn = timeout(TURN, known.turn.clone().lock_owned()).await;
+        turn.map_err(|_| Error::new(Kind::Timeout, "an earlier connection of the same transfer does not end"))
+    }
+
+    fn over(&self, session: Session, worked: Result<Summary>) -> Result<()> {
+        let mut state = self.state();
+        state.running -= 1;
+        match worked {
+            Ok(summary) => {
+                state.sessions.remove(&session);
+                state.done += 1;
+                state.total += summary;
+                self.ended.notify_waiters();
+                Ok(())
+            }
+            Err(error) => {
+                (self.tell)(Step::Broken { error: &error, again: None });
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Service for Host {
+    fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(self.converse(link))
+    }
+}
+
+fn refused(who: &str, refusal: Refusal) -> Error {
+    let why = match refusal {
+        Refusal::SameWay => "it wants to do the same as we",
+        Refusal::WantsCode => "it came without a code",
+        Refusal::HasNoCode => "it came with a code, and we trust the wire",
+        Refusal::Unknown => "it asked for a transfer that we do not know",
+        Refusal::WrongCode => "its code was wrong",
+        Refusal::Busy => "as many have come as may",
+    };
+    Error::new(Kind::Protocol, format!("{who} was turned away: {why}"))
+}

@@ -1,0 +1,577 @@
+//! The sender's work: announces what there is, and sends what the receiver wants of it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ffi::OsString,
+    fs::File,
+    io::{self, Read},
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use rustix::{
+    buffer::spare_capacity,
+    fs::{SeekFrom, Stat, seek},
+    io::pread,
+};
+
+use super::{
+    Outcome, Source, Step, Summary, Tell,
+    carry::{Event, LENGTH, Port},
+    walk::{self, Found, Place, Walk},
+    words::{self, Answer, CHUNK, Frame, HEAD, Hash, Told, block, malformed},
+};
+use crate::error::{Error, Kind, Result};
+
+/// How much is announced before its content is sent.
+const AHEAD: usize = 1024;
+
+/// The least room for content that is worth a frame.
+const ROOM: usize = 4096;
+
+/// What the receiver said of something that was announced.
+enum Verdict {
+    Want { length: u64, blocks: Vec<Hash> },
+    Compare { hash: Hash, send: bool },
+    Settled,
+}
+
+/// Something that was announced, and waits for its turn.
+struct Waiting {
+    number: u64,
+    what: What,
+    verdict: Option<Verdict>,
+}
+
+enum What {
+    File(Place, Stat),
+    Stdin(OsString),
+    /// A folder or a link: there is nothing to send.
+    Announced,
+    /// The end of the folder with that number.
+    Leave(u64),
+}
+
+/// Sends all of it.
+///
+/// # Errors
+/// The connection is lost, or the receiver gives up. What fails of single files is told, and counted.
+pub(super) fn send(sources: Vec<Source>, port: Port<(u64, u64)>, tell: Tell) -> Result<Summary> {
+    let counting = Counting::begin(sources.clone(), &port);
+    let chunk = port.buffer();
+    let walk = Walk::new(sources);
+    let mut sender = Sender {
+        port,
+        chunk,
+        walk: Some(walk),
+        number: 0,
+        waiting: VecDeque::new(),
+        inside: Vec::new(),
+        unsettled: HashMap::new(),
+        finished: false,
+        tell,
+        summary: Summary::default(),
+    };
+    let sent = sender.run();
+    drop(counting);
+    if let Err(error) = &sent {
+        // The receiver should know why, if it can still hear it.
+        if error.kind() != Kind::Cut {
+            let _ = sender.say(&Told::Stop { why: &error.to_string() }).and_then(|()| sender.flush());
+        }
+    }
+    sent.map(|()| sender.summary)
+}
+
+/// Counts what there is, beside the sending.
+struct Counting(Arc<AtomicBool>);
+
+impl Counting {
+    fn begin(sources: Vec<Source>, port: &Port<(u64, u64)>) -> Self {
+        let (go_on, own) = (Arc::new(AtomicBool::new(true)), port.own());
+        let on = go_on.clone();
+        std::thread::spawn(move || {
+            let total = walk::count(sources, || on.load(Relaxed));
+            if let (Some(total), Some(own)) = (total, own.upgrade()) {
+                // The sending may be over.
+                let _ = own.send(Event::Own(total));
+            }
+        });
+        Self(go_on)
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+struct Sender {
+    port: Port<(u64, u64)>,
+    chunk: Vec<u8>,
+    walk: Option<Walk>,
+    number: u64,
+    waiting: VecDeque<Waiting>,
+    /// The numbers of the folders that the walk is in.
+    inside: Vec<u64>,
+    /// What has been sent and is not settled yet.
+    unsettled: HashMap<u64, (PathBuf, u64, Hash)>,
+    finished: bool,
+    tell: Tell,
+    summary: Summary,
+}
+
+impl Sender {
+    fn run(&mut self) -> Result<()> {
+        loop {
+            self.listen()?;
+            self.announce()?;
+            match self.waiting.front() {
+                Some(Waiting { verdict: None, what: What::File(..) | What::Stdin(_), .. }) => self.wait()?,
+                Some(_) => self.settle()?,
+                None if self.walk.is_none() => break,
+                None => {}
+            }
+        }
+        self.say(&Told::Complete)?;
+        while !self.finished {
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Announces what is next, some way ahead of what is sent.
+    fn announce(&mut self) -> Result<()> {
+        while self.waiting.len() < AHEAD {
+            let Some(walk) = &mut self.walk else { return Ok(()) };
+            let Some(found) = walk.next() else {
+                self.walk = None;
+                return Ok(());
+            };
+            self.found(found)?;
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, found: Found) -> Result<()> {
+        let name = |place: &Place| walk::bytes(place.name.clone());
+        let what = match found {
+            Found::Not(path, why) => {
+                self.ended(&path, Outcome::Failed(why));
+                return Ok(());
+            }
+            Found::Leave => {
+                let Some(number) = self.inside.pop() else { return Ok(()) };
+                self.waiting.push_back(Waiting { number: 0, what: What::Leave(number), verdict: None });
+                return Ok(());
+            }
+            Found::Folder(place, status) => {
+                let (mode, modified) = (status.st_mode, walk::modified(&status));
+                self.say(&Told::Folder { parent: place.parent, name: &name(&place), mode, modified })?;
+                self.inside.push(self.number + 1);
+                What::Announced
+            }
+            Found::Link(place, status, target) => {
+                let modified = walk::modified(&status);
+                self.say(&Told::Link { parent: place.parent, name: &name(&place), modified, target: &target })?;
+                self.unsettled.insert(self.number + 1, (place.path, 0, [0; 32]));
+                What::Announced
+            }
+            Found::File(place, status) => {
+                let (mode, modified, size) = (status.st_mode, walk::modified(&status), Some(walk::size(&status)));
+                self.say(&Told::File { parent: place.parent, name: &name(&place), mode, modified, size })?;
+                What::File(place, status)
+            }
+            Found::Stdin(name) => {
+                let modified = super::now();
+                let bytes = walk::bytes(name.clone());
+                self.say(&Told::File { parent: 0, name: &bytes, mode: 0o644, modified, size: None })?;
+                What::Stdin(name)
+            }
+        };
+        self.number += 1;
+        self.waiting.push_back(Waiting { number: self.number, what, verdict: None });
+        Ok(())
+    }
+
+    /// Does what the first of those that wait needs.
+    fn settle(&mut self) -> Result<()> {
+        let Some(Waiting { number, what, verdict }) = self.waiting.pop_front() else { return Ok(()) };
+        match (what, verdict) {
+            (What::Leave(id), _) => self.say(&Told::Leave { id }),
+            (What::File(place, status), Some(verdict)) => self.file(number, &place, &status, verdict),
+            (What::Stdin(name), Some(Verdict::Want { .. })) => self.stdin(number, name),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&mut self, id: u64, place: &Place, status: &Stat, verdict: Verdict) -> Result<()> {
+        if let Verdict::Settled = verdict {
+            return Ok(());
+        }
+        let path = place.path.clone();
+        match place.open().and_then(|file| same(&file, status).map(|()| file)) {
+            Ok(file) => self.opened(id, path, &file, status, verdict),
+            Err(error) => {
+                self.say(&Told::Start { id, offset: 0 })?;
+                self.spoilt(&path, &error)
+            }
+        }
+    }
+
+    fn opened(&mut self, id: u64, path: PathBuf, file: &File, status: &Stat, verdict: Verdict) -> Result<()> {
+        let size = walk::size(status);
+        let mut hasher = blake3::Hasher::new();
+        let mut offset = 0;
+        match verdict {
+            Verdict::Settled => return Ok(()),
+            Verdict::Compare { hash, send } => {
+                let ours = update(&mut hasher, file, 0, size).map(|()| hasher.finalize());
+                let same = ours.is_ok_and(|ours| ours == hash);
+                self.say(&Told::Compared { id, same })?;
+                if same || !send {
+                    self.unsettled.insert(id, (path, 0, hash));
+                    return Ok(());
+                }
+                hasher.reset();
+            }
+            Verdict::Want { length, blocks } => {
+                offset = agreed(&mut hasher, file, size, length, &blocks).unwrap_or_default();
+                if offset == 0 {
+                    hasher.reset();
+                }
+            }
+        }
+        (self.tell)(Step::Begun { path: &path, size: Some(size), from: offset });
+        self.say(&Told::Start { id, offset })?;
+        let sent = self.content(file, status, offset, &mut hasher)?.and_then(|()| same(file, status));
+        match sent {
+            Ok(()) => self.whole(id, path, size - offset, &hasher),
+            Err(error) => self.spoilt(&path, &error),
+        }
+    }
+
+    fn whole(&mut self, id: u64, path: PathBuf, bytes: u64, hasher: &blake3::Hasher) -> Result<()> {
+        let hash = hasher.finalize().into();
+        self.unsettled.insert(id, (path, bytes, hash));
+        self.say(&Told::End { hash })
+    }
+
+    /// Tells both sides that the file cannot be sent.
+    fn spoilt(&mut self, path: &PathBuf, error: &io::Error) -> Result<()> {
+        self.ended(path, Outcome::Failed(error.to_string()));
+        self.say(&Told::Spoilt { why: &error.to_string() })
+    }
+
+    /// Sends what is in the file from that place on. Holes are told, and not sent.
+    fn content(
+        &mut self,
+        file: &File,
+        status: &Stat,
+        mut offset: u64,
+        hasher: &mut blake3::Hasher,
+    ) -> Result<io::Result<()>> {
+        let size = walk::size(status);
+        let sparse = u64::try_from(status.st_blocks).unwrap_or_default() * 512 < size;
+        while offset < size {
+            let mut end = size;
+            if sparse {
+                let (data, hole) = extent(file, offset, size);
+                if data > offset {
+                    self.say(&Told::Hole { length: data - offset })?;
+                    zeros(hasher, data - offset);
+                    (self.tell)(Step::Moved(data - offset));
+                }
+                (offset, end) = (data, hole);
+            }
+            while offset < end {
+                match self.piece(file, offset, end - offset, hasher)? {
+                    Ok(0) => return Ok(Err(changed())),
+                    Ok(length) => offset += length,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Sends one piece, read where it is sent from.
+    fn piece(&mut self, file: &File, offset: u64, most: u64, hasher: &mut blake3::Hasher) -> Result<io::Result<u64>> {
+        self.listen()?;
+        let (start, room) = self.room()?;
+        self.chunk.extend_from_slice(&[0; HEAD]);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(room);
+        let read = read_at(file, &mut self.chunk, offset, most);
+        let Ok(length @ 1..) = read else {
+            self.chunk.truncate(start);
+            return Ok(read.map(|_| 0));
+        };
+        hasher.update(&self.chunk[start + HEAD..]);
+        words::content(&mut self.chunk, start);
+        (self.tell)(Step::Moved(length as u64));
+        if CHUNK - self.chunk.len().min(CHUNK) < ROOM {
+            self.flush()?;
+        }
+        Ok(Ok(length as u64))
+    }
+
+    /// Where the next frame begins, and how much content it may have.
+    fn room(&mut self) -> Result<(usize, usize)> {
+        if self.chunk.len() + HEAD + ROOM > CHUNK {
+            self.flush()?;
+        }
+        Ok((self.chunk.len(), CHUNK - self.chunk.len() - HEAD))
+    }
+
+    /// Sends what comes on stdin until it ends; it cannot be read a second time.
+    fn stdin(&mut self, id: u64, name: OsString) -> Result<()> {
+        let path = PathBuf::from(name);
+        let mut hasher = blake3::Hasher::new();
+        let mut sent = 0;
+        (self.tell)(Step::Begun { path: &path, size: None, from: 0 });
+        self.say(&Told::Start { id, offset: 0 })?;
+        let mut stdin = io::stdin().lock();
+        loop {
+            // It may pause for long: what is there leaves first.
+            self.flush()?;
+            self.listen()?;
+            let (start, room) = self.room()?;
+            self.chunk.resize(start + HEAD + room, 0);
+            let read = stdin.read(&mut self.chunk[start + HEAD..]);
+            let length = *read.as_ref().unwrap_or(&0);
+            self.chunk.truncate(start + HEAD + length);
+            match read {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) => {
+                    self.chunk.truncate(start);
+                    return self.whole(id, path, sent, &hasher);
+                }
+                Err(error) => {
+                    self.chunk.truncate(start);
+                    return self.spoilt(&path, &error);
+                }
+            }
+            hasher.update(&self.chunk[start + HEAD..]);
+            words::content(&mut self.chunk, start);
+            sent += length as u64;
+            (self.tell)(Step::Moved(length as u64));
+        }
+    }
+
+    fn say(&mut self, words: &Told<'_>) -> Result<()> {
+        // A buffer is not to grow.
+        if self.chunk.len() + ROOM > CHUNK {
+            self.flush()?;
+        }
+        words::say(&mut self.chunk, words)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.port.send(&mut self.chunk)
+    }
+
+    /// Hears what the receiver has said meanwhile.
+    fn listen(&mut self) -> Result<()> {
+        while let Some(event) = self.port.look() {
+            self.event(event)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what the receiver says next.
+    fn wait(&mut self) -> Result<()> {
+        self.flush()?;
+        let event = self.port.wait()?;
+        self.event(event)
+    }
+
+    fn event(&mut self, event: Event<(u64, u64)>) -> Result<()> {
+        match event {
+            Event::Lost(error) => Err(error),
+            Event::Own((files, bytes)) => {
+                (self.tell)(Step::Total { files, bytes });
+                self.say(&Told::Total { files, bytes })
+            }
+            Event::Chunk(chunk) => {
+                let mut frames = chunk.frames();
+                while let Some(frame) = words::next(&mut frames)? {
+                    match frame {
+                        Frame::Words(answer) => self.answer(answer)?,
+                        Frame::Content(_) => return Err(malformed("content, and should receive it")),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Answer<'_>) -> Result<()> {
+        match answer {
+            Answer::Want { id, length, blocks } => self.verdict(id, Verdict::Want { length, blocks }),
+            Answer::Compare { id, hash, send } => self.verdict(id, Verdict::Compare { hash, send }),
+            Answer::Here { id } => self.over(id, Outcome::Here),
+            Answer::Skip { id } => self.over(id, Outcome::Skipped),
+            Answer::Failed { id, why } => self.over(id, Outcome::Failed(crate::error::brief(why).to_string())),
+            Answer::Done { id } => self.over(id, Outcome::Done { bytes: 0, hash: [0; 32] }),
+            Answer::Finished if self.walk.is_none() && self.waiting.is_empty() => {
+                self.finished = true;
+                Ok(())
+            }
+            Answer::Finished => Err(malformed("an end before the end")),
+            Answer::Stop { why } => {
+                Err(Error::new(Kind::File, format!("the receiver gave up: {}", crate::error::brief(why)))
+                    .hint("run the same again: it goes on where it stopped"))
+            }
+        }
+    }
+
+    fn waiting(&mut self, id: u64) -> Option<&mut Waiting> {
+        // The numbers go up, with the ends of folders (0) between them.
+        self.waiting.iter_mut().find(|waiting| waiting.number == id)
+    }
+
+    fn verdict(&mut self, id: u64, verdict: Verdict) -> Result<()> {
+        match self.waiting(id) {
+            Some(Waiting { verdict: slot @ None, .. }) => *slot = Some(verdict),
+            _ => return Err(malformed("an answer to what was not asked")),
+        }
+        Ok(())
+    }
+
+    /// That one is over, for better or worse.
+    fn over(&mut self, id: u64, outcome: Outcome) -> Result<()> {
+        if let Some((path, bytes, hash)) = self.unsettled.remove(&id) {
+            let outcome = match outcome {
+                Outcome::Done { .. } => Outcome::Done { bytes, hash },
+                other => other,
+            };
+            self.ended(&path, outcome);
+            return Ok(());
+        }
+        let Some(waiting) = self.waiting(id) else {
+            // It has been told already why it could not be sent, or it is a folder that has been left.
+            return Ok(());
+        };
+        let path = match &waiting.what {
+            What::File(place, _) => Some(place.path.clone()),
+            What::Stdin(name) => Some(PathBuf::from(name)),
+            What::Announced | What::Leave(_) => None,
+        };
+        waiting.verdict = Some(Verdict::Settled);
+        if let Some(path) = path {
+            self.ended(&path, outcome);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, path: &std::path::Path, outcome: Outcome) {
+        self.summary.count(&outcome);
+        (self.tell)(Step::Ended { path, outcome: &outcome });
+    }
+}
+
+/// How far what the receiver has is what we have; the hasher has then seen so much.
+fn agreed(
+    hasher: &mut blake3::Hasher,
+    file: &File,
+    size: u64,
+    length: u64,
+    blocks: &[Hash],
+) -> io::Result<u64> {
+    let (length, block) = (length.min(size), block(size));
+    let mut offset = 0;
+    for theirs in blocks {
+        let end = (offset + block).min(length);
+        let mut one = blake3::Hasher::new();
+        let before = hasher.clone();
+        each(file, offset, end - offset, |piece| {
+            one.update(piece);
+            hasher.update(piece);
+        })?;
+        if one.finalize() != *theirs {
+            *hasher = before;
+            break;
+        }
+        offset = end;
+    }
+    Ok(offset)
+}
+
+fn update(hasher: &mut blake3::Hasher, file: &File, offset: u64, length: u64) -> io::Result<()> {
+    each(file, offset, length, |piece| {
+        hasher.update(piece);
+    })
+}
+
+/// Reads a part of a file piece by piece.
+pub(super) fn each(file: &File, mut offset: u64, length: u64, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
+    let end = offset + length;
+    let piece_of = |offset| usize::try_from(end - offset).unwrap_or(usize::MAX).min(CHUNK);
+    let mut buffer = Vec::with_capacity(piece_of(offset));
+    while offset < end {
+        buffer.clear();
+        let most = piece_of(offset);
+        match read_at(file, &mut buffer, offset, most)? {
+            0 => return Err(changed()),
+            read => offset += read as u64,
+        }
+        piece(&buffer);
+    }
+    Ok(())
+}
+
+/// Reads to the end of a buffer, at most so much.
+fn read_at(file: &File, buffer: &mut Vec<u8>, offset: u64, most: usize) -> io::Result<usize> {
+    let length = buffer.len();
+    loop {
+        match pread(file.as_fd(), spare_capacity(buffer), offset) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(read) => {
+                buffer.truncate(length + most);
+                return Ok(read.min(most));
+            }
+        }
+    }
+}
+
+/// Where the next data is from `offset` on, and where it ends.
+fn extent(file: &File, offset: u64, size: u64) -> (u64, u64) {
+    // A file system without holes says so; then all of it is data.
+    let data = match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data.min(size),
+        Err(rustix::io::Errno::NXIO) => return (size, size),
+        Err(_) => return (offset, size),
+    };
+    (data, seek(file, SeekFrom::Hole(data)).map_or(size, |hole| hole.min(size)))
+}
+
+/// Hashes so many zeros.
+pub(super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    while length > 0 {
+        let some = length.min(ZEROS.len() as u64);
+        hasher.update(&ZEROS[..some as usize]);
+        length -= some;
+    }
+}
+
+/// Whether the file is still the one that was announced.
+fn same(file: &File, status: &Stat) -> io::Result<()> {
+    let now = file.metadata()?;
+    let then = (status.st_ino, walk::size(status), status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(-1));
+    if (now.ino(), now.len(), now.mtime(), now.mtime_nsec()) == then { Ok(()) } else { Err(changed()) }
+}
+
+fn changed() -> io::Error {
+    io::Error::other("it changed while it was being sent")
+}
+
+// The head of a chunk and of a frame leave room for content.
+const _: () = assert!(LENGTH + HEAD + ROOM < CHUNK);
