@@ -5,10 +5,14 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
-pub(crate) use self::request::{Compress, Login, Request};
+pub(crate) use self::{
+    request::{Compress, Login, Request},
+    transfer::{Meeting, Receive, Send, Times},
+};
 use crate::{observe::access::Format, report};
 
 mod request;
+mod transfer;
 
 /// Both ends of any network conversation: any service on any transport, any client to any server.
 #[derive(Parser)]
@@ -38,6 +42,10 @@ pub(crate) enum Verb {
     Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
+    /// Send files and folders, resumed and verified
+    Send(Send),
+    /// Receive files and folders
+    Receive(Receive),
     /// Print the completions of a shell
     #[command(
         after_help = "Examples:\n  hullo completions bash > /etc/bash_completion.d/hullo\n  hullo completions fish > ~/.config/fish/completions/hullo.fish"

@@ -15,10 +15,12 @@ mod check;
 mod connect;
 mod generate;
 mod playground;
+mod prompt;
 mod request;
 pub(crate) mod serve;
 mod stdio;
 mod terminal;
+mod transfer;
 
 /// Does what the user said; the exit status is the verb's own where that is no error.
 pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
@@ -28,6 +30,8 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
         Verb::Ask(args) => ask::run(args, voice).await,
         Verb::Request(args) => request::run(*args, voice).await,
         Verb::Check(args) => check::run(args, voice).await,
+        Verb::Send(args) => transfer::send(args, voice).await,
+        Verb::Receive(args) => transfer::receive(args, voice).await,
         Verb::Completions { shell } => generate::completions(shell),
         Verb::Man => generate::man(),
     }

@@ -4,4 +4,5 @@ pub(crate) mod certificate;
 pub(crate) mod hex;
 pub(crate) mod json;
 pub(crate) mod paint;
+pub(crate) mod progress;
 pub(crate) mod timeline;

@@ -211,23 +211,32 @@ pub(crate) async fn listen(
 }
 
 /// What asks a server to end.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(|error| Error::io("cannot wait for signals", error));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+}
+
+impl Signals {
+    /// Waits for any of them. Cancel-safe.
+    pub(super) async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
 /// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
 async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
     tokio::select! {
-        _ = signals.interrupt.recv() => {}
-        _ = signals.terminate.recv() => {}
+        () = signals.any() => {}
         ended = server.ended() => ended?,
     }
     let finished = tokio::select! {
@@ -242,7 +251,7 @@ async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: 
 }
 
 /// One current-thread runtime for each core: a connection stays where it began, and no work is stolen.
-fn cores() -> Result<Vec<Handle>> {
+pub(super) fn cores() -> Result<Vec<Handle>> {
     let count = thread::available_parallelism().map_or(1, usize::from);
     if count == 1 {
         return Ok(Vec::new());
@@ -259,7 +268,7 @@ fn cores() -> Result<Vec<Handle>> {
 }
 
 /// As many open files as the system lets us have: each connection is one.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Where it cannot be raised the limit stays, and the accept loop waits when it is reached.
     let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });

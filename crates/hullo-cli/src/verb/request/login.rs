@@ -2,8 +2,7 @@
 
 use std::{
     env,
-    fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -11,10 +10,11 @@ use hullo::{
     Address, Error, Kind, Result,
     request::{Auth, Scheme},
 };
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
 use super::items::unreadable;
-use crate::args::{Login, Request};
+use crate::{
+    args::{Login, Request},
+    verb::prompt,
+};
 
 /// The variable that has the password.
 const VARIABLE: &str = "HULLO_PASSWORD";
@@ -100,25 +100,7 @@ fn asked_for(prompt: &str) -> Result<String> {
             .because(error)
             .hint(format!("it comes from --auth-file FILE, or from the variable {VARIABLE}"))
     };
-    let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(nobody)?;
-    let seen = tcgetattr(&terminal).map_err(|error| nobody(error.into()))?;
-    let mut unseen = seen.clone();
-    unseen.local_modes -= LocalModes::ECHO;
-    let typed = (|| {
-        tcsetattr(&terminal, OptionalActions::Flush, &unseen)?;
-        terminal.write_all(prompt.as_bytes())?;
-        line(&terminal)
-    })();
-    // A terminal that cannot be written to has gone.
-    let _ = tcsetattr(&terminal, OptionalActions::Flush, &seen);
-    let _ = terminal.write_all(b"\n");
-    typed.map_err(nobody)
-}
-
-fn line(terminal: &File) -> std::io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(terminal).read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    prompt::secret(prompt).map_err(nobody)
 }
 
 fn netrc_file(args: &Request) -> Result<Option<PathBuf>> {

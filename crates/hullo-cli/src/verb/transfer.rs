@@ -1,0 +1,193 @@
+//! `hullo send photos` and `hullo receive`: files and folders, resumed and verified.
+
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::{Path, PathBuf}, process::ExitCode, sync::Arc, time::Duration};
+
+use hullo::{
+    Address, Error, Kind, Limits, Result, Scope, Server,
+    options::End,
+    transfer::{self, Code, Existing, Host, Lock, Source, Summary, Target, Work},
+    transport,
+};
+use serde_json::json;
+
+use super::{
+    prompt,
+    serve::{self, Signals},
+};
+use crate::{
+    args::{Meeting, Receive, Send, Times},
+    report::Voice,
+    view::progress::Progress,
+};
+
+/// Where an end listens when nothing else is said.
+const PORT: u16 = 7400;
+
+/// The variable with the code.
+const CODE: &str = "HULLO_CODE";
+
+/// How long the other end may be away after a break.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) async fn send(args: Send, voice: Voice) -> Result<ExitCode> {
+    let (paths, address) = split(args.paths, &args.meeting)?;
+    let stdin = paths.iter().filter(|path| path.as_bytes() == b"-").count();
+    if stdin > 1 || stdin == 1 && args.meeting.times.is_some_and(|times| times.0 != Some(1)) {
+        return Err(Error::usage("stdin can be sent only once: it cannot be read again"));
+    }
+    let source = |path: OsString| match path.as_bytes() {
+        b"-" => Source::Stdin(args.name.clone()),
+        _ => Source::Path(PathBuf::from(path)),
+    };
+    let work = Work::Send(paths.into_iter().map(source).collect());
+    work.check()?;
+    match address {
+        Some(address) => call(&address, work, &args.meeting, voice).await,
+        None => wait(work, &args.meeting, voice).await,
+    }
+}
+
+pub(super) async fn receive(args: Receive, voice: Voice) -> Result<ExitCode> {
+    let existing = match (args.overwrite, args.keep_both, args.skip) {
+        (true, ..) => Existing::Replace,
+        (_, true, _) => Existing::KeepBoth,
+        (.., true) => Existing::Skip,
+        _ => Existing::Refuse,
+    };
+    let (durable, outside_links) = (!args.no_fsync, args.outside_links);
+    let work = Work::Receive(Target { into: args.into, existing, durable, outside_links });
+    match (&args.address, &args.meeting.listen) {
+        (Some(_), Some(_)) => Err(Error::usage("it can listen or connect, and not both")),
+        (Some(address), None) => call(&there(address)?, work, &args.meeting, voice).await,
+        (None, Some(_)) => {
+            work.check()?;
+            wait(work, &args.meeting, voice).await
+        }
+        (None, None) => Err(Error::usage("where is the other end?").hint("hullo receive HOST:7400, or hullo receive --listen")),
+    }
+}
+
+/// The paths, and the address where the last word is one.
+fn split(mut words: Vec<OsString>, meeting: &Meeting) -> Result<(Vec<OsString>, Option<Address>)> {
+    if meeting.listen.is_some() || words.len() < 2 {
+        return Ok((words, None));
+    }
+    let looks = |word: &OsString| {
+        let text = word.to_str()?;
+        let scheme = transport::schemes().any(|spec| text.starts_with(&format!("{}:", spec.scheme)));
+        // A file of that name is what is meant.
+        let host = text.contains(':') && !Path::new(text).exists() && text.parse::<Address>().is_ok();
+        (text.contains("://") || scheme || host).then(|| text.to_owned())
+    };
+    let Some(text) = words.last().and_then(looks) else { return Ok((words, None)) };
+    words.pop();
+    Ok((words, Some(there(&text)?)))
+}
+
+/// The address of the other end; its port need not be said.
+fn there(text: &str) -> Result<Address> {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    let mut address: Address = if plain && text.parse::<u16>().is_err() {
+        Address::new("tcp", text, PORT)
+    } else {
+        text.parse()?
+    };
+    if matches!(address.scheme.as_str(), "http" | "https") {
+        return Err(Error::usage(format!("cannot send or receive over {}: it is for requests", address.scheme))
+            .hint("use ws:// or wss://, tcp:// or tls://; to a hullo serve files --upload, curl -T or hullo request PUT"));
+    }
+    if address.port.is_none() && !address.host.is_empty() {
+        address.port = Some(PORT);
+    }
+    Ok(address)
+}
+
+/// Connects to the other end, and does the work.
+async fn call(to: &Address, work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
+    if meeting.times.is_some() {
+        return Err(Error::usage("--times is for the end that listens"));
+    }
+    transport::find(to, End::Connect)?;
+    voice.warn_of_trust(to);
+    let lock = if meeting.plain { Lock::Plain } else { Lock::Code(known_code()?) };
+    let progress = Progress::new(&work, voice);
+    let scope = voice.scope(Limits::default());
+    let patience = (meeting.wait.unwrap_or_default(), meeting.wait.unwrap_or(PATIENCE));
+    let done = transfer::connect(to, &work, &lock, &scope, patience, progress.tell()).await;
+    progress.end();
+    finish(&work, done?, &progress)
+}
+
+/// The code that the other end shows.
+fn known_code() -> Result<Code> {
+    let typed = match std::env::var(CODE) {
+        Ok(code) => code,
+        Err(_) => prompt::line("code: ").map_err(|error| {
+            Error::usage("there is no code, and nobody to ask for it")
+                .because(error)
+                .hint(format!("the other end shows it; it comes from the variable {CODE}, or use --plain on a trusted wire"))
+        })?,
+    };
+    Code::read(&typed)
+}
+
+/// Listens for the other end, and does the work.
+async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
+    let lock = match (meeting.plain, std::env::var(CODE)) {
+        (true, _) => Lock::Plain,
+        (false, Ok(code)) => Lock::Code(Code::read(&code)?),
+        (false, Err(_)) => Lock::Code(Code::random()?),
+    };
+    serve::raise_file_limit();
+    let mut signals = Signals::new()?;
+    let progress = Progress::new(&work, voice);
+    let scope = Scope::on_cores(Limits::server(), voice.watch(), serve::cores()?, None);
+    voice.log_keys(&scope);
+    let mut server = Server::new(scope);
+    let times = meeting.times.map_or(Some(1), |Times(times)| times);
+    let host = Host::new(work.clone(), lock.clone(), times, progress.tell());
+    let at = listen(&mut server, &work, meeting, host.clone(), voice).await?;
+    progress.invite(&at, &lock);
+    let ended = tokio::select! {
+        ended = host.ended() => ended,
+        () = signals.any() => Err(Error::new(Kind::Other, "interrupted")),
+    };
+    server.end(Duration::from_secs(3)).await;
+    progress.end();
+    match ended {
+        Err(error) if error.to_string() == "interrupted" => Ok(ExitCode::from(130)),
+        ended => finish(&work, ended?, &progress),
+    }
+}
+
+/// Listens where the words say, or on the easy port, or on a free one.
+async fn listen(server: &mut Server, work: &Work, meeting: &Meeting, host: Arc<Host>, voice: Voice) -> Result<Address> {
+    let name = if matches!(work, Work::Send(_)) { "send" } else { "receive" };
+    let wanted = meeting.listen.as_deref().unwrap_or_default();
+    if !wanted.is_empty() {
+        let address: Address = wanted.parse()?;
+        let mut address = if address.scheme.starts_with("http") { there(wanted)? } else { address };
+        if address.port.is_none() && !address.host.is_empty() {
+            address.port = Some(PORT);
+        }
+        return serve::listen(server, &address.to_string(), name, host, voice).await;
+    }
+    // Who comes must know the code. Without one only this machine is trusted.
+    let at = if meeting.plain { "127.0.0.1" } else { "0.0.0.0" };
+    match serve::listen(server, &format!("tcp://{at}:{PORT}"), name, host.clone(), voice).await {
+        Err(error) if error.kind() == Kind::Bind => serve::listen(server, &format!("tcp://{at}:0"), name, host, voice).await,
+        other => other,
+    }
+}
+
+/// Says what was done; the exit status says whether all of it was.
+fn finish(work: &Work, summary: Summary, progress: &Progress) -> Result<ExitCode> {
+    progress.sum(&summary);
+    if summary.failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let verb = if matches!(work, Work::Send(_)) { "sent" } else { "received" };
+    let all = summary.failed + summary.done + summary.here + summary.skipped;
+    let _ = json!({});
+    Err(Error::new(Kind::File, format!("{} of {all} files were not {verb}", summary.failed)))
+}
