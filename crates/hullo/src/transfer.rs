@@ -271,7 +271,8 @@ pub async fn connect(
             (since, so_far, left) = (Instant::now(), now, patience);
         }
         let pause = Duration::from_millis(100 << attempt.min(5));
-        let passes = matches!(error.kind(), Kind::Cut | Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Resolve);
+        let passes =
+            matches!(error.kind(), Kind::Cut | Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Resolve);
         if !passes || since.elapsed() + pause > left || caller.proof.paired && !work.repeats() {
             return Err(error);
         }
@@ -358,15 +359,23 @@ impl Caller<'_> {
 fn turned_away(to: &Address, way: Way, refusal: Refusal) -> Error {
     let (sends, other) = if way == Way::Sends { ("send", "receive") } else { ("receive", "send") };
     let (kind, why, hint) = match refusal {
-        Refusal::SameWay => (Kind::Usage, format!("it wants to {sends} too"), format!("there must be hullo {other} there")),
+        Refusal::SameWay => {
+            (Kind::Usage, format!("it wants to {sends} too"), format!("there must be hullo {other} there"))
+        }
         Refusal::WantsCode => (Kind::Usage, "it wants a code".to_owned(), "leave out --plain".to_owned()),
-        Refusal::HasNoCode => (Kind::Usage, "it has no code, since it trusts the wire".to_owned(), "use --plain".to_owned()),
-        Refusal::WrongCode => {
-            (Kind::Tls, "the code was wrong, and is no good any more".to_owned(), "the other end shows a new one".to_owned())
+        Refusal::HasNoCode => {
+            (Kind::Usage, "it has no code, since it trusts the wire".to_owned(), "use --plain".to_owned())
         }
-        Refusal::Busy => {
-            (Kind::Refused, "as many have come as may, or another is there".to_owned(), "start it again with --times 2".to_owned())
-        }
+        Refusal::WrongCode => (
+            Kind::Tls,
+            "the code was wrong, and is no good any more".to_owned(),
+            "the other end shows a new one".to_owned(),
+        ),
+        Refusal::Busy => (
+            Kind::Refused,
+            "as many have come as may, or another is there".to_owned(),
+            "start it again with --times 2".to_owned(),
+        ),
         Refusal::Unknown => (Kind::Cut, "it does not know this transfer".to_owned(), "run the same again".to_owned()),
     };
     Error::new(kind, format!("{} turned us away: {why}", to.bare())).hint(hint)
@@ -388,5 +397,7 @@ fn now() -> Time {
 fn time((seconds, nanos): Time) -> SystemTime {
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let begin = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    begin.and_then(|time| time.checked_add(Duration::from_nanos(u64::from(nanos.min(999_999_999))))).unwrap_or(UNIX_EPOCH)
+    begin
+        .and_then(|time| time.checked_add(Duration::from_nanos(u64::from(nanos.min(999_999_999)))))
+        .unwrap_or(UNIX_EPOCH)
 }

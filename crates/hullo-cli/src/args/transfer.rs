@@ -7,7 +7,8 @@ use clap::Args as ClapArgs;
 use super::time;
 
 #[derive(ClapArgs)]
-#[command(after_help = "Without an address it listens, and says what to type at the other end. What is sent is encrypted with a code
+#[command(
+    after_help = "Without an address it listens, and says what to type at the other end. What is sent is encrypted with a code
 phrase that the listening end shows; the connecting end asks for it, or takes it from the variable HULLO_CODE.
 
 A transfer that broke off is gone on with by typing the same again, at either end.
@@ -18,7 +19,8 @@ Examples:
   hullo send photos --listen wss://:7400 --times any
   tar c . | hullo send - --name all.tar host:7400
   hullo send disk.img udp://host:7400            a line that loses packets
-  hullo send photos --listen unix:/tmp/s --plain on a wire that is trusted")]
+  hullo send photos --listen unix:/tmp/s --plain on a wire that is trusted"
+)]
 pub(crate) struct Send {
     /// Files and folders; - is stdin. The last word may be the ADDRESS of an end that listens
     #[arg(required = true, value_name = "PATH")]
@@ -33,7 +35,8 @@ pub(crate) struct Send {
 }
 
 #[derive(ClapArgs)]
-#[command(after_help = "Without an address it looks for who sends in this network. What is sent is encrypted with a code phrase that the
+#[command(
+    after_help = "Without an address it looks for who sends in this network. What is sent is encrypted with a code phrase that the
 listening end shows; the connecting end asks for it, or takes it from the variable HULLO_CODE.
 
 A file gets its name when it is whole and its hash (BLAKE3) is right. What was interrupted is gone on with by typing the
@@ -45,7 +48,8 @@ Examples:
   hullo receive host:7400 --into inbox
   hullo receive --listen                         at the other end: hullo send photos host:7400
   hullo receive --listen tls://0.0.0.0:7400 --times any --into inbox
-  HULLO_CODE=42-ocean-lamp hullo receive host:7400 --json")]
+  HULLO_CODE=42-ocean-lamp hullo receive host:7400 --json"
+)]
 pub(crate) struct Receive {
     /// The address of an end that listens
     pub(crate) address: Option<String>,

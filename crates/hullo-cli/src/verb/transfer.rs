@@ -1,6 +1,13 @@
 //! `hullo send photos` and `hullo receive`: files and folders, resumed and verified.
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::{Path, PathBuf}, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server,
@@ -63,7 +70,9 @@ pub(super) async fn receive(args: Receive, voice: Voice) -> Result<ExitCode> {
             work.check()?;
             wait(work, &args.meeting, voice).await
         }
-        (None, None) => Err(Error::usage("where is the other end?").hint("hullo receive HOST:7400, or hullo receive --listen")),
+        (None, None) => {
+            Err(Error::usage("where is the other end?").hint("hullo receive HOST:7400, or hullo receive --listen"))
+        }
     }
 }
 
@@ -87,14 +96,12 @@ fn split(mut words: Vec<OsString>, meeting: &Meeting) -> Result<(Vec<OsString>, 
 /// The address of the other end; its port need not be said.
 fn there(text: &str) -> Result<Address> {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
-    let mut address: Address = if plain && text.parse::<u16>().is_err() {
-        Address::new("tcp", text, PORT)
-    } else {
-        text.parse()?
-    };
+    let mut address: Address =
+        if plain && text.parse::<u16>().is_err() { Address::new("tcp", text, PORT) } else { text.parse()? };
     if matches!(address.scheme.as_str(), "http" | "https") {
-        return Err(Error::usage(format!("cannot send or receive over {}: it is for requests", address.scheme))
-            .hint("use ws:// or wss://, tcp:// or tls://; to a hullo serve files --upload, curl -T or hullo request PUT"));
+        return Err(Error::usage(format!("cannot send or receive over {}: it is for requests", address.scheme)).hint(
+            "use ws:// or wss://, tcp:// or tls://; to a hullo serve files --upload, curl -T or hullo request PUT",
+        ));
     }
     if address.port.is_none() && !address.host.is_empty() {
         address.port = Some(PORT);
@@ -123,9 +130,9 @@ fn known_code() -> Result<Code> {
     let typed = match std::env::var(CODE) {
         Ok(code) => code,
         Err(_) => prompt::line("code: ").map_err(|error| {
-            Error::usage("there is no code, and nobody to ask for it")
-                .because(error)
-                .hint(format!("the other end shows it; it comes from the variable {CODE}, or use --plain on a trusted wire"))
+            Error::usage("there is no code, and nobody to ask for it").because(error).hint(format!(
+                "the other end shows it; it comes from the variable {CODE}, or use --plain on a trusted wire"
+            ))
         })?,
     };
     Code::read(&typed)
@@ -175,7 +182,9 @@ async fn listen(server: &mut Server, work: &Work, meeting: &Meeting, host: Arc<H
     // Who comes must know the code. Without one only this machine is trusted.
     let at = if meeting.plain { "127.0.0.1" } else { "0.0.0.0" };
     match serve::listen(server, &format!("tcp://{at}:{PORT}"), name, host.clone(), voice).await {
-        Err(error) if error.kind() == Kind::Bind => serve::listen(server, &format!("tcp://{at}:0"), name, host, voice).await,
+        Err(error) if error.kind() == Kind::Bind => {
+            serve::listen(server, &format!("tcp://{at}:0"), name, host, voice).await
+        }
         other => other,
     }
 }

@@ -91,7 +91,9 @@ impl Progress {
         if summary.bytes > 0 {
             text += &format!(" ({}/s)", DecimalBytes(rate as u64));
         }
-        for (count, what) in [(summary.here, "there already"), (summary.skipped, "left out"), (summary.failed, "failed")] {
+        for (count, what) in
+            [(summary.here, "there already"), (summary.skipped, "left out"), (summary.failed, "failed")]
+        {
             if count > 0 {
                 text += &format!("; {count} {what}");
             }
@@ -121,7 +123,7 @@ impl Shared {
                 json!({ "code": code.phrase() }),
             ),
             Step::Paired { peer } => {
-                let peer = peer.remote().to_string();
+                let peer = format!("{}:{}", peer.scheme(), peer.remote());
                 self.say("paired", &format!("{peer} is there"), json!({ "peer": peer }));
                 let mut state = self.state();
                 (state.moved, state.files) = (0, 0);

@@ -36,7 +36,8 @@ impl Code {
     /// # Errors
     /// It is too short to be one.
     pub fn read(text: &str) -> Result<Self> {
-        let words: Vec<_> = text.split(|c: char| c.is_whitespace() || c == '-').filter(|word| !word.is_empty()).collect();
+        let words: Vec<_> =
+            text.split(|c: char| c.is_whitespace() || c == '-').filter(|word| !word.is_empty()).collect();
         let code = words.join("-").to_lowercase();
         if code.len() < SHORTEST {
             return Err(Error::usage("that is no code phrase: it is too short").hint("it looks like 42-ocean-lamp"));

@@ -113,7 +113,9 @@ impl Host {
             },
             (Proof::Plain, Lock::Code(_)) => Err(Refusal::WantsCode),
             (Proof::Code | Proof::Again, Lock::Plain) => Err(Refusal::HasNoCode),
-            _ if self.times.is_some_and(|times| state.running + state.done >= times) && !state.sessions.contains_key(&session) => {
+            _ if self.times.is_some_and(|times| state.running + state.done >= times)
+                && !state.sessions.contains_key(&session) =>
+            {
                 Err(Refusal::Busy)
             }
             (Proof::Plain, Lock::Plain) => Ok(Vec::new()),
@@ -140,8 +142,10 @@ impl Host {
                 state.lock = Lock::Code(code);
             }
             _ => {
-                state.failure = Some(Error::new(Kind::Tls, "somebody came with a wrong code, which has ended it")
-                    .hint("start again with a new code"));
+                state.failure = Some(
+                    Error::new(Kind::Tls, "somebody came with a wrong code, which has ended it")
+                        .hint("start again with a new code"),
+                );
                 self.ended.notify_waiters();
             }
         }
@@ -166,9 +170,8 @@ impl Host {
             }
         };
         let about = || format!("cannot agree with {}", peer.remote());
-        let paired = scope.in_time(about, async {
-            Ok(pairing::listen(&mut stream, self.work.way(), known, settle).await)
-        });
+        let paired =
+            scope.in_time(about, async { Ok(pairing::listen(&mut stream, self.work.way(), known, settle).await) });
         let (session, keys) = match paired.await? {
             Ok(paired) => paired,
             Err(Failure::Error(error)) => return Err(error),

@@ -6,71 +6,36 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    fs::File,
-    hash::{BuildHasher, RandomState},
     io,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    time::SystemTime,
 };
-
-use rustix::fs::{FileType, Stat};
 
 use super::{
     Existing, Outcome, Step, Summary, Target, Tell,
     carry::{Event, Port},
     keep::{Job, Keeper, Kept},
-    outgoing::{each, zeros},
-    walk,
-    words::{self, Answer, Frame, Hash, Time, Told, block, malformed},
+    open_target, time,
+    words::{self, Answer, Frame, Hash, Time, Told, malformed},
 };
 use crate::{
     error::{Error, Kind, Result, brief},
     folder::{Folder, Part},
     name::Name,
 };
+use coming::{Came, Coming};
+use look::{Look, Wanted, leads_outside, look, made, why};
+use places::Places;
 
-/// Files up to that size are kept in memory until they are whole, and written by other threads.
-const SMALL: u64 = 128 << 10;
+mod coming;
+mod look;
+mod places;
 
-/// The folders that a sender may have open: as deep as it may go, and what it announces ahead.
-const FOLDERS: usize = 2048;
+pub(super) use look::{Memory, TAKEN};
 
 /// The files that may be announced and not settled.
 const FILES: usize = 8192;
-
-/// What this end has received in one session, over all its connections: it need not be compared again.
-#[derive(Default)]
-pub(super) struct Memory {
-    hasher: RandomState,
-    known: Mutex<std::collections::HashSet<u64>>,
-}
-
-impl Memory {
-    fn knows(&self, key: u64) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
-    }
-
-    fn learn(&self, key: u64) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-    }
-}
-
-/// A folder that the sender announced.
-struct Place {
-    /// Nothing where it was refused: then all that is in it is.
-    folder: Option<Folder>,
-    /// Whether we made it, so that nothing of anybody else's is in it.
-    fresh: bool,
-    path: PathBuf,
-    depth: usize,
-    parent: u64,
-    mode: u32,
-    modified: Time,
-    /// What is in it and not settled.
-    open: usize,
-    left: bool,
-}
 
 /// A file that the sender announced.
 struct Announced {
@@ -91,48 +56,21 @@ enum Asked {
     Compare { send: bool },
 }
 
-/// The file whose content is coming.
-struct Coming {
-    id: u64,
-    hasher: blake3::Hasher,
-    offset: u64,
-    from: u64,
-    into: Into,
-}
-
-/// Where its content goes.
-enum Into {
-    Memory(Vec<u8>),
-    Part(Part),
-    /// Nowhere: it failed already, and that has been said.
-    Nowhere,
-}
-
 /// Receives all of it.
 ///
 /// # Errors
 /// The connection is lost, or the sender gives up, or there is no room. What fails of single files is told, and counted.
 pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Kept>, tell: Tell) -> Result<Summary> {
-    let folder = super::open_target(&target.into)?;
-    let root = Place {
-        folder: Some(folder),
-        fresh: false,
-        path: PathBuf::new(),
-        depth: 0,
-        parent: 0,
-        mode: 0,
-        modified: (0, 0),
-        open: 0,
-        left: false,
-    };
+    let root = open_target(&target.into)?;
     let (chunk, keeper) = (port.buffer(), Keeper::new(target.durable, &port));
     let mut receiver = Receiver {
         target,
         memory,
+        root: root.clone(),
         port,
         chunk,
         keeper,
-        places: HashMap::from([(0, root)]),
+        places: Places::new(root),
         files: HashMap::new(),
         coming: None,
         number: 0,
@@ -153,10 +91,11 @@ pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Kept>, tell: 
 struct Receiver<'a> {
     target: &'a Target,
     memory: &'a Memory,
+    root: Folder,
     port: Port<Kept>,
     chunk: Vec<u8>,
     keeper: Keeper,
-    places: HashMap<u64, Place>,
+    places: Places,
     files: HashMap<u64, Announced>,
     coming: Option<Coming>,
     number: u64,
@@ -190,10 +129,8 @@ impl Receiver<'_> {
                 }
             }
         }
-        if self.target.durable
-            && let Some(folder) = self.places.get(&0).and_then(|root| root.folder.as_ref())
-        {
-            folder.sync().map_err(|error| trouble(Path::new(""), &error))?;
+        if self.target.durable {
+            self.root.sync().map_err(|error| trouble(&self.target.into, &error))?;
         }
         self.say(&Answer::Finished)?;
         self.flush()
@@ -205,7 +142,7 @@ impl Receiver<'_> {
             Told::Folder { parent, name, mode, modified } => return self.folder(parent, name, mode, modified),
             Told::File { parent, name, mode, modified, size } => return self.file(parent, name, mode, modified, size),
             Told::Link { parent, name, modified, target } => return self.link(parent, name, modified, target),
-            Told::Leave { id } => return self.leave(id),
+            Told::Leave { id } => return self.places.leave(id, &mut self.keeper),
             Told::Start { id, offset } => return self.start(id, offset),
             Told::Hole { length } => return self.hole(length),
             Told::End { hash } => return self.end(hash),
@@ -220,116 +157,47 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    /// The folder of something that is announced, and its path; nothing in a folder that was refused.
+    /// The folder of something that is announced, and its path; nothing where it was refused.
     fn within(&mut self, parent: u64, name: &[u8]) -> Result<Option<(Folder, Name, PathBuf)>> {
         self.number += 1;
-        let Some(place) = self.places.get_mut(&parent).filter(|place| !place.left) else {
-            return Err(malformed("something in a folder that is not open"));
-        };
+        let place = self.places.get(parent)?;
         let path = place.path.join(OsStr::from_bytes(name));
-        let Some(folder) = place.folder.clone() else {
-            self.failed(self.number, &path, "its folder was refused")?;
-            return Ok(None);
+        let within = match (place.folder.clone(), Name::new(name)) {
+            (None, _) => Err("its folder was refused".to_owned()),
+            (_, Err(error)) => Err(error.to_string()),
+            (Some(folder), Ok(name)) => Ok((folder, name)),
         };
-        match Name::new(name) {
-            Ok(name) => Ok(Some((folder, name, path))),
-            Err(error) => {
-                self.failed(self.number, &path, &error.to_string())?;
+        match within {
+            Ok((folder, name)) => Ok(Some((folder, name, path))),
+            Err(why) => {
+                self.failed(self.number, &path, &why)?;
                 Ok(None)
             }
         }
     }
 
     fn folder(&mut self, parent: u64, name: &[u8], mode: u32, modified: Time) -> Result<()> {
-        if self.places.len() >= FOLDERS {
-            return Err(malformed("too many folders at once"));
+        let within = self.within(parent, name)?;
+        let place = self.places.add(self.number, parent, name, mode, modified)?;
+        let Some((folder, name, path)) = within else { return Ok(()) };
+        match made(&folder, &name, mode) {
+            Ok((folder, fresh)) => (place.folder, place.fresh) = (Some(folder), fresh),
+            Err(error) => self.unwritable(self.number, &path, &error)?,
         }
-        let mut place = Place {
-            folder: None,
-            fresh: false,
-            path: PathBuf::new(),
-            depth: self.places.get(&parent).map_or(0, |parent| parent.depth) + 1,
-            parent,
-            mode,
-            modified,
-            open: 0,
-            left: false,
-        };
-        if let Some((folder, name, path)) = self.within(parent, name)? {
-            match made(&folder, &name, mode) {
-                Ok((folder, fresh)) => (place.folder, place.fresh) = (Some(folder), fresh),
-                Err(error) => {
-                    self.fatal(&path, &error)?;
-                    self.failed(self.number, &path, &why(&error))?;
-                }
-            }
-            place.path = path;
-        }
-        if let Some(parent) = self.places.get_mut(&parent) {
-            parent.open += 1;
-        }
-        self.places.insert(self.number, place);
         Ok(())
-    }
-
-    fn leave(&mut self, id: u64) -> Result<()> {
-        match self.places.get_mut(&id) {
-            Some(place) if id != 0 && !place.left => place.left = true,
-            _ => return Err(malformed("the end of a folder that is not open")),
-        }
-        self.close(id);
-        Ok(())
-    }
-
-    /// Gives a folder its mode and time once all in it is settled, and then perhaps the one that it is in.
-    fn close(&mut self, id: u64) {
-        if !self.places.get(&id).is_some_and(|place| place.left && place.open == 0) {
-            return;
-        }
-        let Some(place) = self.places.remove(&id) else { return };
-        if let Some(folder) = place.folder {
-            let mode = place.fresh.then_some(place.mode);
-            self.keeper.add(Job::Folder { folder, mode, modified: super::time(place.modified), path: place.path });
-        }
-        self.settled(place.parent);
-    }
-
-    /// One of those in that folder is settled.
-    fn settled(&mut self, parent: u64) {
-        if let Some(place) = self.places.get_mut(&parent) {
-            place.open = place.open.saturating_sub(1);
-        }
-        self.close(parent);
     }
 
     fn link(&mut self, parent: u64, name: &[u8], modified: Time, target: &[u8]) -> Result<()> {
         let Some((folder, name, path)) = self.within(parent, name)? else { return Ok(()) };
-        let depth = self.places.get(&parent).map_or(0, |place| place.depth);
+        let depth = self.places.get(parent)?.depth;
         if !self.target.outside_links && leads_outside(target, depth) {
             return self.failed(self.number, &path, "it is a link that leads out of the folder");
         }
         let target = OsStr::from_bytes(target);
-        let is_here = |name: &Name| {
-            rustix::fs::readlinkat(&folder, name.as_os(), Vec::new()).is_ok_and(|here| here.as_bytes() == target.as_bytes())
-        };
-        let modified = super::time(modified);
-        let outcome = match folder.link(&name, target, modified, self.target.existing == Existing::Replace) {
-            Ok(()) => Outcome::Done { bytes: 0, hash: [0; 32] },
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                self.fatal(&path, &error)?;
-                Outcome::Failed(why(&error))
-            }
-            Err(_) if is_here(&name) => Outcome::Here,
-            Err(_) => match self.target.existing {
-                Existing::Skip => Outcome::Skipped,
-                Existing::KeepBoth => match (2..1000).find(|n| folder.link(&name.beside(*n), target, modified, false).is_ok()) {
-                    Some(_) => Outcome::Done { bytes: 0, hash: [0; 32] },
-                    None => Outcome::Failed(TAKEN.to_owned()),
-                },
-                Existing::Refuse | Existing::Replace => Outcome::Failed(TAKEN.to_owned()),
-            },
-        };
-        self.over(self.number, &path, &outcome)
+        match linked(&folder, &name, target, time(modified), self.target.existing) {
+            Ok(outcome) => self.over(self.number, &path, &outcome),
+            Err(error) => self.unwritable(self.number, &path, &error),
+        }
     }
 
     fn file(&mut self, parent: u64, name: &[u8], mode: u32, modified: Time, size: Option<u64>) -> Result<()> {
@@ -337,10 +205,13 @@ impl Receiver<'_> {
             return Err(malformed("too many files at once"));
         }
         let Some((folder, name, path)) = self.within(parent, name)? else { return Ok(()) };
-        let fresh = self.places.get(&parent).is_some_and(|place| place.fresh);
-        let announced = Announced { parent, name, mode, modified, size, part: None, asked: Asked::Want { length: 0 } };
-        let looked = if fresh { Ok(Look::Nothing) } else { self.look(&folder, &announced, &path) };
-        let id = self.number;
+        let wanted = Wanted { name: &name, size, modified, key: self.memory.key(&path, size, modified) };
+        let looked = match self.places.get(parent)?.fresh {
+            true => Ok(Look::Nothing),
+            false => look(&folder, &wanted, self.target.existing, self.memory),
+        };
+        let (id, asked) = (self.number, Asked::Want { length: 0 });
+        let announced = Announced { parent, name, mode, modified, size, part: None, asked };
         match looked {
             Ok(Look::Nothing) => self.want(id, announced, 0, Vec::new()),
             Ok(Look::Settled(outcome)) => self.over(id, &path, &outcome),
@@ -352,17 +223,12 @@ impl Receiver<'_> {
                 self.announced(id, Announced { asked: Asked::Compare { send }, ..announced });
                 self.say(&Answer::Compare { id, hash, send })
             }
-            Err(error) => {
-                self.fatal(&path, &error)?;
-                self.failed(id, &path, &why(&error))
-            }
+            Err(error) => self.unwritable(id, &path, &error),
         }
     }
 
     fn announced(&mut self, id: u64, file: Announced) {
-        if let Some(place) = self.places.get_mut(&file.parent) {
-            place.open += 1;
-        }
+        self.places.begin(file.parent);
         self.files.insert(id, file);
     }
 
@@ -371,219 +237,110 @@ impl Receiver<'_> {
         self.say(&Answer::Want { id, length, blocks })
     }
 
-    /// What is here of a file already.
-    fn look(&self, folder: &Folder, file: &Announced, path: &Path) -> io::Result<Look> {
-        if let Some(status) = folder.status(&file.name)? {
-            if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile && file.size == Some(walk::size(&status)) {
-                return if self.memory.knows(self.key(file, path)) && walk::modified(&status) == file.modified {
-                    Ok(Look::Settled(Outcome::Here))
-                } else if self.target.existing == Existing::Skip {
-                    Ok(Look::Settled(Outcome::Skipped))
-                } else {
-                    hash(&folder.read(&file.name)?, walk::size(&status)).map(Look::Compare)
-                };
-            }
-            match self.target.existing {
-                Existing::Refuse => return Ok(Look::Settled(Outcome::Failed(TAKEN.to_owned()))),
-                Existing::Skip => return Ok(Look::Settled(Outcome::Skipped)),
-                Existing::Replace if is_folder(&status) => {
-                    return Ok(Look::Settled(Outcome::Failed("a folder of that name is there already".to_owned())));
-                }
-                Existing::Replace | Existing::KeepBoth => {}
-            }
-        }
-        let (Some(size), true) = (file.size, folder.status(&file.name.part())?.is_some()) else { return Ok(Look::Nothing) };
-        let part = folder.begin(&file.name)?;
-        let length = part.file().metadata()?.len().min(size);
-        let blocks = blocks(part.file(), length, size)?;
-        Ok(Look::Part(part, length, blocks))
-    }
-
-    fn key(&self, file: &Announced, path: &Path) -> u64 {
-        self.memory.hasher.hash_one((path, file.size, file.modified))
-    }
-
     fn start(&mut self, id: u64, offset: u64) -> Result<()> {
-        let Some(file) = self.files.get_mut(&id).filter(|_| self.coming.is_none()) else {
-            return Err(malformed("content that was not asked for"));
+        let file = self.files.get_mut(&id).filter(|_| self.coming.is_none());
+        let asked = |file: &&mut Announced| matches!(file.asked, Asked::Want { length } if offset <= length);
+        let Some(file) = file.filter(asked) else { return Err(malformed("content that was not asked for")) };
+        let part = file.part.take();
+        let place = self.places.get(file.parent)?;
+        let path = place.path.join(file.name.as_os());
+        (self.tell)(Step::Begun { path: &path, size: file.size, from: offset });
+        let mut coming = Coming::nowhere(id, file.size, offset);
+        let begun = match &place.folder {
+            Some(folder) => coming.begin(folder, &file.name, part, place.fresh),
+            None => Ok(()),
         };
-        match file.asked {
-            Asked::Want { length } if offset <= length => {}
-            _ => return Err(malformed("content that was not asked for")),
-        }
-        let (part, name, size, parent) = (file.part.take(), file.name.clone(), file.size, file.parent);
-        let Some(place) = self.places.get(&parent) else { return Err(malformed("content of a folder that is closed")) };
-        let (folder, path, fresh) = (place.folder.clone(), place.path.join(name.as_os()), place.fresh);
-        let mut hasher = blake3::Hasher::new();
-        let small = size.is_some_and(|size| size <= SMALL) && part.is_none();
-        let opened = match folder {
-            Some(_) if small => Ok(Into::Memory(Vec::with_capacity(size.unwrap_or_default() as usize))),
-            Some(folder) => {
-                let part = part.map_or_else(|| if fresh { folder.begin_first(&name) } else { folder.begin(&name) }, Ok);
-                part.and_then(|part| {
-                    part.file().set_len(offset)?;
-                    each(part.file(), 0, offset, |piece| {
-                        hasher.update(piece);
-                    })?;
-                    Ok(Into::Part(part))
-                })
-            }
-            None => Ok(Into::Nowhere),
-        };
-        (self.tell)(Step::Begun { path: &path, size, from: offset });
-        let into = match opened {
-            Ok(into) => into,
-            Err(error) => {
-                self.fatal(&path, &error)?;
-                self.give_up(id, &why(&error))?;
-                Into::Nowhere
-            }
-        };
-        self.coming = Some(Coming { id, hasher, offset, from: offset, into });
-        Ok(())
+        self.coming = Some(coming);
+        begun.or_else(|error| self.unwritable(id, &path, &error))
     }
 
     fn content(&mut self, content: &[u8]) -> Result<()> {
-        let Some(coming) = &mut self.coming else { return Err(malformed("content of nothing")) };
-        let end = coming.offset + content.len() as u64;
-        let size = self.files.get(&coming.id).and_then(|file| file.size);
-        if size.is_some_and(|size| end > size) {
-            return Err(malformed("more content than the file has"));
-        }
-        let written = match &mut coming.into {
-            Into::Memory(bytes) => {
-                bytes.extend_from_slice(content);
-                Ok(())
-            }
-            Into::Part(part) => {
-                coming.hasher.update(content);
-                part.file().write_all_at(content, coming.offset)
-            }
-            Into::Nowhere => Ok(()),
-        };
-        coming.offset = end;
-        (self.tell)(Step::Moved(content.len() as u64));
-        written.or_else(|error| self.unwritten(&error))
+        self.more(content.len() as u64, |coming| coming.write(content))
     }
 
     fn hole(&mut self, length: u64) -> Result<()> {
-        let Some(coming) = &mut self.coming else { return Err(malformed("content of nothing")) };
-        let size = self.files.get(&coming.id).and_then(|file| file.size);
-        let end = coming.offset.checked_add(length).filter(|end| size.is_some_and(|size| *end <= size));
-        let Some(end) = end else { return Err(malformed("more content than the file has")) };
-        let written = match &mut coming.into {
-            Into::Memory(bytes) => {
-                bytes.resize(end as usize, 0);
-                Ok(())
-            }
-            Into::Part(part) => {
-                zeros(&mut coming.hasher, length);
-                part.file().set_len(end)
-            }
-            Into::Nowhere => Ok(()),
-        };
-        coming.offset = end;
-        (self.tell)(Step::Moved(length));
-        written.or_else(|error| self.unwritten(&error))
+        self.more(length, |coming| coming.hole(length))
     }
 
-    /// What is under way cannot be written. What is there of it stays, for the next attempt.
-    fn unwritten(&mut self, error: &io::Error) -> Result<()> {
-        let Some(coming) = &mut self.coming else { return Ok(()) };
-        coming.into = Into::Nowhere;
-        let id = coming.id;
+    fn more(&mut self, length: u64, write: impl FnOnce(&mut Coming) -> Result<io::Result<()>>) -> Result<()> {
+        let Some(coming) = &mut self.coming else { return Err(malformed("content of nothing")) };
+        let (id, written) = (coming.id, write(coming)?);
+        (self.tell)(Step::Moved(length));
+        let Err(error) = written else { return Ok(()) };
+        coming.give_up();
         let path = self.path(id);
-        self.fatal(&path, error)?;
-        self.give_up(id, &why(error))
+        self.unwritable(id, &path, &error)
     }
 
     fn path(&self, id: u64) -> PathBuf {
-        let Some(file) = self.files.get(&id) else { return PathBuf::new() };
-        let parent = self.places.get(&file.parent).map(|place| &place.path);
-        parent.map_or_else(PathBuf::new, |parent| parent.join(file.name.as_os()))
+        self.files.get(&id).map_or_else(PathBuf::new, |file| self.places.path(file.parent, file.name.as_os()))
     }
 
-    /// The file will not be kept, though the sender does not know that yet.
-    fn give_up(&mut self, id: u64, why: &str) -> Result<()> {
-        let path = self.path(id);
-        self.failed(id, &path, why)
+    /// The file that is under way is over.
+    fn came(&mut self) -> Result<(Coming, Announced, PathBuf)> {
+        let path = self.coming.as_ref().map(|coming| self.path(coming.id)).unwrap_or_default();
+        let came = self.coming.take().and_then(|coming| Some((self.files.remove(&coming.id)?, coming)));
+        came.map(|(file, coming)| (coming, file, path)).ok_or_else(|| malformed("the end of nothing"))
     }
 
     fn end(&mut self, hash: Hash) -> Result<()> {
-        let Some(coming) = self.coming.take() else { return Err(malformed("the end of nothing")) };
-        let path = self.path(coming.id);
-        let Some(file) = self.files.remove(&coming.id) else { return Err(malformed("the end of nothing")) };
-        let short = file.size.is_some_and(|size| size != coming.offset);
-        let folder = self.places.get(&file.parent).and_then(|place| place.folder.clone());
-        let (Some(folder), false) = (folder, matches!(coming.into, Into::Nowhere)) else {
-            self.settled(file.parent);
-            return Ok(());
-        };
-        let right = |hasher: &blake3::Hasher| hasher.finalize() == hash;
-        let content = match coming.into {
-            Into::Memory(bytes) if !short => super::keep::Content::Memory(bytes),
-            Into::Part(part) if !short && right(&coming.hasher) => super::keep::Content::Part(part),
-            spoilt => {
-                if let Into::Part(part) = spoilt {
-                    // It is worth nothing.
-                    let _ = part.discard();
-                }
-                self.failed(coming.id, &path, "what came is not what was sent")?;
-                self.settled(file.parent);
+        let (coming, file, path) = self.came()?;
+        let id = coming.id;
+        let folder = self.places.get(file.parent)?.folder.clone();
+        match (coming.end(&hash), folder) {
+            (Came::Whole(content, bytes), Some(folder)) => {
+                self.keeper.add(Job::File {
+                    id,
+                    parent: file.parent,
+                    key: self.memory.key(&path, file.size, file.modified),
+                    bytes,
+                    folder,
+                    path,
+                    name: file.name,
+                    mode: file.mode,
+                    modified: time(file.modified),
+                    hash,
+                    existing: self.target.existing,
+                    content,
+                });
                 return Ok(());
             }
-        };
-        self.keeper.add(Job::File {
-            id: coming.id,
-            parent: file.parent,
-            key: self.key(&file, &path),
-            bytes: coming.offset - coming.from,
-            folder,
-            path,
-            name: file.name,
-            mode: file.mode,
-            modified: super::time(file.modified),
-            hash,
-            existing: self.target.existing,
-            content,
-        });
+            (Came::Spoilt, _) => self.failed(id, &path, "what came is not what was sent")?,
+            _ => {}
+        }
+        self.places.settled(file.parent, &mut self.keeper);
         Ok(())
     }
 
     fn spoilt(&mut self, why: &str) -> Result<()> {
-        let Some(coming) = self.coming.take() else { return Err(malformed("the end of nothing")) };
-        let path = self.path(coming.id);
-        let Some(file) = self.files.remove(&coming.id) else { return Err(malformed("the end of nothing")) };
-        match coming.into {
-            Into::Nowhere => {}
-            other => {
-                if let Into::Part(part) = other {
-                    // The next attempt begins anew.
-                    let _ = part.discard();
-                }
-                self.over(coming.id, &path, &Outcome::Failed(brief(why)))?;
-            }
+        let (coming, file, path) = self.came()?;
+        let id = coming.id;
+        if coming.discard() {
+            self.failed(id, &path, &brief(why))?;
         }
-        self.settled(file.parent);
+        self.places.settled(file.parent, &mut self.keeper);
         Ok(())
     }
 
     fn compared(&mut self, id: u64, same: bool) -> Result<()> {
         let path = self.path(id);
         let Some(file) = self.files.get_mut(&id) else { return Err(malformed("a comparison of nothing")) };
-        let Asked::Compare { send } = file.asked else { return Err(malformed("a comparison that was not asked for")) };
+        let Asked::Compare { send } = file.asked else {
+            return Err(malformed("a comparison that was not asked for"));
+        };
         if send && !same {
             file.asked = Asked::Want { length: 0 };
             return Ok(());
         }
-        let parent = file.parent;
-        if same {
-            self.memory.learn(self.memory.hasher.hash_one((&path, file.size, file.modified)));
-        }
+        let (parent, key) = (file.parent, self.memory.key(&path, file.size, file.modified));
         self.files.remove(&id);
-        let outcome = if same { Outcome::Here } else { Outcome::Failed(TAKEN.to_owned()) };
-        self.over(id, &path, &outcome)?;
-        self.settled(parent);
+        if same {
+            self.memory.learn(key);
+            self.over(id, &path, &Outcome::Here)?;
+        } else {
+            self.failed(id, &path, TAKEN)?;
+        }
+        self.places.settled(parent, &mut self.keeper);
         Ok(())
     }
 
@@ -599,22 +356,24 @@ impl Receiver<'_> {
                         }
                         self.over(id, &path, &outcome)?;
                     }
-                    Err(error) => {
-                        self.fatal(&path, &error)?;
-                        self.failed(id, &path, &why(&error))?;
-                    }
+                    Err(error) => self.unwritable(id, &path, &error)?,
                 }
-                self.settled(parent);
+                self.places.settled(parent, &mut self.keeper);
             }
-            Kept::Folder { path, result } => {
-                if let Err(error) = result {
-                    self.fatal(&path, &error)?;
-                    let note = format!("{} keeps another mode or time: {error}", path.display());
-                    (self.tell)(Step::Note(&note));
-                }
+            Kept::Folder { path, result: Err(error) } => {
+                self.fatal(&path, &error)?;
+                let note = format!("{} keeps another mode or time: {error}", path.display());
+                (self.tell)(Step::Note(&note));
             }
+            Kept::Folder { .. } => {}
         }
         Ok(())
+    }
+
+    /// Something cannot be written: that fails, and all of it where there is no room.
+    fn unwritable(&mut self, id: u64, path: &Path, error: &io::Error) -> Result<()> {
+        self.fatal(path, error)?;
+        self.failed(id, path, &why(error))
     }
 
     fn failed(&mut self, id: u64, path: &Path, why: &str) -> Result<()> {
@@ -652,94 +411,32 @@ impl Receiver<'_> {
     }
 }
 
-/// What is here of a file.
-enum Look {
-    Nothing,
-    Part(Part, u64, Vec<Hash>),
-    Compare(Hash),
-    Settled(Outcome),
-}
-
-pub(super) const TAKEN: &str = "another file of that name is there already";
-
-fn is_folder(status: &Stat) -> bool {
-    FileType::from_raw_mode(status.st_mode) == FileType::Directory
-}
-
-/// Makes a folder, or takes the one that is there. One of ours is open to us until all of it has come.
-fn made(folder: &Folder, name: &Name, mode: u32) -> io::Result<(Folder, bool)> {
-    let (folder, fresh) = folder.make(name)?;
-    if fresh {
-        rustix::fs::fchmod(&folder, rustix::fs::Mode::from_raw_mode(mode & 0o777 | 0o700))?;
-    }
-    Ok((folder, fresh))
-}
-
-fn hash(file: &File, size: u64) -> io::Result<Hash> {
-    let mut hasher = blake3::Hasher::new();
-    each(file, 0, size, |piece| {
-        hasher.update(piece);
-    })?;
-    Ok(hasher.finalize().into())
-}
-
-/// The hashes of the blocks of what is here of a file.
-fn blocks(file: &File, length: u64, size: u64) -> io::Result<Vec<Hash>> {
-    let block = block(size);
-    (0..length.div_ceil(block))
-        .map(|n| {
-            let mut hasher = blake3::Hasher::new();
-            each(file, n * block, block.min(length - n * block), |piece| {
-                hasher.update(piece);
-            })?;
-            Ok(hasher.finalize().into())
-        })
-        .collect()
-}
-
-/// Whether a link in a folder of that depth may lead out of where we write. What goes up must do so at its beginning, where
-/// the folders are those that we have made; behind another link `..` may be anywhere.
-fn leads_outside(target: &[u8], depth: usize) -> bool {
-    let up = |part: &&[u8]| *part == b"..";
-    let parts = || target.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
-    target.first().is_none_or(|byte| *byte == b'/')
-        || parts().take_while(up).count() > depth
-        || parts().skip_while(up).any(|part| part == b"..")
-}
-
-fn why(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => "somebody else is receiving it at this moment".to_owned(),
-        io::ErrorKind::AlreadyExists => TAKEN.to_owned(),
-        io::ErrorKind::NotADirectory => "something else of that name is there already".to_owned(),
-        _ if is_link(error) => "a link of that name is there already".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// What the system says of a link that is not to be followed.
-fn is_link(error: &io::Error) -> bool {
-    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
-}
-
 fn trouble(path: &Path, error: &io::Error) -> Error {
     Error::new(Kind::File, format!("cannot write {}: {error}", path.display()))
         .hint("make room and run the same again: it goes on where it stopped")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::leads_outside;
-
-    #[test]
-    fn links_that_may_lead_outside_are_known() {
-        for (target, depth) in
-            [("/etc", 5), ("..", 0), ("../x", 0), ("a/../..", 0), ("../../x", 1), ("a/../b", 3), ("", 2), ("./../x", 0)]
-        {
-            assert!(leads_outside(target.as_bytes(), depth), "{target} at {depth}");
-        }
-        for (target, depth) in [("a", 0), ("./a/b", 0), ("../a", 1), ("..", 1), ("../../a/b", 2), ("...", 0)] {
-            assert!(!leads_outside(target.as_bytes(), depth), "{target} at {depth}");
-        }
+/// Makes a link, as far as what is there allows it.
+fn linked(
+    folder: &Folder,
+    name: &Name,
+    target: &OsStr,
+    modified: SystemTime,
+    existing: Existing,
+) -> io::Result<Outcome> {
+    let done = Outcome::Done { bytes: 0, hash: [0; 32] };
+    match folder.link(name, target, modified, existing == Existing::Replace) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other.map(|()| done),
+    }
+    let here = rustix::fs::readlinkat(folder, name.as_os(), Vec::new());
+    if here.is_ok_and(|here| here.as_bytes() == target.as_bytes()) {
+        return Ok(Outcome::Here);
+    }
+    let beside = |n: u32| folder.link(&name.beside(n), target, modified, false).is_ok();
+    match existing {
+        Existing::Skip => Ok(Outcome::Skipped),
+        Existing::KeepBoth if (2..1000).any(beside) => Ok(done),
+        _ => Err(io::ErrorKind::AlreadyExists.into()),
     }
 }

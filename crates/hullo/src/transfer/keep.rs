@@ -1,12 +1,6 @@
 //! Keeping what came: files that are whole are written, made durable and named by other threads, many at a time.
 
-use std::{
-    io,
-    os::unix::fs::FileExt,
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{io, os::unix::fs::FileExt, path::PathBuf, sync::Arc, time::SystemTime};
 
 use tokio::{
     runtime::Handle,
@@ -129,8 +123,21 @@ fn keep(batch: Vec<Job>, durable: bool, own: &mpsc::UnboundedSender<Event<Kept>>
 
 /// A job half done.
 enum Written {
-    File { id: u64, parent: u64, key: u64, path: PathBuf, name: Name, existing: Existing, part: io::Result<Option<Part>>, done: Outcome },
-    Folder { folder: Folder, path: PathBuf, result: io::Result<()> },
+    File {
+        id: u64,
+        parent: u64,
+        key: u64,
+        path: PathBuf,
+        name: Name,
+        existing: Existing,
+        part: io::Result<Option<Part>>,
+        done: Outcome,
+    },
+    Folder {
+        folder: Folder,
+        path: PathBuf,
+        result: io::Result<()>,
+    },
 }
 
 impl Written {

@@ -27,7 +27,7 @@ const LONGEST: u32 = 1024;
 
 /// Which way the files go, as the end sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Way {
+pub(super) enum Way {
     /// It sends.
     Sends,
     /// It receives.
@@ -36,7 +36,7 @@ pub enum Way {
 
 /// What an end proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Proof {
+pub(super) enum Proof {
     /// Nothing: the wire is trusted.
     Plain,
     /// That it knows the code.
@@ -66,7 +66,7 @@ enum Welcome {
 
 /// Why the listening end will not talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// Both ends send, or both receive.
     SameWay,
     /// It wants a code.
@@ -82,23 +82,23 @@ pub enum Refusal {
 }
 
 /// The number of a session: all connections for one transfer.
-pub type Session = [u8; 16];
+pub(super) type Session = [u8; 16];
 
 /// The keys of one connection, and what a next one proves.
-pub struct Keys {
+pub(super) struct Keys {
     /// For what leaves.
-    pub out: [u8; 32],
+    pub(super) out: [u8; 32],
     /// For what comes.
-    pub back: [u8; 32],
+    pub(super) back: [u8; 32],
     /// What only these two ends know, for the session's next connection.
-    pub secret: [u8; 32],
+    pub(super) secret: [u8; 32],
 }
 
 /// The end that connects: says what it wants to prove, and proves it with what it knows.
 ///
 /// # Errors
 /// What the other end refused, or that it does not know the code itself ([`Kind::Tls`]).
-pub async fn connect(
+pub(super) async fn connect(
     stream: &mut BoxStream,
     way: Way,
     proof: Proof,
@@ -130,7 +130,7 @@ pub async fn connect(
 ///
 /// # Errors
 /// What was refused.
-pub async fn listen(
+pub(super) async fn listen(
     stream: &mut BoxStream,
     way: Way,
     known: impl FnOnce(Proof, Session) -> Result<Vec<u8>, Refusal>,
@@ -170,7 +170,7 @@ const LISTENS: &[u8] = b"proof of the end that listens";
 
 /// Why there is no pair.
 #[derive(Debug)]
-pub enum Failure {
+pub(super) enum Failure {
     /// The listening end refused, ours or theirs.
     Refused(Refusal),
     /// Something else.
@@ -269,6 +269,6 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
 }
 
 /// The connection is gone. That it ended is as bad as any other way here.
-pub fn lost(error: std::io::Error) -> Error {
+pub(super) fn lost(error: std::io::Error) -> Error {
     Error::io("the connection was lost", error).of(Kind::Cut)
 }

@@ -26,6 +26,7 @@ pub type Time = (i64, u32);
 /// What the sender says. Folders, files and links have numbers in the order in which they are announced, from 1 on; 0
 /// is the folder that the receiver has chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are named after what they are; each word says what it means")]
 pub enum Told<'a> {
     /// How much there is in all, when that is known.
     Total { files: u64, bytes: u64 },
@@ -55,6 +56,7 @@ pub enum Told<'a> {
 
 /// What the receiver says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are named after what they are; each word says what it means")]
 pub enum Answer<'a> {
     /// Send it; so many bytes are here from an earlier attempt, and these are the hashes of their blocks.
     Want { id: u64, length: u64, blocks: Vec<Hash> },
@@ -87,7 +89,8 @@ pub enum Frame<'a, W> {
 pub fn say(chunk: &mut Vec<u8>, words: &impl Serialize) -> Result<()> {
     let start = chunk.len();
     chunk.extend_from_slice(&[0; HEAD]);
-    *chunk = postcard::to_extend(words, std::mem::take(chunk)).map_err(|_| malformed("a word that cannot be written"))?;
+    *chunk =
+        postcard::to_extend(words, std::mem::take(chunk)).map_err(|_| malformed("a word that cannot be written"))?;
     head(chunk, start, 0);
     Ok(())
 }

@@ -1,19 +1,18 @@
 //! Who we are: a name from the words, and a password from where nobody else reads it.
 
 use std::{
-    env,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
-use hullo::{
-    Address, Error, Kind, Result,
-    request::{Auth, Scheme},
-};
 use super::items::unreadable;
 use crate::{
     args::{Login, Request},
     verb::prompt,
+};
+use hullo::{
+    Address, Error, Kind, Result,
+    request::{Auth, Scheme},
 };
 
 /// The variable that has the password.
