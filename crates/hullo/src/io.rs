@@ -7,6 +7,7 @@ pub(crate) mod datagrams;
 pub(crate) mod exchange;
 pub(crate) mod guard;
 pub(crate) mod linger;
+pub(crate) mod nearby;
 pub(crate) mod paced;
 pub(crate) mod packet_stream;
 pub(crate) mod prefixed;

@@ -42,6 +42,7 @@ mod walk;
 /// What the two ends say, as a pure codec.
 pub mod words;
 
+pub use crate::io::nearby::{Announced, announce, find};
 pub use code::Code;
 pub use host::Host;
 pub use walk::Source;

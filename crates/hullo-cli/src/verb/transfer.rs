@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    net::{IpAddr, Ipv4Addr},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -32,6 +33,9 @@ const PORT: u16 = 7400;
 
 /// The variable with the code.
 const CODE: &str = "HULLO_CODE";
+
+/// How long the other end is looked for.
+const SEEKING: Duration = Duration::from_secs(30);
 
 /// How long the other end may be away after a break.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,9 +74,7 @@ pub(super) async fn receive(args: Receive, voice: Voice) -> Result<ExitCode> {
             work.check()?;
             wait(work, &args.meeting, voice).await
         }
-        (None, None) => {
-            Err(Error::usage("where is the other end?").hint("hullo receive HOST:7400, or hullo receive --listen"))
-        }
+        (None, None) => seek(work, &args.meeting, voice).await,
     }
 }
 
@@ -117,12 +119,29 @@ async fn call(to: &Address, work: Work, meeting: &Meeting, voice: Voice) -> Resu
     transport::find(to, End::Connect)?;
     voice.warn_of_trust(to);
     let lock = if meeting.plain { Lock::Plain } else { Lock::Code(known_code()?) };
+    meet(to, work, lock, meeting, voice).await
+}
+
+async fn meet(to: &Address, work: Work, lock: Lock, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let progress = Progress::new(&work, voice);
     let scope = voice.scope(Limits::default());
     let patience = (meeting.wait.unwrap_or_default(), meeting.wait.unwrap_or(PATIENCE));
     let done = transfer::connect(to, &work, &lock, &scope, patience, progress.tell()).await;
     progress.end();
     finish(&work, done?, &progress)
+}
+
+/// Finds who sends in this network, and does the work.
+async fn seek(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
+    if meeting.plain {
+        return Err(Error::usage("without a code nobody is looked for").hint("give the address, as in host:7400"));
+    }
+    let code = known_code()?;
+    voice.say("seeking", "looking for who sends in this network", json!({}));
+    let anywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let to = transfer::find(code.number(), anywhere, meeting.wait.unwrap_or(SEEKING)).await?;
+    voice.say("found", &format!("found {to}"), json!({ "address": to.to_string() }));
+    meet(&to, work, Lock::Code(code), meeting, voice).await
 }
 
 /// The code that the other end shows.
@@ -154,7 +173,11 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let times = meeting.times.map_or(Some(1), |Times(times)| times);
     let host = Host::new(work.clone(), lock.clone(), times, progress.tell());
     let at = listen(&mut server, &work, meeting, host.clone(), voice).await?;
-    progress.invite(&at, &lock);
+    let announced = match &lock {
+        Lock::Code(code) if matches!(work, Work::Send(_)) => announce(&at, code, voice),
+        _ => None,
+    };
+    progress.invite(&at, &lock, announced.is_some());
     let ended = tokio::select! {
         ended = host.ended() => ended,
         () = signals.any() => Err(Error::new(Kind::Other, "interrupted")),
@@ -165,6 +188,14 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
         Err(error) if error.to_string() == "interrupted" => Ok(ExitCode::from(130)),
         ended => finish(&work, ended?, &progress),
     }
+}
+
+/// Lets others in this network find us. Where that cannot be they need the address.
+fn announce(at: &Address, code: &Code, voice: Voice) -> Option<transfer::Announced> {
+    transfer::announce(at, code.number()).unwrap_or_else(|error| {
+        voice.complain(&error);
+        None
+    })
 }
 
 /// Listens where the words say, or on the easy port, or on a free one.
@@ -197,6 +228,5 @@ fn finish(work: &Work, summary: Summary, progress: &Progress) -> Result<ExitCode
     }
     let verb = if matches!(work, Work::Send(_)) { "sent" } else { "received" };
     let all = summary.failed + summary.done + summary.here + summary.skipped;
-    let _ = json!({});
     Err(Error::new(Kind::File, format!("{} of {all} files were not {verb}", summary.failed)))
 }

@@ -58,13 +58,16 @@ impl Progress {
     }
 
     /// Says what to type at the other end.
-    pub(crate) fn invite(&self, at: &Address, lock: &Lock) {
+    pub(crate) fn invite(&self, at: &Address, lock: &Lock, announced: bool) {
         let other = if self.0.sends { "receive" } else { "send PATH..." };
         let plain = if matches!(lock, Lock::Plain) { " --plain" } else { "" };
         let commands: Vec<_> = reachable(at).iter().map(|at| format!("hullo {other} {at}{plain}")).collect();
         let code = if let Lock::Code(code) = lock { Some(code.phrase()) } else { None };
         let facts = json!({ "code": code, "commands": commands });
         let mut text = "at the other end:".to_owned();
+        if announced {
+            text += &format!("\n  hullo {other}          (in the same network)");
+        }
         for command in &commands {
             text += &format!("\n  {command}");
         }
