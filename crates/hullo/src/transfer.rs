@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use aws_lc_rs::rand;
+use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
@@ -317,7 +317,7 @@ struct Pass {
 impl Pass {
     fn of(lock: &Lock) -> Result<Self> {
         let mut session = [0; 16];
-        rand::fill(&mut session).map_err(|_| Error::new(Kind::Other, "there is no randomness"))?;
+        random(&mut session)?;
         let code = if let Lock::Code(code) = lock { Some(code.clone()) } else { None };
         Ok(Self { session, code, secret: None, paired: false })
     }
@@ -387,6 +387,13 @@ fn open_target(into: &Path) -> Result<Folder> {
     let about = || format!("cannot write into {}", into.display());
     let opened = std::fs::create_dir_all(into).and_then(|()| Folder::open(into));
     opened.map_err(|error| Error::io(about(), error).of(Kind::File))
+}
+
+/// Fills a few bytes with the system's randomness, without the warm-up of a generator of our own.
+fn random(bytes: &mut [u8]) -> Result<()> {
+    let wanted = bytes.len();
+    let filled = getrandom(bytes, GetRandomFlags::empty());
+    if filled == Ok(wanted) { Ok(()) } else { Err(Error::new(Kind::Other, "the system has no randomness")) }
 }
 
 fn now() -> Time {

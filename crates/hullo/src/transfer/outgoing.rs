@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use rustix::fs::Stat;
@@ -27,6 +28,9 @@ pub(super) mod content;
 
 /// How much is announced before its content is sent.
 const AHEAD: usize = 1024;
+
+/// How long the announcing may take before all is counted beside it.
+const SOON: Duration = Duration::from_millis(200);
 
 /// The least room for content that is worth a frame.
 const ROOM: usize = 4096;
@@ -70,6 +74,7 @@ pub(super) fn send(sources: Vec<Source>, port: Port<(u64, u64)>, tell: Tell) -> 
         waiting: VecDeque::new(),
         inside: Vec::new(),
         unsettled: HashMap::new(),
+        counted: Some((0, 0)),
         finished: false,
         tell,
         summary: Summary::default(),
@@ -93,7 +98,9 @@ impl Counting {
         let (go_on, own) = (Arc::new(AtomicBool::new(true)), port.own());
         let on = go_on.clone();
         std::thread::spawn(move || {
-            let total = walk::count(sources, || on.load(Relaxed));
+            // What is soon announced in whole is counted on the way.
+            std::thread::park_timeout(SOON);
+            let total = on.load(Relaxed).then(|| walk::count(sources, || on.load(Relaxed))).flatten();
             if let (Some(total), Some(own)) = (total, own.upgrade()) {
                 // The sending may be over.
                 let _ = own.send(Event::Own(total));
@@ -119,6 +126,8 @@ struct Sender {
     inside: Vec<u64>,
     /// What has been sent and is not settled yet.
     unsettled: HashMap<u64, (PathBuf, u64, Hash)>,
+    /// What has been announced, until it is known how much there is in all.
+    counted: Option<(u64, u64)>,
     finished: bool,
     tell: Tell,
     summary: Summary,
@@ -149,11 +158,18 @@ impl Sender {
             let Some(walk) = &mut self.walk else { return Ok(()) };
             let Some(found) = walk.next() else {
                 self.walk = None;
-                return Ok(());
+                return self.total();
             };
             self.found(found)?;
         }
         Ok(())
+    }
+
+    /// Says how much there is, unless that was counted meanwhile.
+    fn total(&mut self) -> Result<()> {
+        let Some((files, bytes)) = self.counted.take() else { return Ok(()) };
+        (self.tell)(Step::Total { files, bytes });
+        self.say(&Told::Total { files, bytes })
     }
 
     fn found(&mut self, found: Found) -> Result<()> {
@@ -183,11 +199,13 @@ impl Sender {
             Found::File(place, status) => {
                 let (mode, modified, size) = (status.st_mode, walk::modified(&status), Some(walk::size(&status)));
                 self.say(&Told::File { parent: place.parent, name: &name(&place), mode, modified, size })?;
+                self.counted = self.counted.map(|(files, bytes)| (files + 1, bytes + walk::size(&status)));
                 What::File(place, status)
             }
             Found::Stdin(name) => {
                 let modified = super::now();
                 let bytes = walk::bytes(name.clone());
+                self.counted = None;
                 self.say(&Told::File { parent: 0, name: &bytes, mode: 0o644, modified, size: None })?;
                 What::Stdin(name)
             }
@@ -213,7 +231,7 @@ impl Sender {
             return Ok(());
         }
         let path = place.path.clone();
-        match place.open().and_then(|file| same(&file, status).map(|()| file)) {
+        match place.open() {
             Ok(file) => self.opened(id, path, &file, status, verdict),
             Err(error) => {
                 self.say(&Told::Start { id, offset: 0 })?;
@@ -233,7 +251,7 @@ impl Sender {
                     hasher.update(piece);
                 })
                 .map(|()| hasher.finalize());
-                let same = ours.is_ok_and(|ours| ours == hash);
+                let same = ours.is_ok_and(|ours| ours == hash) && same(file, status).is_ok();
                 self.say(&Told::Compared { id, same })?;
                 if same || !send {
                     self.unsettled.insert(id, (path, 0, hash));
@@ -395,9 +413,9 @@ impl Sender {
     fn event(&mut self, event: Event<(u64, u64)>) -> Result<()> {
         match event {
             Event::Lost(error) => Err(error),
-            Event::Own((files, bytes)) => {
-                (self.tell)(Step::Total { files, bytes });
-                self.say(&Told::Total { files, bytes })
+            Event::Own(total) => {
+                self.counted = self.counted.and(Some(total));
+                self.total()
             }
             Event::Chunk(chunk) => {
                 let mut frames = chunk.frames();
