@@ -45,6 +45,7 @@ pub mod words;
 pub use crate::io::nearby::{Announced, announce, find};
 pub use code::Code;
 pub use host::Host;
+pub use outgoing::Flow;
 pub use walk::Source;
 
 use incoming::Memory;
@@ -212,11 +213,6 @@ impl Work {
         }
     }
 
-    /// Whether it can be done a second time: stdin cannot be read again.
-    fn repeats(&self) -> bool {
-        !matches!(self, Self::Send(sources) if sources.iter().any(|source| matches!(source, Source::Stdin(_))))
-    }
-
     /// Looks at what can be wrong before anybody is asked to come.
     ///
     /// # Errors
@@ -274,7 +270,7 @@ pub async fn connect(
         let pause = Duration::from_millis(100 << attempt.min(5));
         let passes =
             matches!(error.kind(), Kind::Cut | Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Resolve);
-        if !passes || since.elapsed() + pause > left || caller.proof.paired && !work.repeats() {
+        if !passes || since.elapsed() + pause > left {
             return Err(error);
         }
         (caller.tell)(Step::Broken { error: &error, again: Some(pause) });

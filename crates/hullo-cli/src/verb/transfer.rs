@@ -13,7 +13,7 @@ use std::{
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server,
     options::End,
-    transfer::{self, Code, Existing, Host, Lock, Source, Summary, Target, Work},
+    transfer::{self, Code, Existing, Flow, Host, Lock, Source, Summary, Target, Work},
     transport,
 };
 use serde_json::json;
@@ -47,7 +47,7 @@ pub(super) async fn send(args: Send, voice: Voice) -> Result<ExitCode> {
         return Err(Error::usage("stdin can be sent only once: it cannot be read again"));
     }
     let source = |path: OsString| match path.as_bytes() {
-        b"-" => Source::Stdin(args.name.clone()),
+        b"-" => Source::Flow(Flow::new(args.name.clone(), std::io::stdin())),
         _ => Source::Path(PathBuf::from(path)),
     };
     let work = Work::Send(paths.into_iter().map(source).collect());

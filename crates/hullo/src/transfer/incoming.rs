@@ -258,6 +258,10 @@ impl Receiver<'_> {
         let path = place.path.join(file.name.as_os());
         (self.tell)(Step::Begun { path: &path, size: file.size, from: offset });
         let mut coming = Coming::nowhere(id, file.size, offset);
+        if file.size.is_none() {
+            // What comes of it is known from now on, since it cannot be compared.
+            self.memory.learn(self.memory.key(&path, None, file.modified));
+        }
         let begun = match &place.folder {
             Some(folder) => coming.begin(folder, &file.name, part, place.fresh),
             None => Ok(()),

@@ -2,9 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    ffi::OsString,
     fs::File,
-    io::{self, Read},
+    io,
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
     sync::{
         Arc,
@@ -25,6 +25,9 @@ use crate::error::{Error, Kind, Result};
 use content::{agreed, changed, each, extent, read_at, same, zeros};
 
 pub(super) mod content;
+mod flow;
+
+pub use flow::Flow;
 
 /// How much is announced before its content is sent.
 const AHEAD: usize = 1024;
@@ -51,7 +54,7 @@ struct Waiting {
 
 enum What {
     File(Place, Stat),
-    Stdin(OsString),
+    Flow(Flow),
     /// A folder or a link: there is nothing to send.
     Announced,
     /// The end of the folder with that number.
@@ -139,7 +142,7 @@ impl Sender {
             self.listen()?;
             self.announce()?;
             match self.waiting.front() {
-                Some(Waiting { verdict: None, what: What::File(..) | What::Stdin(_), .. }) => self.wait()?,
+                Some(Waiting { verdict: None, what: What::File(..) | What::Flow(_), .. }) => self.wait()?,
                 Some(_) => self.settle()?,
                 None if self.walk.is_none() => break,
                 None => {}
@@ -202,12 +205,11 @@ impl Sender {
                 self.counted = self.counted.map(|(files, bytes)| (files + 1, bytes + walk::size(&status)));
                 What::File(place, status)
             }
-            Found::Stdin(name) => {
-                let modified = super::now();
-                let bytes = walk::bytes(name.clone());
+            Found::Flow(flow) => {
+                let (name, modified) = (flow.name().as_bytes(), flow.began());
+                self.say(&Told::File { parent: 0, name, mode: 0o644, modified, size: None })?;
                 self.counted = None;
-                self.say(&Told::File { parent: 0, name: &bytes, mode: 0o644, modified, size: None })?;
-                What::Stdin(name)
+                What::Flow(flow)
             }
         };
         self.number += 1;
@@ -221,7 +223,7 @@ impl Sender {
         match (what, verdict) {
             (What::Leave(id), _) => self.say(&Told::Leave { id }),
             (What::File(place, status), Some(verdict)) => self.file(number, &place, &status, verdict),
-            (What::Stdin(name), Some(Verdict::Want { .. })) => self.stdin(number, name),
+            (What::Flow(flow), Some(Verdict::Want { length, .. })) => self.flow(number, &flow, length),
             _ => Ok(()),
         }
     }
@@ -347,42 +349,6 @@ impl Sender {
         Ok((self.chunk.len(), CHUNK - self.chunk.len() - HEAD))
     }
 
-    /// Sends what comes on stdin until it ends; it cannot be read a second time.
-    fn stdin(&mut self, id: u64, name: OsString) -> Result<()> {
-        let path = PathBuf::from(name);
-        let mut hasher = blake3::Hasher::new();
-        let mut sent = 0;
-        (self.tell)(Step::Begun { path: &path, size: None, from: 0 });
-        self.say(&Told::Start { id, offset: 0 })?;
-        let mut stdin = io::stdin().lock();
-        loop {
-            // It may pause for long: what is there leaves first.
-            self.flush()?;
-            self.listen()?;
-            let (start, room) = self.room()?;
-            self.chunk.resize(start + HEAD + room, 0);
-            let read = stdin.read(&mut self.chunk[start + HEAD..]);
-            let length = *read.as_ref().unwrap_or(&0);
-            self.chunk.truncate(start + HEAD + length);
-            match read {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) => {
-                    self.chunk.truncate(start);
-                    return self.whole(id, path, sent, &hasher);
-                }
-                Err(error) => {
-                    self.chunk.truncate(start);
-                    return self.spoilt(&path, &error);
-                }
-            }
-            hasher.update(&self.chunk[start + HEAD..]);
-            words::content(&mut self.chunk, start);
-            sent += length as u64;
-            (self.tell)(Step::Moved(length as u64));
-        }
-    }
-
     fn say(&mut self, words: &Told<'_>) -> Result<()> {
         // A buffer is not to grow.
         if self.chunk.len() + ROOM > CHUNK {
@@ -479,7 +445,7 @@ impl Sender {
         };
         let path = match &waiting.what {
             What::File(place, _) => Some(place.path.clone()),
-            What::Stdin(name) => Some(PathBuf::from(name)),
+            What::Flow(flow) => Some(PathBuf::from(flow.name())),
             What::Announced | What::Leave(_) => None,
         };
         waiting.verdict = Some(Verdict::Settled);
