@@ -81,6 +81,7 @@ mod message;
 pub mod options;
 mod peer;
 pub mod pipe;
+pub mod reliable;
 pub mod request;
 mod scope;
 mod serve;

@@ -287,4 +287,8 @@ impl Packets for Half {
     fn ends(&self) -> bool {
         true
     }
+
+    fn lossy(&self) -> bool {
+        true
+    }
 }
