@@ -52,10 +52,10 @@ const KEEP: Duration = Duration::from_secs(10);
 const GONE: Duration = Duration::from_secs(30);
 
 /// The longest wait before the peer is asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long an end that has all stays for a peer that does not know it.
-const LINGER: Duration = Duration::from_secs(3);
+/// How long an end that has all stays, from when it last heard a peer that does not know it: for some more questions.
+const LINGER: Duration = Duration::from_secs(6);
 
 /// How many times the peer is told of a cut that it does not confirm.
 const TRIES: u32 = 4;
@@ -338,6 +338,8 @@ impl Connection {
     fn note(&mut self, packet: &Packet<'_>, in_order: bool, now: Duration) {
         let highest = self.come.numbers.highest();
         let is_news = self.come.numbers.insert(packet.number..packet.number + 1);
+        // What the sender does not wonder about need not be told of any more.
+        self.come.numbers.insert(0..packet.number - u64::from(packet.unsettled));
         if self.come.numbers.len() > MOST_RANGES {
             self.come.numbers.pop_first();
         }
@@ -365,8 +367,8 @@ impl Connection {
         self.say_done = self.life == Life::Open || !packet.done;
         if packet.done {
             self.life = Life::Over;
-        } else if self.life == Life::Open {
-            self.life = Life::Leaving { until: now + LINGER };
+        } else {
+            self.life = Life::Leaving { until: now + LINGER.max(6 * self.patience()) };
         }
     }
 
@@ -429,6 +431,7 @@ impl Connection {
             to: self.theirs.unwrap_or(0),
             from: self.name,
             number: self.flight.next(),
+            unsettled: self.flight.unsettled(),
             window: self.inbox.window(),
             ..Packet::default()
         }

@@ -328,7 +328,7 @@ impl Packets for PeerPackets {
     }
 
     fn whole(&self) -> usize {
-        if self.to.is_here() { LARGEST } else { EVERYWHERE }
+        if self.to.is_unix() { LARGEST } else { EVERYWHERE }
     }
 
     fn poll_train(&mut self, train: &mut &[u8], stride: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {

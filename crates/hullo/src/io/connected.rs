@@ -30,13 +30,11 @@ use crate::{
 
 /// What the two kinds of datagram sockets have in common.
 pub(crate) trait Socket: Sized + Send + Sync + Unpin + 'static {
+    /// The largest datagram that is never cut on its way.
+    const WHOLE: usize;
+
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
-
-    /// Whether a datagram is never cut on its way to the peer.
-    fn is_here(&self) -> bool {
-        true
-    }
 
     /// Gives what comes in trains from now on, where it can.
     fn join(&self) {}
@@ -60,16 +58,14 @@ pub(crate) trait Socket: Sized + Send + Sync + Unpin + 'static {
 }
 
 impl Socket for UdpSocket {
+    const WHOLE: usize = EVERYWHERE;
+
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_recv(cx, buf)
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, buf)
-    }
-
-    fn is_here(&self) -> bool {
-        self.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
     }
 
     fn join(&self) {
@@ -112,6 +108,8 @@ impl Socket for UdpSocket {
 }
 
 impl Socket for UnixDatagram {
+    const WHOLE: usize = LARGEST;
+
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_recv(cx, buf)
     }
@@ -246,7 +244,7 @@ impl<S: Socket> Packets for Connected<S> {
     }
 
     fn whole(&self) -> usize {
-        if self.socket.is_here() { LARGEST } else { EVERYWHERE }
+        S::WHOLE
     }
 
     fn poll_train(&mut self, train: &mut &[u8], stride: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -117,12 +117,8 @@ impl Source {
         }
     }
 
-    /// Whether it is on this machine, where a datagram is never cut on its way.
-    pub(crate) fn is_here(&self) -> bool {
-        self.endpoint().net().is_none_or(|net| net.ip().to_canonical().is_loopback())
-    }
-
-    fn is_unix(&self) -> bool {
+    /// Whether it is a process on this machine.
+    pub(crate) fn is_unix(&self) -> bool {
         self.address.is_some_and(|address| address.as_unix_addr().is_some())
     }
 

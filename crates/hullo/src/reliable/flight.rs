@@ -64,6 +64,11 @@ impl Flight {
         self.first + self.sent.len() as u64
     }
 
+    /// Of how many of the last packets it is not known what became of them.
+    pub(super) fn unsettled(&self) -> u32 {
+        u32::try_from(self.sent.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether a packet is under way that asks for an answer, and since when the last one.
     pub(super) fn asking(&self) -> Option<Duration> {
         (self.under_way > 0).then_some(self.last_asking)
@@ -159,7 +164,7 @@ impl Flight {
 
     /// Forgets what is settled; what was given up only after it has had time to come after all.
     fn forget(&mut self, pace: &Pace, now: Duration) {
-        let wait = pace.overtaken() * (2 + MOST_PATIENCE);
+        let wait = pace.overtaken() * (2 + self.patience);
         while let Some(sent) = self.sent.front() {
             if sent.fate == Fate::UnderWay || sent.fate == Fate::Lost && now < sent.at + wait {
                 return;

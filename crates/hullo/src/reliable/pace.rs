@@ -17,7 +17,7 @@ const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
 const MEMORY: u64 = 10;
 
 /// How long the shortest time is believed in, and how long it is then looked for.
-const SHORTEST_HOLDS: Duration = Duration::from_secs(10);
+const SHORTEST_HOLDS: Duration = Duration::from_secs(5);
 const LOOKING: Duration = Duration::from_millis(200);
 
 /// What a timer is late by: so much of the rate may leave at once. And no queue shorter than that can be told from us
@@ -74,6 +74,9 @@ pub(super) struct Pace {
     shortest: Option<(Duration, Duration)>,
     smooth: Option<(Duration, Duration)>,
     latest: Duration,
+    /// The shortest time of this round, and whether that of the last one shows a queue: every packet waited in it.
+    shortest_now: Option<Duration>,
+    queued: bool,
     /// A smoothed share of what gets lost.
     loss: f64,
     /// What may leave now, in bytes; less than nothing after the last packet.
@@ -99,6 +102,8 @@ impl Pace {
             shortest: None,
             smooth: None,
             latest: FIRST_ROUND_TRIP,
+            shortest_now: None,
+            queued: false,
             loss: 0.0,
             credit: 0.0,
             credit_at: now,
@@ -164,6 +169,7 @@ impl Pace {
     /// The time that a packet took there and its answer back, of which the peer has held it for `held`.
     pub(super) fn round_trip(&mut self, took: Duration, held: Duration, now: Duration) {
         self.latest = took;
+        self.shortest_now = Some(self.shortest_now.map_or(took, |shortest| shortest.min(took)));
         if self.shortest.is_none_or(|(shortest, _)| took <= shortest) {
             self.shortest = Some((took, now));
         }
@@ -182,6 +188,8 @@ impl Pace {
         if began {
             self.round += 1;
             self.round_ends = self.delivered;
+            let least = self.least();
+            self.queued = self.shortest_now.take().is_some_and(|now| now > least * 5 / 4 + LATE / 2);
         }
         let sending = sent_at.saturating_sub(newest.first_sent_at);
         let arriving = self.delivered_at.saturating_sub(newest.delivered_at);
@@ -211,7 +219,7 @@ impl Pace {
     fn turn(&mut self, round_began: bool, now: Duration) {
         if self.mode == Mode::Startup && round_began {
             self.full = if self.best() >= self.full.0 * 1.25 { (self.best(), 0) } else { (self.full.0, self.full.1 + 1) };
-            if self.full.1 >= 3 {
+            if self.full.1 >= 3 || self.queued {
                 self.mode = Mode::Drain;
             }
         }
@@ -247,12 +255,11 @@ impl Pace {
 
     /// How much may be under way.
     fn window(&self) -> u64 {
-        let lost = 1.0 / (1.0 - self.loss.min(NOISE));
         let least = FIRST.max(4 * self.size);
         let window = match self.mode {
             Mode::Startup if self.rates.is_empty() => FIRST,
-            Mode::Startup | Mode::Drain => (STARTUP * lost * self.product() as f64) as u64,
-            Mode::Cruise { .. } => (2.0 * lost * self.product() as f64) as u64 + 3 * self.size,
+            Mode::Startup | Mode::Drain => (STARTUP * self.product() as f64) as u64,
+            Mode::Cruise { .. } => 2 * self.product() + 3 * self.size,
             Mode::Look { .. } => self.product() / 2,
         };
         window.max(least)
@@ -268,7 +275,9 @@ impl Pace {
         };
         let first = FIRST as f64 / self.smooth().as_secs_f64().max(1e-3);
         let best = if self.rates.is_empty() { first } else { self.best() };
-        (factor * best / (1.0 - self.loss.min(NOISE))).max(self.size as f64)
+        // What gets lost where nothing waits is noise, and made good; elsewhere there was too much already.
+        let noise = if self.queued { 0.0 } else { self.loss.min(NOISE) };
+        (factor * best / (1.0 - noise)).max(self.size as f64)
     }
 
     /// The smoothed time there and back.

@@ -6,6 +6,7 @@
 //!  8 bytes  the receiver's name; zero as long as the sender does not know it
 //!  8 bytes  the sender's name
 //!  8 bytes  the packet's number
+//!  4 bytes  of how many numbers before it the sender does not know yet what became of them
 //!  8 bytes  up to where in the stream the sender takes bytes
 //! where the flag HAVE is set:
 //!  4 bytes  for how many microseconds the highest number was known
@@ -44,7 +45,7 @@ const HAVE: u8 = 16;
 const DATA: u8 = 32;
 
 /// The bytes of a packet before the list of what has come, and before the data.
-const HEAD: usize = 34;
+const HEAD: usize = 38;
 const DATA_HEAD: usize = 10;
 
 /// One packet.
@@ -56,6 +57,8 @@ pub struct Packet<'a> {
     pub from: u64,
     /// Each packet has a number of its own, also where it repeats what another one said.
     pub number: u64,
+    /// Of how many numbers before it the sender does not know yet what became of them. Nobody need tell it of those before.
+    pub unsettled: u32,
     /// Up to where in the stream the sender takes bytes.
     pub window: u64,
     /// It asks for an answer, though it carries nothing.
@@ -100,11 +103,12 @@ impl<'a> Packet<'a> {
         }
         let is = |flag| flags & flag != 0;
         let (to, from) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
-        let (number, window) = (place(&mut bytes)?, place(&mut bytes)?);
+        let (number, unsettled, window) = (place(&mut bytes)?, bytes.try_get_u32().ok()?, place(&mut bytes)?);
         let have = if is(HAVE) { Some(Have::read(&mut bytes)?) } else { None };
         let data = if is(DATA) { Some(Data::read(&mut bytes, is(END))?) } else { None };
-        let packet = Self { to, from, number, window, ping: is(PING), abort: is(ABORT), done: is(DONE), have, data };
-        (from != 0).then_some(packet)
+        let (ping, abort, done) = (is(PING), is(ABORT), is(DONE));
+        let packet = Self { to, from, number, unsettled, window, ping, abort, done, have, data };
+        (from != 0 && u64::from(unsettled) <= number).then_some(packet)
     }
 
     /// Writes the packet.
@@ -129,9 +133,9 @@ impl<'a> Packet<'a> {
         ];
         out.put_u8(PROTOCOL);
         out.put_u8(flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum());
-        for number in [self.to, self.from, self.number, self.window] {
-            out.put_u64(number);
-        }
+        [self.to, self.from, self.number].into_iter().for_each(|number| out.put_u64(number));
+        out.put_u32(self.unsettled);
+        out.put_u64(self.window);
         if let Some(have) = &self.have {
             have.write(out);
         }
