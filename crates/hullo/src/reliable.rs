@@ -13,26 +13,26 @@
 
 use std::time::Duration;
 
+mod come;
 mod flight;
 mod inbox;
+mod names;
 mod outbox;
 mod pace;
 pub mod packet;
 mod ranges;
 mod store;
 
+use come::{Come, WAIT};
 use flight::Flight;
 use inbox::{Inbox, Refused};
+use names::{Names, Verdict};
 use outbox::Outbox;
 use pace::Pace;
-use packet::{Data, Have, MOST_RANGES, Packet};
-use ranges::Ranges;
+use packet::{Data, Packet};
 
 /// How large the first packet is at least: whoever opens pays for the answer.
 const HELLO: usize = 1200;
-
-/// How many times what a stranger sent it may be sent.
-const TIMES: u64 = 3;
 
 /// Smaller packets than this are not worth cutting the data for.
 const LEAST: usize = 128;
@@ -43,9 +43,6 @@ const CARRIAGES: usize = 64;
 
 /// As much as a peer takes that has not said yet how much it takes.
 const UNTOLD: u64 = 64 << 10;
-
-/// How long an answer waits for a second packet, or for data to travel with.
-const ANSWER: Duration = Duration::from_millis(10);
 
 /// How often a silent peer is asked whether it is there, and when it counts as gone.
 const KEEP: Duration = Duration::from_secs(10);
@@ -93,27 +90,9 @@ enum Life {
     Over,
 }
 
-/// What has come and is to be answered.
-#[derive(Default)]
-struct Come {
-    numbers: Ranges,
-    /// When the highest of them came.
-    highest_at: Duration,
-    unanswered: u32,
-    /// When it must be answered.
-    due: Option<Duration>,
-}
-
 /// One end of a conversation.
 pub struct Connection {
-    name: u64,
-    theirs: Option<u64>,
-    /// We spoke first.
-    opened: bool,
-    /// The peer has shown that it knows our name.
-    known: bool,
-    received: u64,
-    sent: u64,
+    names: Names,
     size: usize,
     began: Duration,
     heard: Duration,
@@ -144,12 +123,7 @@ impl Connection {
         let mut outbox = Outbox::default();
         outbox.open(UNTOLD);
         Self {
-            name: name.max(1),
-            theirs: None,
-            opened: false,
-            known: false,
-            received: 0,
-            sent: 0,
+            names: Names::new(name),
             size: size.max(LEAST),
             began: now,
             heard: now,
@@ -249,7 +223,7 @@ impl Connection {
 
     fn cut(&mut self, why: Failure, now: Duration) {
         self.failure = self.failure.or(Some(why));
-        if self.theirs.is_none() && !self.opened {
+        if self.names.is_anew() {
             self.life = Life::Over;
             return;
         }
@@ -261,11 +235,15 @@ impl Connection {
     /// Takes a packet. What is none of this conversation changes nothing.
     pub fn receive(&mut self, bytes: &[u8], now: Duration) {
         let Some(packet) = Packet::read(bytes) else { return };
-        if self.life == Life::Over || !self.is_ours(&packet, now) {
+        if self.life == Life::Over {
             return;
         }
-        self.received += bytes.len() as u64;
-        self.heard = now;
+        match self.names.judge(&packet, bytes.len()) {
+            Verdict::Ours => self.heard = now,
+            Verdict::Stray => return self.refuse(&packet),
+            Verdict::Greeting => return self.ping = true,
+            Verdict::Other => return,
+        }
         match self.life {
             Life::Open | Life::Leaving { .. } => self.hear(&packet, now),
             // Both know.
@@ -274,38 +252,13 @@ impl Connection {
         }
     }
 
-    /// Whether a packet is from our peer and for us. The first one tells its name, and is taken as it is by who has not
-    /// spoken yet; who opened only trusts an answer that knows our own name.
-    fn is_ours(&mut self, packet: &Packet<'_>, now: Duration) -> bool {
-        if packet.to == self.name {
-            let first = !self.known && self.opened;
-            if !first && self.theirs != Some(packet.from) {
-                return false;
-            }
-            self.theirs = Some(packet.from);
-            self.known = true;
-            return true;
-        }
-        if packet.to == 0 {
-            let first = self.theirs.is_none();
-            self.theirs.get_or_insert(packet.from);
-            self.ping |= first;
-            return self.theirs == Some(packet.from) && (self.known || !self.opened);
-        }
-        if self.theirs.is_none() && !self.opened {
-            self.refuse(packet, now);
-        }
-        false
-    }
-
     /// A packet of a conversation that we know nothing of (we may have been started anew): whoever sent it is told, by the
     /// names that only the two have.
-    fn refuse(&mut self, packet: &Packet<'_>, now: Duration) {
+    fn refuse(&mut self, packet: &Packet<'_>) {
         self.failure = Some(Failure::Stray);
         self.life = Life::Over;
-        self.heard = now;
         if !packet.abort && !packet.done {
-            (self.name, self.theirs, self.say_abort) = (packet.to, Some(packet.from), true);
+            (self.names.ours, self.names.theirs, self.say_abort) = (packet.to, Some(packet.from), true);
         }
     }
 
@@ -329,30 +282,9 @@ impl Connection {
                 Err(Refused::Breach) => return self.cut(Failure::Breach, now),
             }
         }
-        self.note(packet, in_order, now);
+        self.come.note(packet, in_order, now);
         self.settle(packet, now);
         self.part(now);
-    }
-
-    /// Remembers that the packet has come, and when that must be told.
-    fn note(&mut self, packet: &Packet<'_>, in_order: bool, now: Duration) {
-        let highest = self.come.numbers.highest();
-        let is_news = self.come.numbers.insert(packet.number..packet.number + 1);
-        // What the sender does not wonder about need not be told of any more.
-        self.come.numbers.insert(0..packet.number - u64::from(packet.unsettled));
-        if self.come.numbers.len() > MOST_RANGES {
-            self.come.numbers.pop_first();
-        }
-        if highest < Some(packet.number) {
-            self.come.highest_at = now;
-        }
-        if is_news && (packet.ping || packet.data.is_some()) {
-            self.come.unanswered += 1;
-            let end = packet.data.as_ref().is_some_and(|data| data.end);
-            let at_once = !in_order || packet.ping || end || self.come.unanswered >= 2;
-            let due = if at_once { now } else { now + ANSWER };
-            self.come.due = Some(self.come.due.map_or(due, |sooner| sooner.min(due)));
-        }
     }
 
     /// Notices that both have all.
@@ -398,13 +330,13 @@ impl Connection {
         if matches!(self.life, Life::Cutting { .. }) || self.life == Life::Over && !self.say_done {
             return false;
         }
-        let size = self.size.min(self.allowance());
+        let size = self.size.min(self.names.allowance());
         if size < LEAST {
             return false;
         }
         let mut packet = self.head();
-        if self.come.unanswered > 0 || self.say_done {
-            packet.have = Have::of(&self.come.numbers, now.saturating_sub(self.come.highest_at));
+        if self.come.is_asked() || self.say_done {
+            packet.have = self.come.have(now);
         }
         let room = packet.room(size);
         let part = match self.probes {
@@ -413,9 +345,8 @@ impl Connection {
             _ => self.outbox.oldest(room).or_else(|| self.outbox.next(room)),
         };
         packet.done = self.say_done;
-        let hello = self.theirs.is_none() && !self.opened;
-        packet.ping = self.ping || hello || self.inbox.has_news() || self.probes > 0 && part.is_none();
-        let answers = self.come.due.is_some_and(|due| due <= now);
+        packet.ping = self.ping || self.names.is_anew() || self.inbox.has_news() || self.probes > 0 && part.is_none();
+        let answers = self.come.due().is_some_and(|due| due <= now);
         if part.is_none() && !packet.ping && !packet.done && !answers {
             if self.outbox.next(room).is_none() {
                 self.pace.idle();
@@ -428,21 +359,13 @@ impl Connection {
 
     fn head(&self) -> Packet<'static> {
         Packet {
-            to: self.theirs.unwrap_or(0),
-            from: self.name,
+            to: self.names.theirs.unwrap_or(0),
+            from: self.names.ours,
             number: self.flight.next(),
             unsettled: self.flight.unsettled(),
             window: self.inbox.window(),
             ..Packet::default()
         }
-    }
-
-    /// How much the peer may be sent now, as long as it may be a forgery.
-    fn allowance(&self) -> usize {
-        if self.known || self.opened || self.theirs.is_none() {
-            return usize::MAX;
-        }
-        usize::try_from((TIMES * self.received).saturating_sub(self.sent)).unwrap_or(usize::MAX)
     }
 
     fn put(&mut self, mut packet: Packet<'_>, part: std::ops::Range<u64>, out: &mut Vec<u8>, now: Duration) -> bool {
@@ -455,18 +378,17 @@ impl Connection {
             data.write_head(bytes, out);
             self.outbox.pieces(&part).for_each(|piece| out.extend_from_slice(piece));
         }
-        if self.theirs.is_none() {
-            self.opened = true;
+        if packet.to == 0 {
             out.resize(out.len().max(start + HELLO.min(self.size)), 0);
         }
         let size = (out.len() - start) as u64;
-        self.sent += size;
+        self.names.speak(size);
         let asks = packet.ping || !part.is_empty();
         self.outbox.leave(&part);
         self.flight.leave(part, size, asks, &mut self.pace, now);
         self.inbox.tell();
         if packet.have.is_some() {
-            (self.come.unanswered, self.come.due) = (0, None);
+            self.come.tell();
         }
         self.ping &= !packet.ping;
         self.say_done &= !packet.done;
@@ -477,17 +399,17 @@ impl Connection {
     pub fn timeout(&self) -> Option<Duration> {
         match self.life {
             Life::Over => None,
-            Life::Leaving { until } => Some(self.come.due.map_or(until, |due| due.min(until))),
+            Life::Leaving { until } => Some(self.come.due().map_or(until, |due| due.min(until))),
             Life::Cutting { again, .. } => Some(again),
             Life::Open => {
                 let paced = self.outbox.next(1).and_then(|_| self.pace.next());
                 let lost = self.flight.overtaken_at().or_else(|| self.probe_at());
                 let last = [self.gone_at(), self.parting].into_iter().flatten().min();
-                if self.allowance() < LEAST {
+                if self.names.allowance() < LEAST {
                     // All that could be done is to send something.
                     return last;
                 }
-                [self.come.due, paced, lost, Some(self.keep_at()), last].into_iter().flatten().min()
+                [self.come.due(), paced, lost, Some(self.keep_at()), last].into_iter().flatten().min()
             }
         }
     }
@@ -510,7 +432,7 @@ impl Connection {
 
     fn wait(&mut self, now: Duration) {
         if self.gone_at().is_some_and(|gone| now >= gone) {
-            return self.cut(if self.known || !self.opened { Failure::Silent } else { Failure::Unanswered }, now);
+            return self.cut(if self.names.is_met() { Failure::Silent } else { Failure::Unanswered }, now);
         }
         if self.parting.is_some() {
             self.part(now);
@@ -533,7 +455,7 @@ impl Connection {
     }
 
     fn patience(&self) -> Duration {
-        self.pace.patience(ANSWER)
+        self.pace.patience(WAIT)
     }
 
     fn keep_at(&self) -> Duration {
@@ -541,9 +463,9 @@ impl Connection {
     }
 
     fn gone_at(&self) -> Option<Duration> {
-        match self.theirs {
-            Some(_) if self.known || !self.opened => Some(self.heard + GONE),
-            _ => self.opened.then_some(self.began + self.within),
+        match self.names.is_met() {
+            true => Some(self.heard + GONE),
+            false => (!self.names.is_anew()).then_some(self.began + self.within),
         }
     }
 }

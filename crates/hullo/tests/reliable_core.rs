@@ -47,7 +47,8 @@ struct Way {
     narrow: Option<(f64, f64)>,
 }
 
-const SMOOTH: Way = Way { delay: Duration::from_millis(20), jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0, narrow: None };
+const SMOOTH: Way =
+    Way { delay: Duration::from_millis(20), jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0, narrow: None };
 
 /// A packet on its way: when it arrives, its number, and at which end of which conversation.
 type Travelling = Reverse<(Duration, u64, usize, usize, Vec<u8>)>;
@@ -197,12 +198,14 @@ fn all_over(world: &mut World) -> bool {
 }
 
 fn ways() -> impl Strategy<Value = Way> {
-    (0u64..80, 0u64..80, 0.0..0.45, 0.0..0.3, any::<bool>()).prop_map(|(delay, jitter, loss, duplicate, is_narrow)| Way {
-        delay: millis(delay),
-        jitter: millis(jitter),
-        loss,
-        duplicate,
-        narrow: is_narrow.then_some((500_000.0, 30_000.0)),
+    (0u64..80, 0u64..80, 0.0..0.45, 0.0..0.3, any::<bool>()).prop_map(|(delay, jitter, loss, duplicate, is_narrow)| {
+        Way {
+            delay: millis(delay),
+            jitter: millis(jitter),
+            loss,
+            duplicate,
+            narrow: is_narrow.then_some((500_000.0, 30_000.0)),
+        }
     })
 }
 
@@ -274,7 +277,10 @@ fn a_narrow_way_is_filled_also_where_a_fifth_is_lost() {
         let (took, carried) = transfer(way, 5_000_000, 3);
         // What is lost behind the narrow place has gone through it.
         let best = 5.0 / (1.0 - loss);
-        assert!(took.as_secs_f64() < 1.5 * best, "loss {loss}, jitter {jitter} ms: {took:?} where {best:.2} s is the best");
+        assert!(
+            took.as_secs_f64() < 1.5 * best,
+            "loss {loss}, jitter {jitter} ms: {took:?} where {best:.2} s is the best"
+        );
         assert!((carried as f64) < 1.5 * best * 1e6, "loss {loss}, jitter {jitter} ms: {carried} bytes carried");
     }
 }

@@ -140,7 +140,18 @@ impl<S: Socket> Connected<S> {
         let idle = scope.limits().idle.map(|idle| (idle, Box::pin(sleep_until(since + idle))));
         let (socket, address) = (Arc::new(socket), to.bare().to_string());
         let complaint = socket.clone().complaint();
-        Self { socket, complaint, address, scope: scope.clone(), since, received: false, held: None, idle, joins: false, sends_trains: true }
+        Self {
+            socket,
+            complaint,
+            address,
+            scope: scope.clone(),
+            since,
+            received: false,
+            held: None,
+            idle,
+            joins: false,
+            sends_trains: true,
+        }
     }
 
     fn error(&self, doing: &str, error: io::Error) -> Error {

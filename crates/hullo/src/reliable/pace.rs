@@ -218,7 +218,8 @@ impl Pace {
     /// Goes over to the next mode where its time has come.
     fn turn(&mut self, round_began: bool, now: Duration) {
         if self.mode == Mode::Startup && round_began {
-            self.full = if self.best() >= self.full.0 * 1.25 { (self.best(), 0) } else { (self.full.0, self.full.1 + 1) };
+            self.full =
+                if self.best() >= self.full.0 * 1.25 { (self.best(), 0) } else { (self.full.0, self.full.1 + 1) };
             if self.full.1 >= 3 || self.queued {
                 self.mode = Mode::Drain;
             }

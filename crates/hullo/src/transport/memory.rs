@@ -38,8 +38,12 @@ use crate::{
     service::{Service, converse},
 };
 
-pub(super) const SCHEMES: &[Spec] =
-    &[Spec { scheme: "memory", about: "a simulated link inside one process, for tests", example: "memory://room", transport: &Memory }];
+pub(super) const SCHEMES: &[Spec] = &[Spec {
+    scheme: "memory",
+    about: "a simulated link inside one process, for tests",
+    example: "memory://room",
+    transport: &Memory,
+}];
 
 /// Writes that may be under way in each direction.
 const QUEUE: usize = 64;
@@ -94,7 +98,8 @@ impl Transport for Memory {
     fn connect(&self, to: Address, scope: Scope) -> BoxFuture<'static, Result<Link>> {
         Box::pin(async move {
             let room = ROOMS.lock().unwrap_or_else(PoisonError::into_inner).get(&name(&to)).cloned();
-            let refused = || Error::new(Kind::Refused, format!("cannot connect to {to}: nobody listens in this process"));
+            let refused =
+                || Error::new(Kind::Refused, format!("cannot connect to {to}: nobody listens in this process"));
             let room = room.ok_or_else(refused)?;
             let (ours, theirs) = pair(room.conditions);
             room.guests.send(theirs).await.map_err(|_| refused())?;
@@ -114,7 +119,11 @@ fn peer(remote: &str, local: &str) -> Peer {
 }
 
 fn link(half: Half, packets: bool, peer: Peer, scope: Scope) -> Link {
-    if packets { Link::packets(Half { stop: Some((scope.clone(), Bell::default())), ..half }, peer, scope) } else { Link::over(Guard::new(half, &peer, &scope), peer, scope) }
+    if packets {
+        Link::packets(Half { stop: Some((scope.clone(), Bell::default())), ..half }, peer, scope)
+    } else {
+        Link::over(Guard::new(half, &peer, &scope), peer, scope)
+    }
 }
 
 struct MemoryDoor {
@@ -194,7 +203,9 @@ impl Half {
 
     fn poll_next_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut ended = false;
-        while self.coming.len() < QUEUE && !ended {
+        // A stream keeps its order, and what is not read yet holds up the rest.
+        let most = if self.conditions.packets { QUEUE } else { 1 };
+        while self.coming.len() < most && !ended {
             match self.incoming.poll_recv(cx) {
                 Poll::Ready(Some(sent)) => self.coming.push(Reverse(sent)),
                 Poll::Ready(None) => ended = true,

@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("message", 0),
     ("options", 0),
     ("peer", 0),
+    ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
     ("io", 1),
     ("link", 1),
