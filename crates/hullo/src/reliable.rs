@@ -106,7 +106,8 @@ pub struct Connection {
     probes: u32,
     in_vain: u32,
     ping: bool,
-    say_done: bool,
+    /// How many packets more say so.
+    say_done: u32,
     say_abort: bool,
     /// Nobody reads or writes any more.
     closed: bool,
@@ -136,7 +137,7 @@ impl Connection {
             probes: 0,
             in_vain: 0,
             ping: false,
-            say_done: false,
+            say_done: 0,
             say_abort: false,
             closed: false,
             parting: None,
@@ -197,7 +198,13 @@ impl Connection {
 
     /// Whether there is nothing more to do: no packet is answered any more.
     pub fn is_over(&self) -> bool {
-        self.life == Life::Over && !self.say_done && !self.say_abort
+        self.life == Life::Over && self.say_done == 0 && !self.say_abort
+    }
+
+    /// Whether packets may still come though all is [over](Self::is_over): those of who opened, which would seem to begin
+    /// another conversation. They stop when that one has begun anew.
+    pub fn is_followed(&self) -> bool {
+        self.names.was_met() && !self.names.is_succeeded()
     }
 
     /// Nobody reads or writes any more. What was written is still delivered if [`finish`](Self::finish) was called; or
@@ -235,14 +242,13 @@ impl Connection {
     /// Takes a packet. What is none of this conversation changes nothing.
     pub fn receive(&mut self, bytes: &[u8], now: Duration) {
         let Some(packet) = Packet::read(bytes) else { return };
-        if self.life == Life::Over {
-            return;
-        }
         match self.names.judge(&packet, bytes.len()) {
+            _ if self.life == Life::Over => return,
             Verdict::Ours => self.heard = now,
             Verdict::Stray => return self.refuse(&packet),
             Verdict::Greeting => return self.ping = true,
-            Verdict::Other => return,
+            Verdict::Successor if matches!(self.life, Life::Leaving { .. }) => return self.life = Life::Over,
+            Verdict::Successor | Verdict::Other => return,
         }
         match self.life {
             Life::Open | Life::Leaving { .. } => self.hear(&packet, now),
@@ -295,11 +301,12 @@ impl Connection {
         if !self.outbox.is_finished() || !self.outbox.is_confirmed() || !self.inbox.is_whole() {
             return;
         }
-        // Who is told that the other knows says it once more at most.
-        self.say_done = self.life == Life::Open || !packet.done;
         if packet.done {
+            // The other one knows: unless it has heard so already, it is told a last time, and in case that gets lost twice.
+            self.say_done = if self.life == Life::Open { 2 } else { 0 };
             self.life = Life::Over;
         } else {
+            self.say_done = 1;
             self.life = Life::Leaving { until: now + LINGER.max(6 * self.patience()) };
         }
     }
@@ -324,10 +331,10 @@ impl Connection {
 
     fn transmit_one(&mut self, out: &mut Vec<u8>, now: Duration) -> bool {
         if std::mem::take(&mut self.say_abort) {
-            self.say_done = false;
+            self.say_done = 0;
             return self.put(Packet { abort: true, ..self.head() }, 0..0, out, now);
         }
-        if matches!(self.life, Life::Cutting { .. }) || self.life == Life::Over && !self.say_done {
+        if matches!(self.life, Life::Cutting { .. }) || self.life == Life::Over && self.say_done == 0 {
             return false;
         }
         let size = self.size.min(self.names.allowance());
@@ -335,7 +342,7 @@ impl Connection {
             return false;
         }
         let mut packet = self.head();
-        if self.come.is_asked() || self.say_done {
+        if self.come.is_asked() || self.say_done > 0 {
             packet.have = self.come.have(now);
         }
         let room = packet.room(size);
@@ -344,7 +351,7 @@ impl Connection {
             0 => self.outbox.next(room),
             _ => self.outbox.oldest(room).or_else(|| self.outbox.next(room)),
         };
-        packet.done = self.say_done;
+        packet.done = self.say_done > 0;
         packet.ping = self.ping || self.names.is_anew() || self.inbox.has_news() || self.probes > 0 && part.is_none();
         let answers = self.come.due().is_some_and(|due| due <= now);
         if part.is_none() && !packet.ping && !packet.done && !answers {
@@ -391,7 +398,7 @@ impl Connection {
             self.come.tell();
         }
         self.ping &= !packet.ping;
-        self.say_done &= !packet.done;
+        self.say_done -= u32::from(packet.done);
         true
     }
 

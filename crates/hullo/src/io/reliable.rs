@@ -23,11 +23,15 @@ use crate::{
     link::{Packets, Stream},
     peer::Peer,
     reliable::{Connection, Failure},
-    scope::Scope,
+    scope::{Bell, Scope},
 };
 
 /// How often packets are taken, or sent, before the other and other tasks have their turn.
 const TURN: usize = 8;
+
+/// How long packets are taken and thrown away after the end. To a listener each of them would seem to begin another
+/// conversation.
+const AFTER: Duration = Duration::from_secs(1);
 
 /// The shortest sleep, and how long a socket that takes nothing may keep us from what else is due.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -53,7 +57,17 @@ pub(crate) fn reliable(packets: Box<dyn Packets>, peer: &Peer, scope: &Scope) ->
         writer: None,
         driver: None,
     }));
-    scope.spawn(Driver { packets, shared: shared.clone(), train: Vec::new(), stride: 0, sent: 0, alarm: None });
+    scope.spawn(Driver {
+        packets,
+        shared: shared.clone(),
+        train: Vec::new(),
+        stride: 0,
+        sent: 0,
+        alarm: None,
+        over: None,
+        scope: scope.clone(),
+        stop: Bell::default(),
+    });
     Reliable(shared)
 }
 
@@ -204,6 +218,10 @@ struct Driver {
     stride: usize,
     sent: usize,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// When all was said.
+    over: Option<Instant>,
+    scope: Scope,
+    stop: Bell,
 }
 
 /// How far the packets of one turn got.
@@ -231,8 +249,13 @@ impl Future for Driver {
         };
         let mut shared = lock(&self.shared);
         shared.tell();
-        if sent == Progress::Broken || shared.connection.is_over() && self.train.is_empty() {
+        if sent == Progress::Broken {
             return Poll::Ready(());
+        }
+        if shared.connection.is_over() && self.train.is_empty() {
+            let followed = shared.connection.is_followed();
+            drop(shared);
+            return self.poll_after(followed, received, cx);
         }
         let (now, timeout) = (shared.now(), shared.connection.timeout());
         let due = timeout.map(|due| shared.began + due.max(now + SHORTEST));
@@ -299,6 +322,18 @@ impl Driver {
             }
         }
         Progress::More
+    }
+
+    /// Waits for those packets that come after the end, unless all conversations end.
+    fn poll_after(&mut self, followed: bool, received: Progress, cx: &mut Context<'_>) -> Poll<()> {
+        let due = *self.over.get_or_insert_with(Instant::now) + AFTER;
+        if !followed || Instant::now() >= due || self.scope.poll_stopped(&mut self.stop, cx) {
+            return Poll::Ready(());
+        }
+        if received == Progress::More {
+            cx.waker().wake_by_ref();
+        }
+        self.poll_alarm(Some(due), cx)
     }
 
     fn poll_alarm(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {

@@ -8,6 +8,10 @@ pub(super) const ROOM: u64 = 4 << 20;
 /// The window goes on in steps of this, so that not each read has to be told of.
 const STEP: u64 = ROOM / 4;
 
+/// As many gaps as are kept: twice as many as there are between full packets. Smaller ones than those are somebody's who
+/// wants to keep us busy.
+const MOST_GAPS: usize = 4096;
+
 /// The peer's stream.
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -37,7 +41,7 @@ impl Inbox {
         if to > known_end || end && (to < self.highest() || self.end.is_some_and(|known| known != to)) {
             return Err(Refused::Breach);
         }
-        if to > self.window() {
+        if to > self.window() || at > self.ready && self.beyond.len() >= MOST_GAPS {
             return Err(Refused::NoRoom);
         }
         if end {

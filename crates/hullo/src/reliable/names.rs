@@ -13,6 +13,8 @@ pub(super) struct Names {
     opened: bool,
     /// The peer has shown that it knows our name.
     known: bool,
+    /// The peer, or somebody in its place, has begun anew.
+    succeeded: bool,
     received: u64,
     sent: u64,
 }
@@ -25,6 +27,8 @@ pub(super) enum Verdict {
     Stray,
     /// It tells its sender's name; what else it says may be forged.
     Greeting,
+    /// To another conversation, which begins in the place of this one.
+    Successor,
     /// Elsewhere.
     Other,
 }
@@ -32,7 +36,7 @@ pub(super) enum Verdict {
 impl Names {
     pub(super) fn new(ours: u64) -> Self {
         // Zero is nobody's name.
-        Self { ours: ours.max(1), theirs: None, opened: false, known: false, received: 0, sent: 0 }
+        Self { ours: ours.max(1), theirs: None, opened: false, known: false, succeeded: false, received: 0, sent: 0 }
     }
 
     /// Whether a packet of so many bytes is from our peer and for us. The first one tells its name, and is taken as it is
@@ -59,7 +63,8 @@ impl Names {
         }
         let first = self.theirs.is_none();
         if self.theirs.get_or_insert(packet.from) != &packet.from {
-            return Verdict::Other;
+            self.succeeded = !self.opened;
+            return Verdict::Successor;
         }
         match self.is_met() {
             true => Verdict::Ours,
@@ -76,6 +81,16 @@ impl Names {
     /// Whether the peer has been heard, and what it says is taken.
     pub(super) fn is_met(&self) -> bool {
         self.theirs.is_some() && (self.known || !self.opened)
+    }
+
+    /// Whether the peer has spoken first.
+    pub(super) fn was_met(&self) -> bool {
+        self.theirs.is_some() && !self.opened
+    }
+
+    /// Whether somebody has begun another conversation in the peer's place.
+    pub(super) fn is_succeeded(&self) -> bool {
+        self.succeeded
     }
 
     /// A packet of so many bytes leaves.
