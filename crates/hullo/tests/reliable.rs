@@ -7,9 +7,10 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{By, Folder, GRACE, address, in_time, serving};
-use hullo::{BoxStream, Error, Kind, Link, Result, Scope, Server, Service, dial};
+use hullo::{BoxStream, Error, Kind, Link, Result, Scope, Server, Service, dial, reliable::Connection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::UdpSocket,
     sync::mpsc,
     time::{Instant, timeout},
 };
@@ -216,6 +217,76 @@ async fn a_server_that_stops_still_delivers_its_answer() {
     });
     assert_eq!((stopped, read.unwrap()), (true, 0));
     assert!(answer == sent);
+}
+
+/// A client whose every packet is ours to repeat.
+struct ByHand {
+    socket: UdpSocket,
+    connection: Connection,
+    began: Instant,
+    /// All that it sent.
+    sent: Vec<Vec<u8>>,
+}
+
+impl ByHand {
+    /// Holds a conversation on that socket, to its end.
+    async fn talk(socket: UdpSocket, name: u64) -> Self {
+        let connection = Connection::new(name, 1200, GRACE, Duration::ZERO);
+        let mut this = Self { socket, connection, began: Instant::now(), sent: Vec::new() };
+        this.connection.write(b"something");
+        this.connection.finish();
+        in_time("a conversation", async {
+            while !this.connection.is_over() {
+                this.turn().await;
+            }
+        })
+        .await;
+        assert_eq!((this.connection.failure(), this.connection.is_readable()), (None, true));
+        this
+    }
+
+    async fn turn(&mut self) {
+        let mut packets = Vec::new();
+        let stride = self.connection.transmit(&mut packets, self.began.elapsed());
+        for packet in packets.chunks(stride.max(1)) {
+            self.socket.send(packet).await.unwrap();
+            self.sent.push(packet.to_vec());
+        }
+        if self.connection.is_over() {
+            return;
+        }
+        let wait = self.connection.timeout().unwrap().saturating_sub(self.began.elapsed());
+        let mut packet = [0; 2000];
+        match timeout(wait, self.socket.recv(&mut packet)).await {
+            Ok(len) => self.connection.receive(&packet[..len.unwrap()], self.began.elapsed()),
+            Err(_) => self.connection.expire(self.began.elapsed()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_the_end_begins_no_other_conversation() {
+    let (send, mut begun) = mpsc::unbounded_channel();
+    let echo = late_echo();
+    let counting = By(move |link: Link| {
+        let _ = send.send(());
+        echo.clone().serve(link)
+    });
+    let server = serving("udp://127.0.0.1:0", Arc::new(counting)).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(server.address().authority()).await.unwrap();
+    let old = ByHand::talk(socket, 1).await;
+    for packet in &old.sent {
+        old.socket.send(packet).await.unwrap();
+    }
+    // Whoever begins anew at the same place is heard at once, and nobody was in between.
+    ByHand::talk(old.socket, 2).await;
+    drop(server);
+    let mut conversations = 0;
+    while begun.recv().await.is_some() {
+        conversations += 1;
+    }
+    assert_eq!(conversations, 2);
 }
 
 #[tokio::test]
