@@ -12,5 +12,6 @@ pub(crate) mod paced;
 pub(crate) mod packet_stream;
 pub(crate) mod prefixed;
 pub(crate) mod registered;
+pub(crate) mod reliable;
 pub(crate) mod scratch;
 pub(crate) mod unread;
