@@ -128,14 +128,6 @@ impl Link {
         Session::new(self, framing)
     }
 
-    /// Opens the link as a stream on which nothing is lost.
-    ///
-    /// # Errors
-    /// None yet.
-    pub fn reliable(self) -> Result<BoxStream> {
-        Ok(self.stream())
-    }
-
     /// Opens the link as a stream of bytes. Packets are joined; what is written leaves as packets.
     pub fn stream(self) -> BoxStream {
         match self.wire {

@@ -331,7 +331,7 @@ impl Caller<'_> {
     async fn call(&mut self) -> Result<Summary> {
         let link = dial(self.to, self.scope).await?;
         let peer = link.peer.clone();
-        let mut stream = link.reliable()?;
+        let mut stream = link.reliable().stream();
         let (proof, known) = self.proof.shown();
         let about = || format!("cannot agree with {}", self.to.bare());
         let paired = self.scope.in_time(about, async {

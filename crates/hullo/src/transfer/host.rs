@@ -154,7 +154,7 @@ impl Host {
 
     async fn converse(self: Arc<Self>, link: Link) -> Result<()> {
         let (peer, scope) = (link.peer.clone(), link.scope.clone());
-        let mut stream = link.reliable()?;
+        let mut stream = link.reliable().stream();
         let tried = Mutex::new((Proof::Plain, Vec::new()));
         let known = |proof, session| {
             let known = self.known(proof, session)?;
