@@ -256,6 +256,12 @@ pub async fn connect(
     tell: Tell,
 ) -> Result<Summary> {
     let (moved, counted) = counted(tell);
+    let mut to = to.clone();
+    if matches!(to.scheme.as_str(), "ws" | "wss") && to.options.text("deflate").is_none() {
+        // What is encrypted cannot be compressed.
+        to.options.set("deflate", "false")?;
+    }
+    let to = &to;
     let mut caller = Caller { to, work, scope, tell: counted, proof: Pass::of(lock)?, memory: Arc::default() };
     let (mut since, mut so_far, mut left) = (Instant::now(), 0, at_first);
     for attempt in 0_u32.. {

@@ -148,7 +148,7 @@ async fn seek(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
 fn known_code() -> Result<Code> {
     let typed = match std::env::var(CODE) {
         Ok(code) => code,
-        Err(_) => prompt::line("code: ").map_err(|error| {
+        Err(_) => prompt::line("the code that the other end shows: ").map_err(|error| {
             Error::usage("there is no code, and nobody to ask for it").because(error).hint(format!(
                 "the other end shows it; it comes from the variable {CODE}, or use --plain on a trusted wire"
             ))
@@ -208,7 +208,12 @@ async fn listen(server: &mut Server, work: &Work, meeting: &Meeting, host: Arc<H
         if address.port.is_none() && !address.host.is_empty() {
             address.port = Some(PORT);
         }
-        return serve::listen(server, &address.to_string(), name, host, voice).await;
+        let (mut at, notes) = serve::open(server, &address.to_string(), name, host, voice).await?;
+        // A certificate of our own is trusted by its pin, which the listener has said.
+        if let Some(pin) = notes.iter().find_map(|note| note.split_once("?pin=")) {
+            at.options.set("pin", pin.1)?;
+        }
+        return Ok(at);
     }
     // Who comes must know the code. Without one only this machine is trusted.
     let at = if meeting.plain { "127.0.0.1" } else { "0.0.0.0" };

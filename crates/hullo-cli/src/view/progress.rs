@@ -61,7 +61,7 @@ impl Progress {
     pub(crate) fn invite(&self, at: &Address, lock: &Lock, announced: bool) {
         let other = if self.0.sends { "receive" } else { "send PATH..." };
         let plain = if matches!(lock, Lock::Plain) { " --plain" } else { "" };
-        let commands: Vec<_> = reachable(at).iter().map(|at| format!("hullo {other} {at}{plain}")).collect();
+        let commands: Vec<_> = reachable(at).iter().map(|at| format!("hullo {other} {}{plain}", quoted(at))).collect();
         let code = if let Lock::Code(code) = lock { Some(code.phrase()) } else { None };
         let facts = json!({ "code": code, "commands": commands });
         let mut text = "at the other end:".to_owned();
@@ -239,6 +239,12 @@ impl Shared {
             self.say("file", &format!("{path} {word}{why}"), facts);
         }
     }
+}
+
+/// An address as a shell takes it.
+fn quoted(at: &Address) -> String {
+    let text = at.to_string();
+    if text.contains(['?', '&', '[']) { format!("'{text}'") } else { text }
 }
 
 fn style(template: &str) -> ProgressStyle {
