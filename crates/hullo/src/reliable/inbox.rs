@@ -67,15 +67,13 @@ impl Inbox {
     /// Copies what is there; 0 where there is nothing.
     pub(super) fn read(&mut self, mut take: impl FnMut(&[u8]) -> usize) -> usize {
         let from = self.read;
-        let mut pieces = self.store.pieces(self.read..self.ready);
-        while let Some(piece) = pieces.next() {
+        for piece in self.store.pieces(self.read..self.ready) {
             let taken = take(piece);
             self.read += taken as u64;
             if taken < piece.len() {
                 break;
             }
         }
-        drop(pieces);
         if self.read == self.ready && self.beyond.is_empty() {
             self.store.clear(self.read);
         } else {

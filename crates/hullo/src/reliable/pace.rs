@@ -1,7 +1,7 @@
 //! How much may be under way, and how fast it leaves: by the rate at which packets arrive and the time they travel, in
 //! the manner of BBR (draft-ietf-ccwg-bbr).
 //!
-//! A loss says nothing here: on a radio link it is noise. What a full queue does show is that more sent brings no more
+//! A loss alone is no reason to slow down: on a radio link it is noise. A full queue shows in that more sent brings no more
 //! delivered, and that the way gets longer. So what is under way is kept near the product of the best rate and the
 //! shortest time, and one part of the time is spent on looking for more, and one on letting queues drain.
 
@@ -129,7 +129,7 @@ impl Pace {
         held.then(|| self.credit_at + seconds(-self.credit / self.rate()))
     }
 
-    /// A packet leaves; `idle` where it is the last that there is to send.
+    /// A packet leaves.
     pub(super) fn sent(&mut self, bytes: u64, now: Duration) -> Snapshot {
         if self.in_flight == 0 {
             (self.first_sent_at, self.delivered_at) = (now, now);
