@@ -128,6 +128,9 @@ impl Shared {
             Step::Paired { peer } => {
                 let peer = format!("{}:{}", peer.scheme(), peer.remote());
                 self.say("paired", &format!("{peer} is there"), json!({ "peer": peer }));
+                if let Some(bar) = &self.bar {
+                    bar.reset();
+                }
                 let mut state = self.state();
                 (state.moved, state.files) = (0, 0);
                 state.began.get_or_insert_with(Instant::now);
