@@ -34,6 +34,9 @@ const PORT: u16 = 7400;
 /// The variable with the code.
 const CODE: &str = "HULLO_CODE";
 
+/// How long what was said last may take to arrive.
+const FAREWELL: Duration = Duration::from_secs(7);
+
 /// How long the other end is looked for.
 const SEEKING: Duration = Duration::from_secs(30);
 
@@ -127,6 +130,8 @@ async fn meet(to: &Address, work: Work, lock: Lock, meeting: &Meeting, voice: Vo
     let scope = voice.scope(Limits::default());
     let patience = (meeting.wait.unwrap_or_default(), meeting.wait.unwrap_or(PATIENCE));
     let done = transfer::connect(to, &work, &lock, &scope, patience, progress.tell()).await;
+    // Over datagrams the last words may have to be said twice.
+    scope.end(FAREWELL).await;
     progress.end();
     finish(&work, done?, &progress)
 }
@@ -182,7 +187,7 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
         ended = host.ended() => ended,
         () = signals.any() => Err(Error::new(Kind::Other, "interrupted")),
     };
-    server.end(Duration::from_secs(3)).await;
+    server.end(FAREWELL).await;
     progress.end();
     match ended {
         Err(error) if error.to_string() == "interrupted" => Ok(ExitCode::from(130)),
