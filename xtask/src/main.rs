@@ -9,6 +9,7 @@ mod peers;
 mod perf;
 mod run;
 mod suites;
+mod transfer;
 
 use run::{Outcome, Words, cargo, step};
 
@@ -37,7 +38,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "perf",
-        takes: "[--with DIR] [--dir DIR] [--bin FILE] [--rounds N] [--only a,c,d,idle]",
+        takes: "[--with DIR] [--dir DIR] [--bin FILE] [--rounds N] [--only a,c,d,idle,transfer]",
         about: "side by side with references and peers",
         run: perf::run,
     },

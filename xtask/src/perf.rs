@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use crate::run::{Outcome, Words, failed, release, root, step, target};
+use crate::{
+    run::{Outcome, Words, failed, release, root, step, target},
+    transfer,
+};
 
 /// A comparison: the harness's group, its reference and peers, and how our server is started for it.
 struct Group {
@@ -41,6 +44,13 @@ pub(crate) fn run(words: &mut Words) -> Outcome {
     let folder = words.option("--dir")?.map_or_else(|| target().join("perf"), PathBuf::from);
     words.end()?;
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    if wanted("transfer") {
+        let rounds = rounds.parse().map_err(|_| failed(format!("--rounds {rounds} is no number")))?;
+        transfer::run(&release(binary.clone())?, rounds)?;
+        if only.as_deref() == Some("transfer") {
+            return Ok(());
+        }
+    }
     if !from.join("setup.sh").is_file() {
         eprintln!("skipped: there is no harness in {}; cargo xtask perf --with DIR names its folder", from.display());
         return Ok(());
