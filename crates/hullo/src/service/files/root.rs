@@ -1,0 +1,236 @@
+//! The folder that is served, as an opened one: all else is opened beneath it, and no link leads out of it.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use http::StatusCode;
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat, statat},
+    io::Errno,
+};
+
+use super::{
+    Refusal,
+    place::{Place, is_shown},
+};
+use crate::error::{Error, Kind, Result};
+
+/// How often a way that was changed while it was gone is tried again.
+const TRIES: usize = 16;
+
+/// Neither a pipe nor a terminal holds up who opens it.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// The folder that is served.
+pub(super) struct Root {
+    folder: OwnedFd,
+    shown: PathBuf,
+    hidden: bool,
+    /// The kernel is too old for `openat2`, or something forbids it: then no link is followed at all.
+    by_steps: AtomicBool,
+}
+
+/// What was found at a place.
+pub(super) enum Found {
+    File(Opened),
+    Folder(Opened),
+}
+
+/// An opened file or folder.
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) facts: Facts,
+}
+
+/// What the file system says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) kind: FileType,
+    pub(super) size: u64,
+    pub(super) mode: u32,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// Seconds and nanoseconds since 1970.
+    pub(super) modified: (i64, u32),
+    pub(super) changed: (i64, u32),
+}
+
+/// What stands in a folder.
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    /// Of a link, what is said of the link itself.
+    pub(super) facts: Facts,
+}
+
+impl Root {
+    pub(super) fn open(path: &Path, hidden: bool) -> Result<Self> {
+        let wrong = |error: Errno| {
+            Error::io(format!("cannot serve the folder {}", path.display()), error.into()).of(Kind::File)
+        };
+        let folder = openat(CWD, path, READ | OFlags::DIRECTORY, Mode::empty()).map_err(wrong)?;
+        let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self { folder, shown, hidden, by_steps: AtomicBool::new(false) })
+    }
+
+    /// The folder's name, for people.
+    pub(super) fn shown(&self) -> std::path::Display<'_> {
+        self.shown.display()
+    }
+
+    /// Opens what is at a place. Where the way there is not in memory, another thread waits for the disk.
+    pub(super) async fn find(self: &Arc<Self>, place: &Place) -> Result<Found, Refusal> {
+        if !place.names().all(|name| is_shown(name, self.hidden)) {
+            return Err(missing());
+        }
+        let found = match self.look(place, READ, ResolveFlags::CACHED) {
+            Err(Errno::AGAIN | Errno::INVAL) => {
+                let (root, place) = (self.clone(), place.clone());
+                let opened = tokio::task::spawn_blocking(move || root.look(&place, READ, ResolveFlags::empty()));
+                opened.await.unwrap_or(Err(Errno::IO))
+            }
+            found => found,
+        };
+        found.map_err(refusal)?.found(place)
+    }
+
+    /// The same without a runtime, for who is on a thread that may wait.
+    pub(super) fn find_waiting(&self, place: &Place) -> Result<Found, Refusal> {
+        self.look(place, READ, ResolveFlags::empty()).map_err(refusal)?.found(place)
+    }
+
+    /// What stands in an opened folder, in no order: all but what is not to be seen. To be called where one may wait.
+    ///
+    /// # Errors
+    /// The folder cannot be read. What went away meanwhile is left out.
+    pub(super) fn entries(&self, folder: &Opened) -> std::io::Result<impl Iterator<Item = std::io::Result<Entry>>> {
+        let entries = Dir::read_from(&folder.file)?;
+        let parent = folder.file.as_fd().try_clone_to_owned()?;
+        let hidden = self.hidden;
+        Ok(entries.filter_map(move |entry| {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") || !is_shown(name.to_bytes(), hidden) {
+                return None;
+            }
+            match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Some(Ok(Entry { name: name.to_bytes().to_vec(), facts: Facts::of(&stat) })),
+                Err(Errno::NOENT) => None,
+                Err(error) => Some(Err(error.into())),
+            }
+        }))
+    }
+
+    /// Where a link in an opened folder leads, as it is written.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn link(&self, folder: &Opened, name: &[u8]) -> std::io::Result<Vec<u8>> {
+        Ok(readlinkat(&folder.file, name, Vec::new())?.into_bytes())
+    }
+
+    fn look(&self, place: &Place, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<Opened> {
+        if self.by_steps.load(Relaxed) {
+            return self.step(place, flags);
+        }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | how;
+        for _ in 0..TRIES {
+            match openat2(&self.folder, place.path(), flags, Mode::empty(), resolve) {
+                // Something was renamed on the way; or, where only memory was asked, the disk must be.
+                Err(Errno::AGAIN) if !how.contains(ResolveFlags::CACHED) => {}
+                Err(Errno::NOSYS) => {
+                    self.by_steps.store(true, Relaxed);
+                    return self.step(place, flags);
+                }
+                opened => return Opened::of(opened?),
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// The same by one name after the other, for kernels without `openat2`.
+    fn step(&self, place: &Place, flags: OFlags) -> rustix::io::Result<Opened> {
+        const WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+        let mut folder = openat(&self.folder, c".", WAY, Mode::empty())?;
+        let mut names = place.names().peekable();
+        while let Some(name) = names.next() {
+            if names.peek().is_none() {
+                return Opened::of(openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::empty())?);
+            }
+            folder = openat(&folder, name, WAY, Mode::empty())?;
+        }
+        Opened::of(openat(&folder, c".", flags, Mode::empty())?)
+    }
+}
+
+impl Opened {
+    fn of(fd: OwnedFd) -> rustix::io::Result<Self> {
+        let facts = Facts::of(&fstat(&fd)?);
+        Ok(Self { file: fd.into(), facts })
+    }
+
+    fn found(self, place: &Place) -> Result<Found, Refusal> {
+        match self.facts.kind {
+            FileType::Directory => Ok(Found::Folder(self)),
+            FileType::RegularFile if !place.is_folder() => Ok(Found::File(self)),
+            FileType::RegularFile => Err(missing()),
+            _ => Err(Refusal::new(StatusCode::FORBIDDEN, "this is neither a file nor a folder")),
+        }
+    }
+}
+
+impl Facts {
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(stat.st_mode),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mode: stat.st_mode,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+        }
+    }
+
+    /// When it was written last.
+    pub(super) fn modified(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.modified;
+        let whole = Duration::from_secs(seconds.unsigned_abs());
+        let time = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+        time.and_then(|time| time.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+/// Its type differs from one kind of processor to the next.
+fn nanoseconds(of: impl TryInto<u32>) -> u32 {
+    of.try_into().unwrap_or_default()
+}
+
+fn missing() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is nothing of that name here")
+}
+
+/// What an error of opening is to who asked. What a link hides outside is not there.
+fn refusal(error: Errno) -> Refusal {
+    match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG | Errno::INVAL => missing(),
+        Errno::ACCESS | Errno::PERM => Refusal::new(StatusCode::FORBIDDEN, "this server may not read it"),
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too much is open here now: try again")
+        }
+        error => {
+            let why = format!("it cannot be opened: {}", std::io::Error::from(error));
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why)
+        }
+    }
+}
