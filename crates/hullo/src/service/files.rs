@@ -21,17 +21,24 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    error::{Error, Result},
-    io::exchange::{Body, empty, text},
+    error::{Error, Kind, Result},
+    io::{
+        condition::Failed,
+        exchange::{Body, empty, text},
+    },
     link::Link,
     peer::Peer,
     scope::{BoxFuture, Scope},
+    watch::Event,
 };
 
+mod coding;
 mod download;
+mod kind;
 mod listing;
 mod place;
 mod root;
+mod several;
 mod upload;
 
 /// This service's line of the table.
@@ -49,6 +56,8 @@ pub struct Files {
     root: Arc<Root>,
     /// The name of the file that stands for its folder.
     index: Option<String>,
+    /// The folder is a site of its own, whose pages are trusted.
+    is_site: bool,
 }
 
 impl Files {
@@ -58,7 +67,9 @@ impl Files {
     /// It cannot be opened, or is no folder.
     pub fn new(settings: &Settings) -> Result<Self> {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
-        Ok(Self { root: Arc::new(Root::open(dir, settings.hidden)?), index: settings.index.clone() })
+        let (root, index) = (Arc::new(Root::open(dir, settings.hidden)?), settings.index.clone());
+        // A folder that is shown by its own pages is somebody's site.
+        Ok(Self { root, is_site: index.is_some(), index })
     }
 
     /// Answers a request, by its method.
@@ -68,7 +79,7 @@ impl Files {
             return Ok(allowing(bare(StatusCode::NO_CONTENT)));
         }
         let place = Place::of(head.uri.path())?;
-        let asked = Asked { root: self.root.clone(), head, place, scope };
+        let asked = Asked { root: self.root.clone(), head, place, is_site: self.is_site, scope };
         match asked.head.method {
             Method::GET | Method::HEAD => self.read(&asked).await,
             Method::OPTIONS => Ok(allowing(bare(StatusCode::NO_CONTENT))),
@@ -82,20 +93,21 @@ impl Files {
 
     async fn read(&self, asked: &Asked) -> Answer {
         match asked.root.find(&asked.place).await? {
-            Found::File(file) => download::answer(asked, file).await,
+            Found::File(file) => download::answer(asked, &asked.place, file).await,
             Found::Folder(_) if !asked.place.is_folder() => Ok(with_slash(asked)),
             Found::Folder(folder) => match self.index_of(asked).await {
-                Some(file) => download::answer(asked, file).await,
+                Some((place, file)) => download::answer(asked, &place, file).await,
                 None => listing::answer(asked, folder).await,
             },
         }
     }
 
     /// The file that stands for the folder that was asked for.
-    async fn index_of(&self, asked: &Asked) -> Option<Opened> {
+    async fn index_of(&self, asked: &Asked) -> Option<(Place, Opened)> {
         let name = self.index.as_ref().filter(|_| asked.head.uri.query().is_none())?;
-        match asked.root.find(&asked.place.join(name.as_bytes())).await {
-            Ok(Found::File(file)) => Some(file),
+        let place = asked.place.join(name.as_bytes());
+        match asked.root.find(&place).await {
+            Ok(Found::File(file)) => Some((place, file)),
             _ => None,
         }
     }
@@ -111,12 +123,20 @@ impl Service for Files {
     fn exchange(
         self: Arc<Self>,
         request: Request<Body>,
-        _: Peer,
+        peer: Peer,
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            Ok(self.answer(head, body, scope).await.unwrap_or_else(Refusal::response))
+            let answered = self.answer(head, body, scope.clone()).await;
+            Ok(answered.unwrap_or_else(|refusal| {
+                if refusal.status.is_server_error() {
+                    // It is ours, and whoever runs this must hear of it too.
+                    let error = Error::new(Kind::File, refusal.why.clone());
+                    scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+                }
+                refusal.response()
+            }))
         })
     }
 
@@ -138,6 +158,7 @@ struct Asked {
     root: Arc<Root>,
     head: Parts,
     place: Place,
+    is_site: bool,
     scope: Scope,
 }
 
@@ -164,8 +185,19 @@ impl Refusal {
         Self { status, why: why.into() }
     }
 
+    /// It is there, and cannot be read.
+    fn unreadable(error: &impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("it cannot be read: {error}"))
+    }
+
     fn response(self) -> Response<Body> {
         text(self.status, format!("{}\n", self.why))
+    }
+}
+
+impl From<Failed> for Refusal {
+    fn from(failed: Failed) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, failed.to_string())
     }
 }
 

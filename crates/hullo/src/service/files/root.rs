@@ -8,7 +8,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use http::StatusCode;
@@ -21,7 +20,10 @@ use super::{
     Refusal,
     place::{Place, is_shown},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    io::file::Stamp,
+};
 
 /// How often a way that was changed while it was gone is tried again.
 const TRIES: usize = 16;
@@ -54,13 +56,10 @@ pub(super) struct Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) kind: FileType,
-    pub(super) size: u64,
     pub(super) mode: u32,
-    pub(super) device: u64,
     pub(super) inode: u64,
-    /// Seconds and nanoseconds since 1970.
-    pub(super) modified: (i64, u32),
-    pub(super) changed: (i64, u32),
+    /// Its size, and when it was written last.
+    pub(super) stamp: Stamp,
 }
 
 /// What stands in a folder.
@@ -190,30 +189,10 @@ impl Opened {
 }
 
 impl Facts {
-    pub(super) fn of(stat: &Stat) -> Self {
-        Self {
-            kind: FileType::from_raw_mode(stat.st_mode),
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            mode: stat.st_mode,
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
-        }
+    fn of(stat: &Stat) -> Self {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        Self { kind, mode: stat.st_mode, inode: stat.st_ino, stamp: Stamp::of(stat) }
     }
-
-    /// When it was written last.
-    pub(super) fn modified(&self) -> SystemTime {
-        let (seconds, nanoseconds) = self.modified;
-        let whole = Duration::from_secs(seconds.unsigned_abs());
-        let time = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-        time.and_then(|time| time.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
-    }
-}
-
-/// Its type differs from one kind of processor to the next.
-fn nanoseconds(of: impl TryInto<u32>) -> u32 {
-    of.try_into().unwrap_or_default()
 }
 
 fn missing() -> Refusal {
