@@ -5,6 +5,7 @@
 //! nothing is: a file that is not what it was when it was opened breaks the body before its last byte.
 
 use std::{
+    cell::Cell,
     fs::File,
     future::Future,
     io::{self, IoSliceMut},
@@ -25,7 +26,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use rustix::{
     buffer::spare_capacity,
-    fs::{Stat, fstat, sendfile},
+    fs::{Stat, fstat, fstatfs, sendfile},
     io::{Errno, ReadWriteFlags, pread, preadv2},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -40,6 +41,8 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Source {
     file: File,
     stamp: Stamp,
+    /// It has no disk that one could have to wait for.
+    in_memory: bool,
     /// What the kernel has sent of it.
     sent: AtomicU64,
 }
@@ -70,8 +73,10 @@ impl Stamp {
 }
 
 impl Source {
-    pub(crate) fn new(file: File, stamp: Stamp) -> Self {
-        Self { file, stamp, sent: AtomicU64::new(0) }
+    /// A file of that device, as it was.
+    pub(crate) fn new(file: File, stamp: Stamp, device: u64) -> Self {
+        let in_memory = is_in_memory(&file, device);
+        Self { file, stamp, in_memory, sent: AtomicU64::new(0) }
     }
 
     /// What the kernel has sent of it: such bytes pass by whoever counts those of bodies.
@@ -111,6 +116,24 @@ impl Source {
         let now = fstat(&self.file).map_err(|error| broken(error.into()))?;
         if Stamp::of(&now) == self.stamp { Ok(()) } else { Err(broken(changed())) }
     }
+}
+
+/// Whether the files of a device are in memory alone, which the kernel is asked once in a row: such a file system does not
+/// know of reading without waiting.
+fn is_in_memory(file: &File, device: u64) -> bool {
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of the kernel's `magic.h`.
+    const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+    thread_local! {
+        static LAST: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+    }
+    LAST.with(|last| match last.get() {
+        Some((known, in_memory)) if known == device => in_memory,
+        _ => {
+            let in_memory = fstatfs(file).is_ok_and(|system| MEMORY.contains(&(system.f_type as u32)));
+            last.set(Some((device, in_memory)));
+            in_memory
+        }
+    })
 }
 
 fn changed() -> io::Error {
@@ -168,9 +191,9 @@ impl Part {
     /// Whether that byte is in memory.
     fn is_there(&self, at: u64) -> bool {
         let mut byte = [0];
-        let read = preadv2(&self.source.file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
+        let into = &mut [IoSliceMut::new(&mut byte)];
         // At the end of a file that has become shorter there is nothing to wait for.
-        read.is_ok()
+        self.source.in_memory || preadv2(&self.source.file, into, at, ReadWriteFlags::NOWAIT).is_ok()
     }
 
     /// Reads all of it into the kernel's memory. What it says is not kept.
@@ -200,7 +223,8 @@ impl Part {
         scratch::with(|buf| {
             let most = usize::try_from(self.left()).unwrap_or(usize::MAX).min(buf.len()).min(PIECE);
             let into = &mut [IoSliceMut::new(&mut buf[..most])];
-            match preadv2(&self.source.file, into, self.at, ReadWriteFlags::NOWAIT)? {
+            let how = if self.source.in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
+            match preadv2(&self.source.file, into, self.at, how)? {
                 // It has become shorter; who waits for it is told so.
                 0 => Err(Errno::AGAIN),
                 read => Ok(Bytes::copy_from_slice(&buf[..read])),

@@ -14,6 +14,7 @@ use http::{
     header::{ALLOW, LOCATION},
     request::Parts,
 };
+use tokio::sync::Semaphore;
 
 use self::{
     place::Place,
@@ -32,6 +33,7 @@ use crate::{
     watch::Event,
 };
 
+mod archive;
 mod coding;
 mod download;
 mod kind;
@@ -58,6 +60,8 @@ pub struct Files {
     index: Option<String>,
     /// The folder is a site of its own, whose pages are trusted.
     is_site: bool,
+    /// Places for folders that are packed.
+    packing: Arc<Semaphore>,
 }
 
 impl Files {
@@ -69,17 +73,18 @@ impl Files {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
         let (root, index) = (Arc::new(Root::open(dir, settings.hidden)?), settings.index.clone());
         // A folder that is shown by its own pages is somebody's site.
-        Ok(Self { root, is_site: index.is_some(), index })
+        Ok(Self { root, is_site: index.is_some(), index, packing: Arc::new(Semaphore::new(archive::AT_ONCE)) })
     }
 
     /// Answers a request, by its method.
-    async fn answer(&self, head: Parts, body: Body, scope: Scope) -> Answer {
+    async fn answer(&self, head: Parts, body: Body) -> Answer {
         if head.uri.path() == "*" {
             // About the server, and no path of it.
             return Ok(allowing(bare(StatusCode::NO_CONTENT)));
         }
         let place = Place::of(head.uri.path())?;
-        let asked = Asked { root: self.root.clone(), head, place, is_site: self.is_site, scope };
+        let (root, packing) = (self.root.clone(), self.packing.clone());
+        let asked = Asked { root, head, place, is_site: self.is_site, packing };
         match asked.head.method {
             Method::GET | Method::HEAD => self.read(&asked).await,
             Method::OPTIONS => Ok(allowing(bare(StatusCode::NO_CONTENT))),
@@ -95,9 +100,12 @@ impl Files {
         match asked.root.find(&asked.place).await? {
             Found::File(file) => download::answer(asked, &asked.place, file).await,
             Found::Folder(_) if !asked.place.is_folder() => Ok(with_slash(asked)),
-            Found::Folder(folder) => match self.index_of(asked).await {
-                Some((place, file)) => download::answer(asked, &place, file).await,
-                None => listing::answer(asked, folder).await,
+            Found::Folder(folder) => match archive::answer(asked, folder) {
+                Ok(answer) => answer,
+                Err(folder) => match self.index_of(asked).await {
+                    Some((place, file)) => download::answer(asked, &place, file).await,
+                    None => listing::answer(asked, folder).await,
+                },
             },
         }
     }
@@ -128,7 +136,7 @@ impl Service for Files {
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let answered = self.answer(head, body, scope.clone()).await;
+            let answered = self.answer(head, body).await;
             Ok(answered.unwrap_or_else(|refusal| {
                 if refusal.status.is_server_error() {
                     // It is ours, and whoever runs this must hear of it too.
@@ -159,7 +167,7 @@ struct Asked {
     head: Parts,
     place: Place,
     is_site: bool,
-    scope: Scope,
+    packing: Arc<Semaphore>,
 }
 
 impl Asked {

@@ -112,8 +112,9 @@ fn is_settled(facts: &Facts) -> bool {
 
 /// What the client wants of it.
 async fn content(asked: &Asked, version: Version, sheet: &Sheet, kind: &Kind) -> Answer {
-    let length = version.opened.facts.stamp.size;
-    let source = Arc::new(Source::new(version.opened.file, version.opened.facts.stamp));
+    let Opened { file, facts } = version.opened;
+    let length = facts.stamp.size;
+    let source = Arc::new(Source::new(file, facts.stamp, facts.device));
     if let Some(coding) = version.coding.filter(|_| version.on_the_way) {
         return Ok(Response::new(encoded(source.part(0..length).body(), coding)));
     }

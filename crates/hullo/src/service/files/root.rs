@@ -1,8 +1,12 @@
 //! The folder that is served, as an opened one: all else is opened beneath it, and no link leads out of it.
 
 use std::{
+    ffi::OsString,
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -57,6 +61,7 @@ pub(super) struct Opened {
 pub(super) struct Facts {
     pub(super) kind: FileType,
     pub(super) mode: u32,
+    pub(super) device: u64,
     pub(super) inode: u64,
     /// Its size, and when it was written last.
     pub(super) stamp: Stamp,
@@ -84,6 +89,12 @@ impl Root {
         self.shown.display()
     }
 
+    /// The folder's own name, without those on the way to it.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let name = std::fs::canonicalize(&self.shown).ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
+        name.map_or_else(|| b"files".to_vec(), OsString::into_vec)
+    }
+
     /// Opens what is at a place. Where the way there is not in memory, another thread waits for the disk.
     pub(super) async fn find(self: &Arc<Self>, place: &Place) -> Result<Found, Refusal> {
         if !place.names().all(|name| is_shown(name, self.hidden)) {
@@ -100,9 +111,13 @@ impl Root {
         found.map_err(refusal)?.found(place)
     }
 
-    /// The same without a runtime, for who is on a thread that may wait.
-    pub(super) fn find_waiting(&self, place: &Place) -> Result<Found, Refusal> {
-        self.look(place, READ, ResolveFlags::empty()).map_err(refusal)?.found(place)
+    /// Opens what has that name in an opened folder, unless it is a link. To be called where one may wait.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn open_in(&self, folder: &Opened, name: &[u8]) -> std::io::Result<Opened> {
+        let opened = openat(&folder.file, name, READ | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Opened::of(opened)?)
     }
 
     /// What stands in an opened folder, in no order: all but what is not to be seen. To be called where one may wait.
@@ -191,7 +206,7 @@ impl Opened {
 impl Facts {
     fn of(stat: &Stat) -> Self {
         let kind = FileType::from_raw_mode(stat.st_mode);
-        Self { kind, mode: stat.st_mode, inode: stat.st_ino, stamp: Stamp::of(stat) }
+        Self { kind, mode: stat.st_mode, device: stat.st_dev, inode: stat.st_ino, stamp: Stamp::of(stat) }
     }
 }
 
