@@ -1,6 +1,6 @@
 //! The path of a request as a path beneath the folder that is served: pure, and strict.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::Refusal;
@@ -14,6 +14,15 @@ const TEMPORARY: &[u8] = b".hullo-";
 /// A name as it stands in a URL, where it can be nothing but a name.
 pub(super) fn escaped(name: &[u8]) -> String {
     percent_encode(name, NAME).to_string()
+}
+
+/// Tells a browser to keep something, under that name (RFC 6266). Those who do not know of other alphabets get what is
+/// left of it without them.
+pub(super) fn attachment(name: &[u8]) -> HeaderValue {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\%/".contains(byte);
+    let old: String = name.iter().map(|byte| if plain(byte) { char::from(*byte) } else { '_' }).collect();
+    let value = format!("attachment; filename=\"{old}\"; filename*=UTF-8''{}", escaped(name));
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
 /// Where something is beneath the folder: names with one slash between them, none of which leads up.
