@@ -104,6 +104,8 @@ pub(super) fn is_shown(name: &[u8], hidden: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -142,6 +144,27 @@ mod tests {
                 (plainly, hidden),
                 "{name}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_up(path in "[a./%2eEfF0\\x00-\\xff]{0,40}") {
+            if let Ok(place) = Place::of(&path) {
+                prop_assert!(!place.path().starts_with(b"/") && !place.path().contains(&0), "{}", path);
+                for name in place.names() {
+                    prop_assert!(name != b".." && name != b"." && !name.contains(&b'/'), "{}", path);
+                }
+            }
+        }
+
+        #[test]
+        fn every_name_has_a_path_that_leads_to_it(name in proptest::collection::vec(1_u8.., 1..40)) {
+            prop_assume!(!name.contains(&b'/') && name != b"." && name != b"..");
+            let place = Place::of(&format!("/folder/{}", escaped(&name))).unwrap();
+            prop_assert_eq!(place.name(), &name[..]);
+            let value = attachment(&name);
+            prop_assert!(value.to_str().is_ok_and(|value| value.matches('"').count() == 2), "{:?}", value);
         }
     }
 }
