@@ -297,3 +297,37 @@ fn clients_are_slow_or_go_or_ask_much_at_once() {
     assert!(rest.is_empty());
     assert_eq!(server.interrupted().code, 0);
 }
+
+#[test]
+fn the_folder_is_said_before_the_addresses_or_in_a_configuration() {
+    let home = Home::new();
+    drop(served(&home, &[("file", b"a file")], &[]));
+    let config = format!(
+        "[[serve]]\nservice = \"files\"\ndir = \"{}\"\nhidden = true\naddresses = [\"http://:0\"]\n",
+        home.path("www")
+    );
+    let config = home.file("hullo.toml", config);
+    home.file("file", "the folder where we are");
+    for (words, content) in [
+        (&["files", "www", "http://:0"][..], "a file"),
+        (&["files", "./www/", "http://:0"], "a file"),
+        (&["files", "http://:0"], "the folder where we are"),
+        (&["--config", &config], "a file"),
+    ] {
+        let server = home.serve(words, 1);
+        let answer = all(raw(&server, "GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        assert_eq!(String::from_utf8_lossy(parted(&answer).1), content, "{words:?}");
+        server.program.told("the folder is ");
+    }
+    for (words, said) in [
+        (&["serve", "files", "nowhere", "http://:0"][..], "cannot serve the folder nowhere"),
+        (&["serve", "files", "hullo.toml", "http://:0"], "cannot serve the folder hullo.toml"),
+        (&["serve", "files", "www"], "no address to listen on"),
+        (&["serve", "files", "www", "tcp://:0"], "http"),
+        (&["serve", "echo", "www", ":0"], "www"),
+        (&["serve", "echo", ":0", "--hidden"], "echo has no use for --hidden"),
+    ] {
+        let ended = home.run(words, "");
+        assert!(ended.code != 0 && ended.err.contains(said), "{words:?}: {}", ended.err);
+    }
+}

@@ -305,3 +305,52 @@ impl hyper::body::Body for Reading {
         SizeHint::with_exact(self.part.left())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, num::NonZeroU64, path::PathBuf};
+
+    use rustix::fs::{Advice, fadvise};
+
+    use super::*;
+    use crate::io::exchange::collect;
+
+    /// A file that is on the disk, and no more in memory than the system keeps it there.
+    fn cold(name: &str, content: &[u8]) -> (PathBuf, Arc<Source>) {
+        let path = std::env::temp_dir().join(format!("hullo-file-{name}-{}", std::process::id()));
+        let mut file = File::create(&path).unwrap();
+        file.write_all(content).unwrap();
+        file.sync_all().unwrap();
+        let file = File::open(&path).unwrap();
+        fadvise(&file, 0, NonZeroU64::new(content.len() as u64), Advice::DontNeed).unwrap();
+        let stat = fstat(&file).unwrap();
+        (path, Arc::new(Source::new(file, Stamp::of(&stat), stat.st_dev)))
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_memory_comes_whole() {
+        let content: Vec<u8> = (0..1_000_003_u32).map(|at| (at.wrapping_mul(7919) >> 7) as u8).collect();
+        let (path, source) = cold("cold", &content);
+        assert!(collect(source.part(0..content.len() as u64).body(), 1 << 21).await.unwrap() == content);
+        let part = source.part(70_000..70_009);
+        part.ready(1 << 20).await.unwrap();
+        assert_eq!((part.left(), collect(part.body(), 9).await.unwrap()), (9, content[70_000..70_009].to_vec().into()));
+        std::fs::remove_file(path).unwrap();
+        let (path, source) = cold("small", &content[..20_000]);
+        assert!(source.read_small().await.unwrap() == content[..20_000]);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_has_become_shorter_breaks_off() {
+        let (path, source) = cold("short", &[7; 300_000]);
+        File::options().write(true).open(&path).unwrap().set_len(100_000).unwrap();
+        let error = collect(source.part(0..300_000).body(), 1 << 20).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Cut, "{error}");
+        assert!(source.part(0..300_000).ready(1 << 20).await.is_err());
+        File::options().write(true).open(&path).unwrap().set_len(300_000).unwrap();
+        let error = collect(source.part(200_000..300_000).body(), 1 << 20).await.unwrap_err();
+        assert!(error.to_string().contains("changed meanwhile"), "{error}");
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,7 +1,6 @@
 //! The types of files, by their names, and what follows from them.
 
 use http::HeaderValue;
-use mime_guess::{Mime, mime};
 
 /// What a browser may do with a page of this folder: scripts run, in an origin that is nobody's. They can neither read what
 /// else is here nor act in the name of who looks at it.
@@ -9,28 +8,29 @@ pub(super) const SANDBOX: HeaderValue =
     HeaderValue::from_static("sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts");
 
 /// Of what type a file is.
-pub(super) struct Kind(Mime);
+pub(super) struct Kind(&'static str);
 
 impl Kind {
     /// The type that goes with the end of a name.
     pub(super) fn of(name: &[u8]) -> Self {
-        let name = String::from_utf8_lossy(name);
-        Self(mime_guess::from_path(&*name).first_or_octet_stream())
+        Self(mime_guess::from_path(&*String::from_utf8_lossy(name)).first_raw().unwrap_or("application/octet-stream"))
     }
 
     /// As it stands in `Content-Type`. Text is UTF-8 these days.
     pub(super) fn value(&self) -> HeaderValue {
-        let text = self.0.type_() == mime::TEXT || self.0.essence_str() == "application/javascript";
-        let value = match text {
-            true => HeaderValue::try_from(format!("{}; charset=utf-8", self.0.essence_str())),
-            false => HeaderValue::from_str(self.0.essence_str()),
-        };
-        value.unwrap_or(HeaderValue::from_static("application/octet-stream"))
+        match self.0 {
+            "text/html" => HeaderValue::from_static("text/html; charset=utf-8"),
+            "text/plain" => HeaderValue::from_static("text/plain; charset=utf-8"),
+            text if text.starts_with("text/") => {
+                HeaderValue::try_from(format!("{text}; charset=utf-8")).unwrap_or(HeaderValue::from_static(text))
+            }
+            other => HeaderValue::from_static(other),
+        }
     }
 
     /// Whether a browser runs what may be in it.
     pub(super) fn is_active(&self) -> bool {
-        self.0.subtype() == mime::HTML || self.is_xml()
+        self.0 == "text/html" || self.is_xml()
     }
 
     /// Whether it becomes shorter by being compressed.
@@ -47,15 +47,13 @@ impl Kind {
             "font/otf",
             "font/ttf",
             "image/bmp",
-            "image/vnd.microsoft.icon",
             "image/x-icon",
         ];
-        let json = self.0.suffix() == Some(mime::JSON);
-        self.0.type_() == mime::TEXT || json || self.is_xml() || ALSO.contains(&self.0.essence_str())
+        self.0.starts_with("text/") || self.0.ends_with("+json") || self.is_xml() || ALSO.contains(&self.0)
     }
 
     fn is_xml(&self) -> bool {
-        self.0.subtype() == mime::XML || self.0.suffix() == Some(mime::XML)
+        self.0.ends_with("/xml") || self.0.ends_with("+xml")
     }
 }
 

@@ -228,3 +228,66 @@ fn refusal(error: Errno) -> Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("hullo-root-{name}-{}", std::process::id()));
+        // What an earlier run with the same number has left.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("served/a/b")).unwrap();
+        std::fs::write(folder.join("served/a/b/file"), "hullo").unwrap();
+        std::fs::write(folder.join("secret"), "secret").unwrap();
+        for (link, to) in [("out", "../secret"), ("way", ".."), ("absolute", "/etc/hosts"), ("in", "a/b/file")] {
+            symlink(to, folder.join("served").join(link)).unwrap();
+        }
+        folder
+    }
+
+    /// What is found at a path: its size, or the status that says why not.
+    async fn found(root: &Arc<Root>, path: &str) -> Result<u64, u16> {
+        match root.find(&Place::of(path).unwrap()).await {
+            Ok(Found::File(file)) => Ok(file.facts.stamp.size),
+            Ok(Found::Folder(_)) => Ok(0),
+            Err(refusal) => Err(refusal.status.as_u16()),
+        }
+    }
+
+    #[tokio::test]
+    async fn old_kernels_show_the_same_but_for_links() {
+        let folder = folder("steps");
+        for by_steps in [false, true] {
+            let root = Arc::new(Root::open(&folder.join("served"), false).unwrap());
+            root.by_steps.store(by_steps, Relaxed);
+            for (path, there) in [
+                ("/", Ok(0)),
+                ("/a", Ok(0)),
+                ("/a/b/", Ok(0)),
+                ("/a/b/file", Ok(5)),
+                ("/a/b/file/", Err(404)),
+                ("/a/b/file/x", Err(404)),
+                ("/b", Err(404)),
+                ("/out", Err(404)),
+                ("/way/secret", Err(404)),
+                ("/absolute", Err(404)),
+                ("/in", if by_steps { Err(404) } else { Ok(5) }),
+            ] {
+                assert_eq!(found(&root, path).await, there, "{path}, by steps: {by_steps}");
+            }
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_folders_are_served() {
+        let folder = folder("only");
+        let wrong = |name: &str| Root::open(&folder.join(name), false).err().unwrap().to_string();
+        assert!(wrong("secret").contains("cannot serve the folder"), "{}", wrong("secret"));
+        assert!(wrong("nothing").contains("o such file"), "{}", wrong("nothing"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

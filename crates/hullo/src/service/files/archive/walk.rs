@@ -21,19 +21,16 @@ pub(super) enum Item {
     Link(Vec<u8>),
 }
 
+/// What puts something into an archive: its path, what is said of it, and itself.
+pub(super) type Put<'a> = dyn FnMut(&[u8], &Facts, Item) -> io::Result<()> + 'a;
+
 /// Calls `put` for the folder and for all that is in it, each with its path from there.
-pub(super) fn walk(job: &Job, put: &mut dyn FnMut(&[u8], &Facts, Item) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn walk(job: &Job, put: &mut Put<'_>) -> io::Result<()> {
     put(&job.name, &job.folder.facts, Item::Folder).map_err(|error| at(&job.name, error))?;
     within(job, &job.folder, &job.name, DEPTH, put)
 }
 
-fn within(
-    job: &Job,
-    folder: &Opened,
-    path: &[u8],
-    depth: usize,
-    put: &mut dyn FnMut(&[u8], &Facts, Item) -> io::Result<()>,
-) -> io::Result<()> {
+fn within(job: &Job, folder: &Opened, path: &[u8], depth: usize, put: &mut Put<'_>) -> io::Result<()> {
     for entry in job.root.entries(folder).map_err(|error| at(path, error))? {
         let entry = entry.map_err(|error| at(path, error))?;
         let path = [path, b"/", &entry.name].concat();
