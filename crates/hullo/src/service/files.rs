@@ -101,7 +101,7 @@ impl Files {
             Found::File(file) => download::answer(asked, &asked.place, file).await,
             Found::Folder(_) if !asked.place.is_folder() => Ok(with_slash(asked)),
             Found::Folder(folder) => match archive::answer(asked, folder) {
-                Ok(answer) => answer,
+                Ok(packed) => Ok(packed),
                 Err(folder) => match self.index_of(asked).await {
                     Some((place, file)) => download::answer(asked, &place, file).await,
                     None => listing::answer(asked, folder).await,

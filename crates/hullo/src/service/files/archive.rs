@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 use http::{
     HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER},
@@ -24,7 +24,7 @@ use tokio::sync::{
 };
 
 use super::{
-    Answer, Asked, bare,
+    Asked, bare,
     place::attachment,
     root::{Opened, Root},
     with,
@@ -73,17 +73,18 @@ struct Job {
 }
 
 /// The folder in the form that the query names; gives it back where the query names none.
-pub(super) fn answer(asked: &Asked, folder: Opened) -> std::result::Result<Answer, Opened> {
+pub(super) fn answer(asked: &Asked, folder: Opened) -> std::result::Result<Response<Body>, Opened> {
     let Some(form) = FORMS.iter().find(|form| asked.says(form.name)) else { return Err(folder) };
     let name = match asked.place.name() {
         b"" => asked.root.name(),
-        name => name.to_vec(),
-    };
+        name => name,
+    }
+    .to_vec();
     let mut response = bare(StatusCode::OK);
     if asked.head.method == Method::GET {
         let Ok(place) = asked.packing.clone().try_acquire_owned() else {
             let busy = text(StatusCode::SERVICE_UNAVAILABLE, "too many folders are being packed now: try again\n");
-            return Ok(Ok(with(busy, RETRY_AFTER, HeaderValue::from_static("10"))));
+            return Ok(with(busy, RETRY_AFTER, HeaderValue::from_static("10")));
         };
         let job = Job { root: asked.root.clone(), folder, name: name.clone() };
         let body = packed(job, form.pack, place);
@@ -92,7 +93,7 @@ pub(super) fn answer(asked: &Asked, folder: Opened) -> std::result::Result<Answe
             None => body,
         };
     }
-    Ok(Ok(described(response, form, &name)))
+    Ok(described(response, form, &name))
 }
 
 fn described(response: Response<Body>, form: &Form, name: &[u8]) -> Response<Body> {
@@ -108,10 +109,17 @@ fn packed(job: Job, pack: fn(&Job, Sink), place: OwnedSemaphorePermit) -> Body {
         let _place = place;
         pack(&job, Sink::new(sender));
     });
-    let pieces = stream::unfold(receiver, |mut receiver: Receiver<Result<Bytes>>| async {
-        receiver.recv().await.map(|piece| (piece, receiver))
+    let pieces = stream::unfold(Some(receiver), |receiver: Option<Receiver<Result<Bytes>>>| async {
+        let mut receiver = receiver?;
+        match receiver.recv().await {
+            Some(Ok(piece)) if piece.is_empty() => None,
+            Some(Ok(piece)) => Some((Ok(piece), Some(receiver))),
+            Some(Err(error)) => Some((Err(error), None)),
+            // Only who has packed all of it says that it is whole.
+            None => Some((Err(Error::new(Kind::Other, "the folder was not packed to its end")), None)),
+        }
     });
-    BodyExt::boxed_unsync(StreamBody::new(pieces.map_ok(Frame::data).fuse()))
+    BodyExt::boxed_unsync(StreamBody::new(pieces.map_ok(Frame::data)))
 }
 
 /// Where an archive is written to.
@@ -136,10 +144,10 @@ impl Sink {
     fn end(&self, packed: io::Result<()>) {
         let mut pieces = self.0.borrow_mut();
         let packed = packed.and_then(|()| pieces.send());
-        if let (Err(error), Some(sender)) = (packed, pieces.sender.take()) {
-            let error = Error::io("cannot pack the folder", error).of(Kind::File);
-            // Where the client has gone there is nobody to tell.
-            let _ = sender.blocking_send(Err(error));
+        if let Some(sender) = pieces.sender.take() {
+            // No bytes are the end. Where the client has gone there is nobody to tell.
+            let error = |error| Error::io("cannot pack the folder", error).of(Kind::File);
+            let _ = sender.blocking_send(packed.map(|()| Bytes::new()).map_err(error));
         }
     }
 }

@@ -39,6 +39,7 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOC
 pub(super) struct Root {
     folder: OwnedFd,
     shown: PathBuf,
+    name: Vec<u8>,
     hidden: bool,
     /// The kernel is too old for `openat2`, or something forbids it: then no link is followed at all.
     by_steps: AtomicBool,
@@ -81,7 +82,9 @@ impl Root {
         };
         let folder = openat(CWD, path, READ | OFlags::DIRECTORY, Mode::empty()).map_err(wrong)?;
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Self { folder, shown, hidden, by_steps: AtomicBool::new(false) })
+        let name = std::fs::canonicalize(&shown).ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
+        let name = name.map_or_else(|| b"files".to_vec(), OsString::into_vec);
+        Ok(Self { folder, shown, name, hidden, by_steps: AtomicBool::new(false) })
     }
 
     /// The folder's name, for people.
@@ -90,9 +93,8 @@ impl Root {
     }
 
     /// The folder's own name, without those on the way to it.
-    pub(super) fn name(&self) -> Vec<u8> {
-        let name = std::fs::canonicalize(&self.shown).ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
-        name.map_or_else(|| b"files".to_vec(), OsString::into_vec)
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
     }
 
     /// Opens what is at a place. Where the way there is not in memory, another thread waits for the disk.

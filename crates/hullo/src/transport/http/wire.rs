@@ -29,6 +29,10 @@ const GATHERED: usize = 64 << 10;
 /// What is larger than that is written from where it is, and not copied first.
 const COPIED: usize = 16 << 10;
 
+/// How much of a file the kernel is told to send at once. It does that in one go as long as the client takes it, and the
+/// others on this core wait.
+pub(super) const AT_ONCE: usize = 1 << 20;
+
 /// A connection in the hands of several.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Mutex<Wire>>);
@@ -392,13 +396,7 @@ impl Wire {
         }
         self.poll_write(data, cx)
     }
-}
 
-/// How much of a file the kernel is told to send at once. It does that in one go as long as the client takes it, and the
-/// others on this core wait.
-pub(super) const AT_ONCE: usize = 1 << 20;
-
-impl Wire {
     /// Whether the kernel can send a file as it is.
     pub(super) fn is_bare(&self) -> bool {
         self.stream.is_bare()
