@@ -5,12 +5,14 @@ mod common;
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     time::{Duration, SystemTime},
 };
 
-use common::{Home, noise, peer, run};
+use common::{Home, eventually, noise, peer, run};
 
 /// A folder with everything that a folder may have.
 fn folder(home: &Home) -> String {
@@ -104,4 +106,27 @@ fn what_breaks_does_not_look_whole() {
     let url = format!("{}/?tar", server.at[0].trim_end_matches('/'));
     let head = run(home.command(curl).args(["-sSfI", &url]), "").text();
     assert!(head.contains("application/x-tar") && head.contains("filename*=UTF-8''site.tar"), "{head}");
+}
+
+#[test]
+fn who_goes_is_packed_for_no_more() {
+    let home = Home::new();
+    fs::create_dir(home.path("www")).unwrap();
+    // It would take hours, and lies nowhere.
+    fs::File::create(home.path("www/huge")).unwrap().set_len(1 << 42).unwrap();
+    let server = home.serve(&["files", "www", "http://:0"], 1);
+    let files = format!("/proc/{}/fd", server.program.id());
+    let is_open = || {
+        let mut files = fs::read_dir(&files).unwrap().filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+        files.any(|file| file.ends_with("huge"))
+    };
+    for form in ["tar", "tar.gz", "zip"] {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port(0))).unwrap();
+        stream.write_all(format!("GET /?{form} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 2_000]).unwrap();
+        eventually("it is packed", is_open);
+        drop(stream);
+        eventually("it is packed no more", || !is_open());
+    }
+    assert_eq!(server.interrupted().code, 0);
 }
