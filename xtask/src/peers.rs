@@ -43,6 +43,8 @@ const PEERS: &[Peer] = &[
     program("sha256sum", "coreutils"),
     program("socat", "socat"),
     program("sqlite3", "sqlite3"),
+    program("tar", "tar"),
+    program("wget", "wget"),
     program("zstd", "zstd"),
     python("aiohttp", "python3-aiohttp"),
     python("h2", "python3-h2"),

@@ -65,7 +65,9 @@ pub(crate) struct Serve {
     /// The service; without one, all of them are served as a playground
     pub(crate) service: Option<String>,
 
-    /// Where to listen, as in tcp://:7007, ws://:7008, https://0.0.0.0:8443 or unix:/tmp/x.sock
+    /// Where to listen, as in tcp://:7007, ws://:7008, https://0.0.0.0:8443 or unix:/tmp/x.sock; for files the folder
+    /// may stand before them [default: .]
+    #[arg(value_name = "[DIR] ADDRESS")]
     pub(crate) addresses: Vec<String>,
 
     /// What greet says
@@ -84,8 +86,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
 
+    /// Let files show what has a name that begins with a dot
+    #[arg(long)]
+    pub(crate) hidden: bool,
+
+    /// The file that stands for its folder in files [default: none; without =NAME index.html]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "index.html")]
+    pub(crate) index: Option<String>,
+
     /// Serve what this TOML file says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "command"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
@@ -124,6 +134,8 @@ impl Serve {
             || !self.env.is_empty()
             || self.db.is_some()
             || self.rate.is_some()
+            || self.hidden
+            || self.index.is_some()
             || !self.command.is_empty()
     }
 }
@@ -297,6 +309,7 @@ fn serve_help() -> String {
   hullo serve greet --text 'Good day' http://:8080
   hullo serve json 'tls://[::]:7443?cert=a.pem&key=a.key'
   hullo serve exec unix:/tmp/x.sock -- bc -q
+  hullo serve files ~/Public http://:8000        a folder for browsers; without one, the folder where you are
   hullo serve httpbin http://:8000
   hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
   hullo serve echo http://:7080 --access-log combined --metrics http://127.0.0.1:9090

@@ -306,6 +306,12 @@ pub enum Setting {
     Database,
     /// `--rate`.
     Rate,
+    /// `DIR`, which stands before the addresses.
+    Dir,
+    /// `--hidden`.
+    Hidden,
+    /// `--index`.
+    Index,
 }
 
 /// What the command line hands to a service when it is made.
@@ -325,6 +331,12 @@ pub struct Settings {
     pub password: Option<String>,
     /// `--rate`, the requests that one peer may make in a second.
     pub rate: Option<u32>,
+    /// The folder, for services that show one.
+    pub dir: Option<std::path::PathBuf>,
+    /// `--hidden`: also what has a name that begins with a dot.
+    pub hidden: bool,
+    /// `--index`: the name of the file that stands for its folder.
+    pub index: Option<String>,
 }
 
 impl Settings {
@@ -339,6 +351,9 @@ impl Settings {
             (Setting::Env, !self.env.is_empty(), "--env"),
             (Setting::Database, self.database.is_some(), "--db"),
             (Setting::Rate, self.rate.is_some(), "--rate"),
+            (Setting::Dir, self.dir.is_some(), "a folder"),
+            (Setting::Hidden, self.hidden, "--hidden"),
+            (Setting::Index, self.index.is_some(), "--index"),
         ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
             Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),
@@ -375,7 +390,7 @@ macro_rules! services {
     };
 }
 
-services! { chargen, convert, discard, echo, exec, greet, httpbin, json, rest }
+services! { chargen, convert, discard, echo, exec, files, greet, httpbin, json, rest }
 
 /// The service of that name.
 ///

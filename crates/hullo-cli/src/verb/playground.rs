@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hullo::{
     Address, BoxFuture, Kind, Link, Peer, Result, Scope, Server, Service,
     exchange::{Body, full, text},
-    service::{SERVICES, Settings, Spec},
+    service::{SERVICES, Setting, Settings, Spec},
 };
 use serde_json::{Value, json};
 
@@ -63,10 +63,12 @@ pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
 
 /// The services of the table: first those with a place, then whatever is new.
 fn in_order() -> Vec<(&'static Spec, u16)> {
+    // Nobody has said which folder may be seen.
+    let tries = |spec: &&Spec| !spec.takes.contains(&Setting::Dir);
     let placed =
         PLACES.iter().filter_map(|(name, port)| Some((SERVICES.iter().find(|spec| spec.name == *name)?, *port)));
     let others = SERVICES.iter().filter(|spec| !PLACES.iter().any(|(name, _)| *name == spec.name));
-    placed.chain(others.zip(60..)).collect()
+    placed.chain(others.filter(tries).zip(60..)).collect()
 }
 
 /// Listens on that port, or on a free one where it is taken.

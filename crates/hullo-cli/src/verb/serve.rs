@@ -1,11 +1,11 @@
 //! `hullo serve echo tcp://:7007 ws://:7107`: services on addresses, until Ctrl-C.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::Path, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::{Path, PathBuf}, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server, Service,
     options::End,
-    service::{self, Settings},
+    service::{self, Setting, Settings},
     transport,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -79,6 +79,10 @@ struct One {
     text: Option<String>,
     db: Option<String>,
     rate: Option<NonZeroU32>,
+    dir: Option<PathBuf>,
+    #[serde(default)]
+    hidden: bool,
+    index: Option<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -103,9 +107,13 @@ impl Config {
         let command = args.command.iter().map(|word| word.clone().into_string());
         let command =
             command.collect::<Result<Vec<_>, _>>().map_err(|word| Error::usage(format!("{word:?} is not UTF-8")))?;
+        let (dir, addresses) = folder_first(service, &args.addresses);
         let one = One {
             service: service.to_owned(),
-            addresses: args.addresses.clone(),
+            addresses,
+            dir,
+            hidden: args.hidden,
+            index: args.index.clone(),
             text: args.text.clone(),
             env: args.env.iter().cloned().collect(),
             db: args.db.clone(),
@@ -113,6 +121,16 @@ impl Config {
             command,
         };
         Ok(Self { serve: vec![one], ..Self::default() })
+    }
+}
+
+/// The folder before the addresses, where the service shows one and the first word is no address.
+fn folder_first(service: &str, words: &[String]) -> (Option<PathBuf>, Vec<String>) {
+    let shows = service::find(service).is_ok_and(|spec| spec.takes.contains(&Setting::Dir));
+    let is_folder = |word: &String| !word.contains("://") && !word.starts_with(':');
+    match words.split_first().filter(|(first, _)| shows && is_folder(first)) {
+        Some((folder, addresses)) => (Some(folder.into()), addresses.to_vec()),
+        None => (None, words.to_vec()),
     }
 }
 
@@ -175,6 +193,9 @@ impl One {
             // As the programs of PostgreSQL find it. It stands on no command line, which everybody can read.
             password: std::env::var("PGPASSWORD").ok(),
             rate: self.rate.map(NonZeroU32::get),
+            dir: self.dir.clone(),
+            hidden: self.hidden,
+            index: self.index.clone(),
         }
     }
 

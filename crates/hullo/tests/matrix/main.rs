@@ -145,6 +145,7 @@ const COLUMNS: &[Column] = &[
     Column { service: "discard", says: Says::Nothing, bulk: Bulk::Swallowed },
     Column { service: "echo", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },
     Column { service: "exec", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },
+    Column { service: "files", says: Says::Page("/Cargo.toml", "[package]"), bulk: Bulk::None },
     Column { service: "greet", says: Says::Greeting("Hello, World!"), bulk: Bulk::None },
     Column { service: "httpbin", says: Says::Page("/uuid", "{\n  \"uuid\": "), bulk: Bulk::None },
     Column { service: "json", says: Says::Answer(r#"{"a":1}"#, RECEIVED), bulk: Bulk::Wrapped },
