@@ -75,6 +75,7 @@ mod address;
 mod dial;
 mod error;
 pub mod framing;
+mod html;
 mod io;
 mod link;
 mod message;

@@ -16,6 +16,7 @@ use http::{
 };
 
 use self::{
+    listing::Readers,
     place::Place,
     root::{Found, Opened, Root},
 };
@@ -30,9 +31,13 @@ use crate::{
 
 mod download;
 mod listing;
+mod page;
 mod place;
+mod plain;
+mod readme;
 mod root;
 mod upload;
+mod words;
 
 /// This service's line of the table.
 pub const SPEC: Spec = Spec {
@@ -49,6 +54,7 @@ pub struct Files {
     root: Arc<Root>,
     /// The name of the file that stands for its folder.
     index: Option<String>,
+    readers: Arc<Readers>,
 }
 
 impl Files {
@@ -58,7 +64,7 @@ impl Files {
     /// It cannot be opened, or is no folder.
     pub fn new(settings: &Settings) -> Result<Self> {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
-        Ok(Self { root: Arc::new(Root::open(dir, settings.hidden)?), index: settings.index.clone() })
+        Ok(Self { root: Arc::new(Root::open(dir, settings.hidden)?), index: settings.index.clone(), readers: Arc::default() })
     }
 
     /// Answers a request, by its method.
@@ -68,7 +74,7 @@ impl Files {
             return Ok(allowing(bare(StatusCode::NO_CONTENT)));
         }
         let place = Place::of(head.uri.path())?;
-        let asked = Asked { root: self.root.clone(), head, place, scope };
+        let asked = Asked { root: self.root.clone(), readers: self.readers.clone(), head, place, scope };
         match asked.head.method {
             Method::GET | Method::HEAD => self.read(&asked).await,
             Method::OPTIONS => Ok(allowing(bare(StatusCode::NO_CONTENT))),
@@ -136,6 +142,7 @@ impl Service for Files {
 /// A request, and the place that it is about.
 struct Asked {
     root: Arc<Root>,
+    readers: Arc<Readers>,
     head: Parts,
     place: Place,
     scope: Scope,
