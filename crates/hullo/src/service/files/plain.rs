@@ -17,7 +17,7 @@ use super::{
     Asked,
     listing::{Listing, Query, Row},
     place::escaped,
-    words::rfc3339,
+    words::{rfc3339, shown},
 };
 use crate::{error::Error, io::exchange::Body};
 
@@ -52,15 +52,17 @@ pub(super) fn json(asked: &Asked, listing: Listing, query: &Query) -> Response<B
     typed("application/json", pieces(head, part(listing, query), each, "\n]}\n"))
 }
 
-/// Names that have a newline in them are links.
+/// A name that a terminal or a reader of lines could take for something else stands there as its link.
 pub(super) fn names(listing: Listing, query: &Query) -> Response<Body> {
     let each = |row: &Row, _: bool, text: &mut String| {
-        let name = String::from_utf8_lossy(&row.path);
-        let slash = if row.is_folder() { "/" } else { "" };
-        let _ = match name.contains(['\n', '\r', '\u{fffd}']) {
-            true => writeln!(text, "{}", href(row)),
-            false => writeln!(text, "{name}{slash}"),
-        };
+        match std::str::from_utf8(&row.path) {
+            Ok(name) if shown(&row.path) == name => {
+                text.push_str(name);
+                text.push_str(if row.is_folder() { "/" } else { "" });
+            }
+            _ => text.push_str(&href(row)),
+        }
+        text.push('\n');
     };
     typed("text/plain; charset=utf-8", pieces(String::new(), part(listing, query), each, ""))
 }

@@ -384,7 +384,7 @@ function uploads(section) {
   section.classList.add("live");
   const files = choose("Upload files", { id: "choose" }, true);
   const folder = choose("Upload a folder", { webkitdirectory: "" }, false);
-  section.querySelector("form.files").replaceChildren(files, folder, make("span", {}, "or drop them anywhere"));
+  section.querySelector("form.files").replaceChildren(files, folder, make("span", { class: "drop" }, "or drop them anywhere"));
   find("#stop").onclick = () => {
     for (const item of queue.splice(0)) { item.stopped = true; item.open(); item.failed(new Stopped()); }
     for (const item of [...active]) item.stop();
