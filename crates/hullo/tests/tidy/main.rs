@@ -21,9 +21,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("framing", 0),
     ("html", 0),
     ("message", 0),
+    ("name", 0),
     ("options", 0),
     ("peer", 0),
     // Talk: the traits, and the ways to the kernel.
+    ("folder", 1),
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
