@@ -2,6 +2,7 @@
 
 pub(crate) mod by_peer;
 pub(crate) mod codings;
+pub(crate) mod condition;
 pub(crate) mod connected;
 pub(crate) mod datagrams;
 pub(crate) mod exchange;

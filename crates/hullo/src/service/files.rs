@@ -16,9 +16,11 @@ use http::{
 };
 
 use self::{
+    accounts::{Accounts, Need},
     listing::Readers,
     place::Place,
     root::{Found, Opened, Root},
+    upload::Uploads,
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
@@ -29,6 +31,7 @@ use crate::{
     scope::{BoxFuture, Scope},
 };
 
+mod accounts;
 mod download;
 mod listing;
 mod page;
@@ -44,10 +47,12 @@ pub const SPEC: Spec = Spec {
     name: "files",
     about: "shows the files of a folder and sends them: ranges, whole folders as tar or zip",
     sample: "/",
-    takes: &[Setting::Dir, Setting::Hidden, Setting::Index],
+    takes: &[Setting::Dir, Setting::Hidden, Setting::Index, Setting::Upload, Setting::Auth],
     web: true,
     make: |settings| Ok(Arc::new(Files::new(settings)?)),
 };
+
+const READ_ONLY: &str = "this folder is only for reading; hullo serve files --upload lets files in";
 
 /// The service that shows a folder.
 pub struct Files {
@@ -55,6 +60,9 @@ pub struct Files {
     /// The name of the file that stands for its folder.
     index: Option<String>,
     readers: Arc<Readers>,
+    /// Where files may be put, if they may.
+    uploads: Option<Arc<Uploads>>,
+    accounts: Accounts,
 }
 
 impl Files {
@@ -64,29 +72,46 @@ impl Files {
     /// It cannot be opened, or is no folder.
     pub fn new(settings: &Settings) -> Result<Self> {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
-        Ok(Self { root: Arc::new(Root::open(dir, settings.hidden)?), index: settings.index.clone(), readers: Arc::default() })
+        let uploads = settings.upload.then(|| Uploads::open(dir, settings.overwrite, settings.max_upload)).transpose()?;
+        let (root, index) = (Arc::new(Root::open(dir, settings.hidden)?), settings.index.clone());
+        let accounts = Accounts::new(&settings.accounts, &settings.writers)?;
+        Ok(Self { root, index, readers: Arc::default(), uploads: uploads.map(Arc::new), accounts })
     }
 
     /// Answers a request, by its method.
-    async fn answer(&self, head: Parts, body: Body, scope: Scope) -> Answer {
+    async fn answer(&self, head: Parts, body: Body, peer: Peer, scope: Scope) -> Answer {
+        let need = if is_reading(&head) { Need::Read } else { Need::Write };
+        let user = self.accounts.admit(&head.headers, &peer, need).await?;
         if head.uri.path() == "*" {
             // About the server, and no path of it.
-            return Ok(allowing(bare(StatusCode::NO_CONTENT)));
+            return Ok(self.allowing(bare(StatusCode::NO_CONTENT)));
         }
         let place = Place::of(head.uri.path())?;
-        let asked = Asked { root: self.root.clone(), readers: self.readers.clone(), head, place, scope };
+        let (root, readers, uploads) = (self.root.clone(), self.readers.clone(), self.uploads.clone());
+        let asked = Asked { root, readers, uploads, head, place, peer, user, scope };
         match asked.head.method {
             Method::GET | Method::HEAD => self.read(&asked).await,
-            Method::OPTIONS => Ok(allowing(bare(StatusCode::NO_CONTENT))),
-            Method::PUT | Method::POST | Method::PATCH | Method::DELETE => upload::answer(&asked, body).await,
+            Method::OPTIONS => Ok(self.allowing(bare(StatusCode::NO_CONTENT))),
+            Method::PUT | Method::POST | Method::PATCH | Method::DELETE => self.write(&asked, body).await,
+            ref other if other == "MKCOL" => self.write(&asked, body).await,
             _ => {
                 let why = format!("{} is not for files\n", asked.head.method);
-                Ok(allowing(text(StatusCode::METHOD_NOT_ALLOWED, why)))
+                Ok(self.allowing(text(StatusCode::METHOD_NOT_ALLOWED, why)))
             }
         }
     }
 
+    async fn write(&self, asked: &Asked, body: Body) -> Answer {
+        match &self.uploads {
+            Some(uploads) => upload::answer(asked, uploads.clone(), body).await,
+            None => Ok(self.allowing(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY).response())),
+        }
+    }
+
     async fn read(&self, asked: &Asked) -> Answer {
+        if let Some(uploads) = self.uploads.as_ref().filter(|_| asked.says("upload")) {
+            return upload::offset(asked, uploads.clone()).await;
+        }
         match asked.root.find(&asked.place).await? {
             Found::File(file) => download::answer(asked, file).await,
             Found::Folder(_) if !asked.place.is_folder() => Ok(with_slash(asked)),
@@ -94,6 +119,13 @@ impl Files {
                 Some(file) => download::answer(asked, file).await,
                 None => listing::answer(asked, folder).await,
             },
+        }
+    }
+
+    fn allowing(&self, response: Response<Body>) -> Response<Body> {
+        match &self.uploads {
+            Some(uploads) => upload::allowing(uploads, response),
+            None => with(response, ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")),
         }
     }
 
@@ -117,12 +149,12 @@ impl Service for Files {
     fn exchange(
         self: Arc<Self>,
         request: Request<Body>,
-        _: Peer,
+        peer: Peer,
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            Ok(self.answer(head, body, scope).await.unwrap_or_else(Refusal::response))
+            Ok(self.answer(head, body, peer, scope).await.unwrap_or_else(Refusal::response))
         })
     }
 
@@ -135,24 +167,58 @@ impl Service for Files {
     }
 
     fn notes(&self) -> Vec<String> {
-        vec![format!("the folder is {}", self.root.shown())]
+        let mut notes = vec![format!("the folder is {}", self.root.shown())];
+        if let Some(uploads) = &self.uploads {
+            let replaces = if uploads.overwrites() { "and take the place of others" } else { "and replace nothing" };
+            notes.push(format!("files may be put into it, {replaces}"));
+        }
+        notes
     }
+}
+
+fn is_reading(head: &Parts) -> bool {
+    let says_upload = || head.uri.query().is_some_and(|query| says(query, "upload"));
+    matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !says_upload()
+}
+
+/// Whether a query has that word, alone or with a value.
+fn says(query: &str, word: &str) -> bool {
+    query.split('&').any(|one| one.split('=').next() == Some(word))
 }
 
 /// A request, and the place that it is about.
 struct Asked {
     root: Arc<Root>,
     readers: Arc<Readers>,
+    uploads: Option<Arc<Uploads>>,
     head: Parts,
     place: Place,
+    peer: Peer,
+    /// The account that it is from.
+    user: Option<String>,
     scope: Scope,
 }
 
 impl Asked {
     /// Whether the query has that word, alone or with a value.
     fn says(&self, word: &str) -> bool {
+        self.head.uri.query().is_some_and(|query| says(query, word))
+    }
+}
+
+impl Asked {
+    /// The value of that word of the query.
+    fn value(&self, word: &str) -> Option<String> {
         let query = self.head.uri.query().unwrap_or_default();
-        query.split('&').any(|one| one.split('=').next() == Some(word))
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == word).map(|(_, value)| value.into_owned())
+    }
+
+    /// Who asks, as far as that is known.
+    fn client(&self) -> String {
+        if let Some(user) = &self.user {
+            return format!("{user}@");
+        }
+        self.peer.remote().net().map_or(String::new(), |address| address.ip().to_canonical().to_string())
     }
 }
 
@@ -164,15 +230,24 @@ type Answer = std::result::Result<Response<Body>, Refusal>;
 struct Refusal {
     status: StatusCode,
     why: Cow<'static, str>,
+    more: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, why: why.into() }
+        Self { status, why: why.into(), more: Vec::new() }
+    }
+
+    /// The same with a header.
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more.push((name, value));
+        self
     }
 
     fn response(self) -> Response<Body> {
-        text(self.status, format!("{}\n", self.why))
+        let mut response = text(self.status, format!("{}\n", self.why));
+        response.headers_mut().extend(self.more);
+        response
     }
 }
 
@@ -181,10 +256,6 @@ fn bare(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = status;
     response
-}
-
-fn allowing(response: Response<Body>) -> Response<Body> {
-    with(response, ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"))
 }
 
 fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> Response<Body> {

@@ -14,3 +14,8 @@ pub(super) async fn answer(_: &Asked, opened: Opened) -> Answer {
     let bytes = bytes.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(with(Response::new(full(bytes)), CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
 }
+
+/// (Seam: the tag of a version of a file.)
+pub(super) fn tag(facts: &super::root::Facts) -> String {
+    format!("\"{:x}-{:x}-{:x}\"", facts.inode, facts.size, facts.modified.0)
+}

@@ -129,8 +129,11 @@ fn archives(query: &Query) -> &'static str {
      <button name=\"tar.zst\" value=\"\">tar.zst</button></form>"
 }
 
-fn upload(_: &Asked) -> String {
-    filled(UPLOAD, &[])
+fn upload(asked: &Asked) -> String {
+    match &asked.uploads {
+        Some(uploads) => filled(UPLOAD, &[("overwrites", if uploads.overwrites() { "data-overwrite=\"yes\"" } else { "" })]),
+        None => String::new(),
+    }
 }
 
 fn notes(listing: &Listing) -> String {

@@ -85,9 +85,14 @@ impl Root {
         self.shown.display()
     }
 
+    /// Whether all names on the way to a place are of those that are shown.
+    pub(super) fn shows(&self, place: &Place) -> bool {
+        place.names().all(|name| is_shown(name, self.hidden))
+    }
+
     /// Opens what is at a place. Where the way there is not in memory, another thread waits for the disk.
     pub(super) async fn find(self: &Arc<Self>, place: &Place) -> Result<Found, Refusal> {
-        if !place.names().all(|name| is_shown(name, self.hidden)) {
+        if !self.shows(place) {
             return Err(missing());
         }
         let found = match self.look(place, READ, ResolveFlags::CACHED) {

@@ -301,6 +301,8 @@ class Item {
       say(`${this.path}: ${error.message}`);
     }
     const again = replaces => () => {
+      // An upload that must not replace anything remembers that: another one may.
+      if (replaces !== this.replaces) places.set(this, null);
       Object.assign(this, { stopped: false, tries: 0, replaces, first: undefined, resumed: undefined });
       total.failed--;
       this.show("waits", "waits");
