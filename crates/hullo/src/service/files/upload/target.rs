@@ -30,12 +30,12 @@ pub(super) struct Target {
 impl Target {
     /// Steps down to it. Folders that are not there are made where `makes`. To be called where one may wait.
     pub(super) fn of(uploads: &Uploads, root: &Root, place: &Place, makes: bool) -> Result<Self, Refusal> {
+        let name = |bytes| Name::new(bytes).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
+        let mut names = place.names().map(name).collect::<Result<Vec<_>, _>>()?;
         if !root.shows(place) {
             let why = "names that begin with a dot are hidden in this folder, and nothing is put there";
             return Err(Refusal::new(StatusCode::FORBIDDEN, why));
         }
-        let name = |bytes| Name::new(bytes).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
-        let mut names = place.names().map(name).collect::<Result<Vec<_>, _>>()?;
         let Some(last) = names.pop() else {
             return Err(Refusal::new(StatusCode::CONFLICT, "this is the folder itself, and it is there"));
         };
