@@ -81,6 +81,27 @@ impl<S> Guard<S> {
         self.heeds_stop = heed;
     }
 
+    /// What is guarded, to look at.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// Writes in a way that only this stream has.
+    pub(crate) fn poll_write_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match write(&mut self.stream, cx) {
+            Poll::Ready(Ok(n)) => {
+                self.moved(0, n);
+                Poll::Ready(Ok(n))
+            }
+            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
+            failed => failed,
+        }
+    }
+
     fn moved(&mut self, received: usize, sent: usize) {
         if received + sent == 0 {
             return;
@@ -158,14 +179,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, buf) {
-            Poll::Ready(Ok(n)) => {
-                self.moved(0, n);
-                Poll::Ready(Ok(n))
-            }
-            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
-            failed => failed,
-        }
+        self.poll_write_by(cx, |stream, cx| Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -173,14 +187,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(cx, bufs) {
-            Poll::Ready(Ok(n)) => {
-                self.moved(0, n);
-                Poll::Ready(Ok(n))
-            }
-            Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
-            failed => failed,
-        }
+        self.poll_write_by(cx, |stream, cx| Pin::new(stream).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

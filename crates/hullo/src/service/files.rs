@@ -14,6 +14,7 @@ use http::{
     header::{ALLOW, LOCATION},
     request::Parts,
 };
+use tokio::sync::Semaphore;
 
 use self::{
     accounts::{Accounts, Need},
@@ -24,21 +25,29 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    error::{Error, Result},
-    io::exchange::{Body, empty, text},
+    error::{Error, Kind, Result},
+    io::{
+        condition::Failed,
+        exchange::{Body, empty, text},
+    },
     link::Link,
     peer::Peer,
     scope::{BoxFuture, Scope},
+    watch::Event,
 };
 
 mod accounts;
+mod archive;
+mod coding;
 mod download;
+mod kind;
 mod listing;
 mod page;
 mod place;
 mod plain;
 mod readme;
 mod root;
+mod several;
 mod upload;
 mod words;
 
@@ -63,6 +72,10 @@ pub struct Files {
     /// Where files may be put, if they may.
     uploads: Option<Arc<Uploads>>,
     accounts: Accounts,
+    /// The folder is a site of its own, whose pages are trusted.
+    is_site: bool,
+    /// Places for folders that are packed.
+    packing: Arc<Semaphore>,
 }
 
 impl Files {
@@ -74,12 +87,20 @@ impl Files {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
         let uploads = settings.upload.then(|| Uploads::open(dir, settings.overwrite, settings.max_upload)).transpose()?;
         let (root, index) = (Arc::new(Root::open(dir, settings.hidden)?), settings.index.clone());
-        let accounts = Accounts::new(&settings.accounts, &settings.writers)?;
-        Ok(Self { root, index, readers: Arc::default(), uploads: uploads.map(Arc::new), accounts })
+        Ok(Self {
+            root,
+            // A folder that is shown by its own pages is somebody's site, unless anybody may put pages there.
+            is_site: index.is_some() && uploads.is_none(),
+            index,
+            packing: Arc::new(Semaphore::new(archive::AT_ONCE)),
+            readers: Arc::default(),
+            uploads: uploads.map(Arc::new),
+            accounts: Accounts::new(&settings.accounts, &settings.writers)?,
+        })
     }
 
     /// Answers a request, by its method.
-    async fn answer(&self, head: Parts, body: Body, peer: Peer, scope: Scope) -> Answer {
+    async fn answer(&self, head: Parts, body: Body, peer: Peer) -> Answer {
         let need = if is_reading(&head) { Need::Read } else { Need::Write };
         let user = self.accounts.admit(&head.headers, &peer, need).await?;
         if head.uri.path() == "*" {
@@ -87,8 +108,17 @@ impl Files {
             return Ok(self.allowing(bare(StatusCode::NO_CONTENT)));
         }
         let place = Place::of(head.uri.path())?;
-        let (root, readers, uploads) = (self.root.clone(), self.readers.clone(), self.uploads.clone());
-        let asked = Asked { root, readers, uploads, head, place, peer, user, scope };
+        let asked = Asked {
+            root: self.root.clone(),
+            packing: self.packing.clone(),
+            readers: self.readers.clone(),
+            uploads: self.uploads.clone(),
+            is_site: self.is_site,
+            head,
+            place,
+            peer,
+            user,
+        };
         match asked.head.method {
             Method::GET | Method::HEAD => self.read(&asked).await,
             Method::OPTIONS => Ok(self.allowing(bare(StatusCode::NO_CONTENT))),
@@ -113,11 +143,14 @@ impl Files {
             return upload::offset(asked, uploads.clone()).await;
         }
         match asked.root.find(&asked.place).await? {
-            Found::File(file) => download::answer(asked, file).await,
+            Found::File(file) => download::answer(asked, &asked.place, file).await,
             Found::Folder(_) if !asked.place.is_folder() => Ok(with_slash(asked)),
-            Found::Folder(folder) => match self.index_of(asked).await {
-                Some(file) => download::answer(asked, file).await,
-                None => listing::answer(asked, folder).await,
+            Found::Folder(folder) => match archive::answer(asked, folder) {
+                Ok(answer) => answer,
+                Err(folder) => match self.index_of(asked).await {
+                    Some((place, file)) => download::answer(asked, &place, file).await,
+                    None => listing::answer(asked, folder).await,
+                },
             },
         }
     }
@@ -130,10 +163,11 @@ impl Files {
     }
 
     /// The file that stands for the folder that was asked for.
-    async fn index_of(&self, asked: &Asked) -> Option<Opened> {
+    async fn index_of(&self, asked: &Asked) -> Option<(Place, Opened)> {
         let name = self.index.as_ref().filter(|_| asked.head.uri.query().is_none())?;
-        match asked.root.find(&asked.place.join(name.as_bytes())).await {
-            Ok(Found::File(file)) => Some(file),
+        let place = asked.place.join(name.as_bytes());
+        match asked.root.find(&place).await {
+            Ok(Found::File(file)) => Some((place, file)),
             _ => None,
         }
     }
@@ -154,7 +188,15 @@ impl Service for Files {
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            Ok(self.answer(head, body, peer, scope).await.unwrap_or_else(Refusal::response))
+            let answered = self.answer(head, body, peer.clone()).await;
+            Ok(answered.unwrap_or_else(|refusal| {
+                if refusal.status.is_server_error() {
+                    // It is ours, and whoever runs this must hear of it too.
+                    let error = Error::new(Kind::File, refusal.why.clone());
+                    scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+                }
+                refusal.response()
+            }))
         })
     }
 
@@ -196,7 +238,8 @@ struct Asked {
     peer: Peer,
     /// The account that it is from.
     user: Option<String>,
-    scope: Scope,
+    is_site: bool,
+    packing: Arc<Semaphore>,
 }
 
 impl Asked {
@@ -244,10 +287,21 @@ impl Refusal {
         self
     }
 
+    /// It is there, and cannot be read.
+    fn unreadable(error: &impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("it cannot be read: {error}"))
+    }
+
     fn response(self) -> Response<Body> {
         let mut response = text(self.status, format!("{}\n", self.why));
         response.headers_mut().extend(self.more);
         response
+    }
+}
+
+impl From<Failed> for Refusal {
+    fn from(failed: Failed) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, failed.to_string())
     }
 }
 

@@ -27,7 +27,6 @@ use http::{
 use tokio::sync::Semaphore;
 
 use self::{
-    condition::Condition,
     problem::{Answer, Problem},
     rate::Rate,
     route::{Does, Names},
@@ -36,14 +35,16 @@ use self::{
 use super::{Service, Setting, Settings, Spec};
 use crate::{
     error::{Error, Kind, Result},
-    io::exchange::{Body, collect, empty, full},
+    io::{
+        condition::Condition,
+        exchange::{Body, collect, empty, full},
+    },
     link::Link,
     peer::Peer,
     scope::{BoxFuture, Scope},
     watch::Event,
 };
 
-mod condition;
 mod edit;
 mod follow;
 mod foreign;

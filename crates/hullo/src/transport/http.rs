@@ -16,6 +16,7 @@ use self::{
     cors::Cors,
     h1::End,
     head::Refusal,
+    socket::Socket,
     wire::{Beginning, Wire},
 };
 
@@ -34,7 +35,7 @@ use crate::{
         guard::Guard,
         prefixed::Prefixed,
     },
-    link::{BoxStream, Link},
+    link::Link,
     peer::Peer,
     scope::{BoxFuture, Scope},
     service::{Service, converse, status},
@@ -48,6 +49,7 @@ mod cors;
 mod h1;
 mod h2;
 pub(crate) mod head;
+mod socket;
 mod wire;
 
 pub(super) use self::client::dial;
@@ -135,11 +137,11 @@ struct Front {
 impl Front {
     /// One connection, to its end: exchanges, and perhaps a WebSocket.
     async fn serve(self: Arc<Self>, fd: OwnedFd, peer: Peer) -> Result<()> {
-        let (stream, peer): (BoxStream, Peer) = match &self.identity {
-            None => (Box::new(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?), peer),
+        let (stream, peer) = match &self.identity {
+            None => (Socket::Bare(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?), peer),
             Some(identity) => {
                 let (stream, peer) = Box::pin(identity.accept(fd, peer, &self.scope)).await?;
-                (Box::new(stream), peer)
+                (Socket::Inside(Box::new(stream)), peer)
             }
         };
         let mut wire = Wire::new(Guard::new(stream, &peer, &self.scope));

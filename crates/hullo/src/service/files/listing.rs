@@ -259,8 +259,8 @@ impl Listing {
         self.rows.sort_by_cached_key(|row| Natural::of(&row.path));
         match query.key {
             Key::Name => {}
-            Key::Size => self.rows.sort_by_key(|row| if row.is_folder() { 0 } else { row.facts.size }),
-            Key::Time => self.rows.sort_by_key(|row| row.facts.modified),
+            Key::Size => self.rows.sort_by_key(|row| if row.is_folder() { 0 } else { row.facts.stamp.size }),
+            Key::Time => self.rows.sort_by_key(|row| row.facts.stamp.modified),
         }
         if query.falls {
             self.rows.reverse();

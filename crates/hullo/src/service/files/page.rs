@@ -100,7 +100,7 @@ fn crumbs(asked: &Asked) -> String {
 fn counted(listing: &Listing, query: &Query) -> String {
     let folders = listing.rows.iter().filter(|row| row.is_folder()).count();
     let files = listing.rows.len() - folders;
-    let bytes = listing.rows.iter().filter(|row| !row.is_folder()).map(|row| row.facts.size).sum();
+    let bytes = listing.rows.iter().filter(|row| !row.is_folder()).map(|row| row.facts.stamp.size).sum();
     let many = |n: usize, one: &str| format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" });
     let found = if query.words.is_empty() { "" } else { "Found " };
     let parts = [(folders, many(folders, "folder")), (files, many(files, "file"))];
@@ -178,9 +178,9 @@ fn line(row: &Row) -> String {
     let (folder, slash) = if row.is_folder() { (" class=\"folder\"", "/") } else { ("", "") };
     let bytes = match row.is_folder() {
         true => String::new(),
-        false => format!("<span title=\"{} bytes\">{}</span>", grouped_bytes(row.facts.size), size(row.facts.size)),
+        false => format!("<span title=\"{} bytes\">{}</span>", grouped_bytes(row.facts.stamp.size), size(row.facts.stamp.size)),
     };
-    let time = rfc3339(row.facts.modified());
+    let time = rfc3339(row.facts.stamp.modified());
     // The link is relative and begins with a dot, so that no name is taken for a scheme or a query.
     format!(
         "<tr{folder}><td class=\"name\"><a href=\"./{}\"><bdi>{}</bdi>{slash}</a></td><td class=\"size\">{bytes}</td>\

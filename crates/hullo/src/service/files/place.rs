@@ -62,6 +62,11 @@ impl Place {
         self.names().last().unwrap_or_default()
     }
 
+    /// What has the same name, and that end behind it.
+    pub(super) fn with_end(&self, end: &str) -> Self {
+        Self { path: [&self.path, end.as_bytes()].concat(), folder: false }
+    }
+
     /// What has that name in this folder.
     pub(super) fn join(&self, name: &[u8]) -> Self {
         let mut path = self.path.clone();

@@ -40,10 +40,10 @@ pub(super) fn json(asked: &Asked, listing: Listing, query: &Query) -> Response<B
     let each = |row: &Row, first: bool, text: &mut String| {
         text.push_str(if first { "\n" } else { ",\n" });
         let name = String::from_utf8_lossy(&row.path);
-        let (kind, mtime) = (if row.is_folder() { "folder" } else { "file" }, rfc3339(row.facts.modified()));
+        let (kind, mtime) = (if row.is_folder() { "folder" } else { "file" }, rfc3339(row.facts.stamp.modified()));
         let mut entry = json!({ "name": name, "href": href(row), "kind": kind });
         if !row.is_folder() {
-            entry["size"] = row.facts.size.into();
+            entry["size"] = row.facts.stamp.size.into();
         }
         entry["mtime"] = mtime.into();
         // Writing into a string cannot fail.

@@ -1,14 +1,17 @@
 //! The folder that is served, as an opened one: all else is opened beneath it, and no link leads out of it.
 
 use std::{
+    ffi::OsString,
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use http::StatusCode;
@@ -21,7 +24,10 @@ use super::{
     Refusal,
     place::{Place, is_shown},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    io::file::Stamp,
+};
 
 /// How often a way that was changed while it was gone is tried again.
 const TRIES: usize = 16;
@@ -54,13 +60,11 @@ pub(super) struct Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) kind: FileType,
-    pub(super) size: u64,
     pub(super) mode: u32,
     pub(super) device: u64,
     pub(super) inode: u64,
-    /// Seconds and nanoseconds since 1970.
-    pub(super) modified: (i64, u32),
-    pub(super) changed: (i64, u32),
+    /// Its size, and when it was written last.
+    pub(super) stamp: Stamp,
 }
 
 /// What stands in a folder.
@@ -90,6 +94,12 @@ impl Root {
         place.names().all(|name| is_shown(name, self.hidden))
     }
 
+    /// The folder's own name, without those on the way to it.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let name = std::fs::canonicalize(&self.shown).ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
+        name.map_or_else(|| b"files".to_vec(), OsString::into_vec)
+    }
+
     /// Opens what is at a place. Where the way there is not in memory, another thread waits for the disk.
     pub(super) async fn find(self: &Arc<Self>, place: &Place) -> Result<Found, Refusal> {
         if !self.shows(place) {
@@ -106,9 +116,18 @@ impl Root {
         found.map_err(refusal)?.found(place)
     }
 
-    /// The same without a runtime, for who is on a thread that may wait.
+    /// The same for who is on a thread that may wait.
     pub(super) fn find_waiting(&self, place: &Place) -> Result<Found, Refusal> {
         self.look(place, READ, ResolveFlags::empty()).map_err(refusal)?.found(place)
+    }
+
+    /// Opens what has that name in an opened folder, unless it is a link. To be called where one may wait.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn open_in(&self, folder: &Opened, name: &[u8]) -> std::io::Result<Opened> {
+        let opened = openat(&folder.file, name, READ | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Opened::of(opened)?)
     }
 
     /// What stands in an opened folder, in no order: all but what is not to be seen. To be called where one may wait.
@@ -196,29 +215,9 @@ impl Opened {
 
 impl Facts {
     pub(super) fn of(stat: &Stat) -> Self {
-        Self {
-            kind: FileType::from_raw_mode(stat.st_mode),
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            mode: stat.st_mode,
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
-        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        Self { kind, mode: stat.st_mode, device: stat.st_dev, inode: stat.st_ino, stamp: Stamp::of(stat) }
     }
-
-    /// When it was written last.
-    pub(super) fn modified(&self) -> SystemTime {
-        let (seconds, nanoseconds) = self.modified;
-        let whole = Duration::from_secs(seconds.unsigned_abs());
-        let time = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-        time.and_then(|time| time.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
-    }
-}
-
-/// Its type differs from one kind of processor to the next.
-fn nanoseconds(of: impl TryInto<u32>) -> u32 {
-    of.try_into().unwrap_or_default()
 }
 
 fn missing() -> Refusal {

@@ -1,6 +1,6 @@
 //! Ranges of bytes (RFC 9110, section 14).
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -16,6 +16,7 @@ use super::{
     digest::hex,
     random,
 };
+use crate::io::ranges;
 
 /// The bytes are the alphabet over and over, so that a part is known to be the right one.
 pub(super) async fn range(call: Call) -> Answer {
@@ -86,37 +87,26 @@ enum Asked {
 impl Asked {
     fn read(text: &str, length: u64) -> Self {
         let all = Self::One(0, length - 1);
-        let Some(ranges) = text.trim().strip_prefix("bytes=") else { return all };
-        let ranges: Option<Vec<_>> = ranges.split(',').map(|one| limits(one, length)).collect();
-        match ranges.as_deref() {
+        let specs = ranges::read(text.trim()).unwrap_or_default();
+        let asked: Vec<_> = specs.into_iter().map(|spec| spec.of(length)).collect();
+        match asked.as_slice() {
             // What is no range is as if it was not there (section 14.2).
-            None | Some([]) => all,
-            Some([(from, to)]) if from <= to && *to < length => Self::One(*from, *to),
-            Some([_]) => Self::Nothing,
-            Some(ranges) if ranges.len() > bounds::RANGES => all,
-            Some(ranges) => Self::of(ranges, length),
+            [] => all,
+            [one] if one.start < one.end && one.end <= length => Self::One(one.start, one.end - 1),
+            [_] => Self::Nothing,
+            asked if asked.len() > bounds::RANGES => all,
+            asked => Self::of(asked, length),
         }
     }
 
-    fn of(ranges: &[(u64, u64)], length: u64) -> Self {
-        let there = ranges.iter().filter(|(from, to)| from <= to && *from < length);
-        let there: Vec<_> = there.map(|(from, to)| (*from, (*to).min(length - 1))).collect();
+    fn of(asked: &[Range<u64>], length: u64) -> Self {
+        let there = asked.iter().map(|one| one.start..one.end.min(length)).filter(|one| !one.is_empty());
+        let there: Vec<_> = there.map(|one| (one.start, one.end - 1)).collect();
         match there.as_slice() {
             [] => Self::Nothing,
             [(from, to)] => Self::One(*from, *to),
             _ => Self::Several(there),
         }
-    }
-}
-
-/// `0-4`, `5-` or `-5`, as its first and its last byte.
-fn limits(range: &str, length: u64) -> Option<(u64, u64)> {
-    let (from, to) = range.trim().split_once('-')?;
-    match (from.trim(), to.trim()) {
-        ("", "") => None,
-        ("", last) => Some((length.saturating_sub(last.parse().ok()?), length - 1)),
-        (from, "") => Some((from.parse().ok()?, length - 1)),
-        (from, to) => Some((from.parse().ok()?, to.parse().ok()?)),
     }
 }
 

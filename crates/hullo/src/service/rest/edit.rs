@@ -5,7 +5,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::{
-    condition::Condition,
+    Condition,
     item::{Item, Object, SCHEMAS, id_of, words},
     patch,
     problem::{Answer, Problem},
@@ -91,15 +91,15 @@ impl Edit {
                 value
             }
             (Deed::Patch(patch), Some(item)) => {
-                self.condition.allows(current)?;
+                self.allowed(current)?;
                 patch::applied(item, patch, self.max)?
             }
             (Deed::Remove, Some(_)) => {
-                self.condition.allows(current)?;
+                self.allowed(current)?;
                 return Ok(Effect::Remove);
             }
         };
-        self.condition.allows(current)?;
+        self.allowed(current)?;
         self.check(&wanted, schema)?;
         let body = wanted.to_string();
         if body.len() > self.max {
@@ -107,6 +107,12 @@ impl Edit {
         }
         let words = if self.collection == SCHEMAS { String::new() } else { words(&wanted) };
         Ok(Effect::Write { body, words })
+    }
+
+    /// Whether the client believes that to be there which is.
+    fn allowed(&self, current: Option<&Item>) -> Answer<()> {
+        let tag = current.map(Item::tag);
+        Ok(self.condition.allows(tag.as_deref(), current.map(Item::last_modified))?)
     }
 
     fn check(&self, wanted: &Value, schema: Option<&Schema>) -> Answer<()> {

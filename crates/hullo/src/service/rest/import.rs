@@ -15,8 +15,7 @@ use serde::{
 use serde_json::{Value, error::Category, json, value::RawValue};
 
 use super::{
-    Asked,
-    condition::Condition,
+    Asked, Condition,
     edit::{Conflict, Deed, Edit, Outcome},
     item::{id_of, new_id, with_id},
     json,

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     error::{Error, Kind},
-    io::exchange::{Body, full},
+    io::{
+        condition::Failed,
+        exchange::{Body, full},
+    },
 };
 
 /// The type of every body that tells of a problem.
@@ -116,5 +119,11 @@ impl Problem {
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(failed: Failed) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, failed.to_string())
     }
 }

@@ -7,8 +7,7 @@ use http::{
 use serde_json::Value;
 
 use super::{
-    Asked, bare,
-    condition::Condition,
+    Asked, Condition, bare,
     edit::{Conflict, Deed, Edit, Outcome},
     item::{Object, SCHEMAS, id_of, new_id, with_id},
     patch,
@@ -32,7 +31,8 @@ pub(super) fn kind(operation: &Operation, headers: &HeaderMap) -> Answer<&'stati
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     operation.reads.iter().find(|known| **known == essence).copied().ok_or_else(|| {
         let all = operation.reads.join(", ");
-        let why = format!("a body here is {all}: say which by Content-Type (hullo request and curl --json send {JSON})");
+        let why =
+            format!("a body here is {all}: say which by Content-Type (hullo request and curl --json send {JSON})");
         let header = match operation.method {
             Method::PATCH => HeaderName::from_static("accept-patch"),
             Method::POST => HeaderName::from_static("accept-post"),

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -22,7 +22,10 @@ use tokio::time::Instant;
 
 use crate::{
     error::Result,
-    io::exchange::Body,
+    io::{
+        exchange::Body,
+        file::{Part, Source},
+    },
     peer::Peer,
     scope::Scope,
     watch::{Answered, Event},
@@ -38,6 +41,8 @@ const GONE: u16 = 499;
 pub(super) struct Account {
     answered: Answered,
     since: Instant,
+    /// A file that the kernel may send, past those who count.
+    file: Option<Arc<Source>>,
     scope: Scope,
 }
 
@@ -62,7 +67,7 @@ impl Account {
             request.headers_mut().insert(REQUEST_ID, id);
         }
         // In a box, since most servers keep no accounts: an exchange does not hold room for one.
-        Some(Box::new(Self { answered, since: Instant::now(), scope: scope.clone() }))
+        Some(Box::new(Self { answered, since: Instant::now(), file: None, scope: scope.clone() }))
     }
 
     /// Tells of what came and was no request.
@@ -79,12 +84,14 @@ impl Account {
         if let Ok(id) = HeaderValue::from_str(&self.answered.id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        self.file = response.extensions().get::<Part>().map(|part| part.source().clone());
         response.map(|body| Counted { body, account: self }.boxed_unsync())
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
+        self.answered.sent += self.file.as_ref().map_or(0, |file| file.sent());
         self.answered.took = self.since.elapsed();
         self.scope.tell(&Event::Answered(&self.answered));
     }

@@ -24,12 +24,13 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{
     Front, Upgrade,
     head::{self, Head, Length, Refusal},
-    wire::{Before, Ending, Incoming, Shared, Wire},
+    wire::{AT_ONCE, Before, Ending, Incoming, Shared, Wire},
 };
 use crate::{
     error::{Error, Kind, Result},
     io::{
         exchange::{Body, Interim, empty, text},
+        file::Part,
         linger,
         paced::Paced,
         unread::UNREAD,
@@ -256,7 +257,11 @@ async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -
         out.extend_from_slice(b"\r\n");
     }
     if !manner.head && framing != Framing::Bodiless {
-        send(wire, response.into_body(), framing, manner.trailers).await?;
+        match response.extensions_mut().remove::<Part>() {
+            // The body stays until it is sent: with it goes its account.
+            Some(part) if framing == Framing::Known(part.left()) && wire.lock().is_bare() => send_file(wire, part).await?,
+            _ => send(wire, response.into_body(), framing, manner.trailers).await?,
+        }
     }
     // Much that was gathered leaves before more is asked for.
     poll_fn(|cx| wire.lock().poll_send(&mut Bytes::new(), cx)).await.map_err(cut)?;
@@ -318,6 +323,18 @@ async fn send(wire: &Shared, mut body: Body, framing: Framing, trailers: bool) -
         Framing::Chunked => wire.lock().output.extend_from_slice(b"0\r\n\r\n"),
         Framing::Known(_) if left > 0 => return Err(wrong_length("less")),
         _ => {}
+    }
+    Ok(())
+}
+
+/// Has the kernel send a file, piece by piece.
+async fn send_file(wire: &Shared, mut part: Part) -> Result<()> {
+    while part.left() > 0 {
+        until(wire, pin!(part.ready(AT_ONCE))).await?;
+        let mut most = AT_ONCE;
+        while most > 0 && part.left() > 0 {
+            most -= poll_fn(|cx| wire.lock().poll_send_file(&mut part, most, cx)).await.map_err(cut)?;
+        }
     }
     Ok(())
 }

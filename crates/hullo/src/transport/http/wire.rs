@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     chunked::{Chunks, Piece},
     head::{self, Head, Length, Refusal, Search},
+    socket::Socket,
 };
 use crate::{
     error::{Error, Kind, Result},
-    io::{exchange::Early, guard::Guard, scratch},
-    link::BoxStream,
+    io::{exchange::Early, file::Part, guard::Guard, scratch},
 };
 
 /// The most that is gathered before it is written.
@@ -104,7 +104,7 @@ impl AsyncWrite for Shared {
 }
 
 pub(super) struct Wire {
-    stream: Guard<BoxStream>,
+    stream: Guard<Socket>,
     /// What was read and is not understood yet.
     input: BytesMut,
     search: Search,
@@ -146,7 +146,7 @@ pub(super) enum Beginning {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Wire {
-    pub(super) fn new(stream: Guard<BoxStream>) -> Self {
+    pub(super) fn new(stream: Guard<Socket>) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -162,11 +162,11 @@ impl Wire {
     }
 
     /// The stream, and what was read from it already.
-    pub(super) fn into_parts(self) -> (Guard<BoxStream>, Bytes) {
+    pub(super) fn into_parts(self) -> (Guard<Socket>, Bytes) {
         (self.stream, self.input.freeze())
     }
 
-    pub(super) fn stream(&mut self) -> &mut Guard<BoxStream> {
+    pub(super) fn stream(&mut self) -> &mut Guard<Socket> {
         &mut self.stream
     }
 
@@ -391,6 +391,26 @@ impl Wire {
             }
         }
         self.poll_write(data, cx)
+    }
+}
+
+/// How much of a file the kernel is told to send at once. It does that in one go as long as the client takes it, and the
+/// others on this core wait.
+pub(super) const AT_ONCE: usize = 1 << 20;
+
+impl Wire {
+    /// Whether the kernel can send a file as it is.
+    pub(super) fn is_bare(&self) -> bool {
+        self.stream.is_bare()
+    }
+
+    /// Has the kernel send the next bytes of a file, behind all that was gathered: as much as the client takes now.
+    pub(super) fn poll_send_file(&mut self, part: &mut Part, most: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.output.is_empty() {
+            ready!(self.stream.poll_write_ahead(&mut self.output, cx))?;
+            self.output = BytesMut::new();
+        }
+        self.stream.poll_send(part, most, cx)
     }
 }
 

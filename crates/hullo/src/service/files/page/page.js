@@ -122,7 +122,7 @@ function request(item, method, url, headers = {}, body = null, progress = () => 
 
 function good(call) {
   if (call.status >= 200 && call.status < 300) return call;
-  const told = (call.responseText || "").trim().split("\n")[0];
+  const told = call.status === 412 ? "a file of that name is there already" : (call.responseText || "").trim().split("\n")[0];
   throw new Failure(told || `the server answered ${call.status}`, call.status);
 }
 
@@ -288,6 +288,7 @@ class Item {
   }
 
   failed(error) {
+    this.bar.remove();
     total.failed++;
     total.sent -= this.sent;
     this.sent = 0;

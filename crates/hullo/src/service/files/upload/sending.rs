@@ -4,7 +4,7 @@ use std::{fmt, io, sync::Arc, time::SystemTime};
 
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ETAG, HeaderMap, IF_NONE_MATCH},
+    header::{HeaderMap, IF_NONE_MATCH},
 };
 
 use super::{
@@ -60,8 +60,8 @@ pub(super) struct Taken {
 
 /// A file that is whole, and has its name.
 pub(super) struct Done {
-    pub(super) replaced: bool,
-    tag: Option<String>,
+    /// Whether it took the place of another.
+    replaced: bool,
 }
 
 /// A place and a part to write into.
@@ -190,7 +190,7 @@ impl Sending {
         })?;
         opened.target.folder.sync().map_err(|error| refused(&error, "it is not certain that the file is on the disk"))?;
         drop(turn);
-        Ok(Taken { name, offset: at, done: Some(Done { replaced, tag: opened.target.tag() }) })
+        Ok(Taken { name, offset: at, done: Some(Done { replaced }) })
     }
 }
 
@@ -199,13 +199,7 @@ impl Taken {
         let said = format!("{self}\n");
         match self.done {
             None => with(text(StatusCode::ACCEPTED, said), UPLOAD_OFFSET, HeaderValue::from(self.offset)),
-            Some(done) => {
-                let response = text(if done.replaced { StatusCode::OK } else { StatusCode::CREATED }, said);
-                match done.tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
-                    Some(tag) => with(response, ETAG, tag),
-                    None => response,
-                }
-            }
+            Some(done) => text(if done.replaced { StatusCode::OK } else { StatusCode::CREATED }, said),
         }
     }
 }

@@ -19,7 +19,11 @@ use super::{
     },
     Uploads,
 };
-use crate::{folder::Folder, io::condition::Condition, name::Name};
+use crate::{
+    folder::Folder,
+    io::{condition::Condition, file::Stamp},
+    name::Name,
+};
 
 /// A name in a folder.
 pub(super) struct Target {
@@ -55,11 +59,10 @@ impl Target {
     pub(super) fn check(&self, condition: &Condition, replaces: bool) -> Result<bool, Refusal> {
         let there = self.folder.status(&self.name).map_err(|error| refused(&error, "it cannot be seen what is there"))?;
         let there = there.map(|status| Facts::of(&status));
-        let tag = there.as_ref().map(tag);
-        let modified = there.map(|facts| whole_second(&facts));
-        if let Err(failed) = condition.allows(tag.as_deref(), modified) {
-            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, failed.to_string()));
-        }
+        // The times of HTTP have no parts of a second.
+        let in_seconds = |stamp: Stamp| Stamp { modified: (stamp.modified.0, 0), ..stamp }.modified();
+        let modified = there.map(|facts| in_seconds(facts.stamp));
+        condition.allows(there.as_ref().map(tag).as_deref(), modified)?;
         match there {
             None => Ok(false),
             Some(facts) if facts.kind == FileType::Directory => {
@@ -87,12 +90,6 @@ impl Target {
         shown(self.name.as_os().as_bytes())
     }
 
-    /// The tag of what is there.
-    pub(super) fn tag(&self) -> Option<String> {
-        let there = self.folder.status(&self.name).ok().flatten()?;
-        Some(tag(&Facts::of(&there)))
-    }
-
     /// Refuses what the disk has no room for, before it is sent.
     pub(super) fn has_room(&self, bytes: u64) -> Result<(), Refusal> {
         // Where the file system does not say it, writing will.
@@ -115,10 +112,6 @@ impl Uploads {
         }
         Ok((made, new))
     }
-}
-
-fn whole_second(facts: &Facts) -> SystemTime {
-    Facts { modified: (facts.modified.0, 0), ..*facts }.modified()
 }
 
 /// What an error of writing is to who sends.
