@@ -30,6 +30,8 @@ const fn python(name: &'static str, package: &'static str) -> Peer {
 
 /// Every peer that a test asks for.
 const PEERS: &[Peer] = &[
+    program("argon2", "argon2"),
+    program("chromium", "chromium"),
     program("curl", "curl"),
     program("nc.openbsd", "netcat-openbsd"),
     program("nc.traditional", "netcat-traditional"),
