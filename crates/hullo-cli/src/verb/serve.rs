@@ -233,7 +233,8 @@ impl One {
     fn settings(&self) -> Result<Settings> {
         let largest = |text: &String| {
             let size = options::size(text).filter(|size| *size > 0);
-            size.map(|size| size as u64).ok_or_else(|| Error::usage(format!("max-upload is a size like 500M, and not '{text}'")))
+            size.map(|size| size as u64)
+                .ok_or_else(|| Error::usage(format!("max-upload is a size like 500M, and not '{text}'")))
         };
         let command = self.command.iter().map(Into::into).collect();
         let env = self.env.clone().into_iter().collect();

@@ -21,10 +21,13 @@ impl Browser {
     fn open(home: &Home, url: &str) -> Option<Self> {
         let mut command = home.command(peer("chromium")?);
         let folder = format!("--user-data-dir={}", home.path("browser"));
-        let words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", &folder, "about:blank"];
+        let words =
+            ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", &folder, "about:blank"];
         let chromium = Program::start(command.args(words));
         let told = chromium.told("\n").split("DevTools listening on ").nth(1).map(str::to_owned);
-        let told = told.unwrap_or_else(|| chromium.told("/devtools/browser/").split("DevTools listening on ").nth(1).unwrap().to_owned());
+        let told = told.unwrap_or_else(|| {
+            chromium.told("/devtools/browser/").split("DevTools listening on ").nth(1).unwrap().to_owned()
+        });
         let devtools = told.split_whitespace().next().unwrap().to_owned();
         // Its messages may be long, as pictures are.
         let wire = Program::start(&mut home.hullo(&["connect", "--lines", &format!("{devtools}?max=64M")]));
@@ -41,6 +44,13 @@ impl Browser {
     /// Calls one of its methods.
     #[track_caller]
     fn call(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.answered(method, params);
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    #[track_caller]
+    fn answered(&mut self, method: &str, params: Value) -> Value {
         self.asked += 1;
         let mut message = json!({ "id": self.asked, "method": method, "params": params });
         if !self.session.is_empty() {
@@ -48,11 +58,11 @@ impl Browser {
         }
         self.wire.say(format!("{message}\n"));
         let mark = format!("{{\"id\":{},", self.asked);
-        let answer = |said: &str| said.lines().find(|line| line.starts_with(&mark)).and_then(|line| serde_json::from_str::<Value>(line).ok());
+        let answer = |said: &str| {
+            said.lines().find(|line| line.starts_with(&mark)).and_then(|line| serde_json::from_str::<Value>(line).ok())
+        };
         let said = self.wire.heard_by(|said| answer(said).is_some());
-        let answer = answer(&said).unwrap();
-        assert!(answer["error"].is_null(), "{method}: {answer}");
-        answer["result"].clone()
+        answer(&said).unwrap()
     }
 
     #[track_caller]
@@ -78,7 +88,18 @@ impl Browser {
              if ({expression}) done(true); else if (Date.now() - from > 9000) failed(document.body.innerText); \
              else requestAnimationFrame(look); }}; look(); }})"
         );
-        assert_eq!(self.value(&wait), true, "{expression}");
+        // What waits in a page that is left goes with it.
+        let gone = |answer: &Value| {
+            answer["error"]["message"].as_str().is_some_and(|why| why.contains("navigated") || why.contains("context"))
+        };
+        let params = json!({ "expression": wait, "awaitPromise": true, "returnByValue": true });
+        let mut answer = self.answered("Runtime.evaluate", params.clone());
+        for _ in 0..3 {
+            if gone(&answer) {
+                answer = self.answered("Runtime.evaluate", params.clone());
+            }
+        }
+        assert_eq!(answer["result"]["result"]["value"], true, "{expression}: {answer}");
     }
 
     /// The names in the list that are to be seen.
@@ -106,10 +127,18 @@ impl Browser {
 #[test]
 fn the_page_lists_sorts_filters_and_searches() {
     let Some(folder) = Folder::served(&[]) else { return };
-    for (name, content) in [("b10.txt", "x"), ("b9.txt", "xxx"), ("<img src=x onerror=document.title='harmed'>", "xx"), ("in/deep.txt", "x")] {
+    for (name, content) in [
+        ("b10.txt", "x"),
+        ("b9.txt", "xxx"),
+        ("<img src=x onerror=document.title='harmed'>", "xx"),
+        ("in/deep.txt", "x"),
+    ] {
         folder.write(name, content);
     }
-    folder.write("README.md", "# Read [me](javascript:document.title='harmed')\n\n<img src=x onerror=document.title='harmed'>");
+    folder.write(
+        "README.md",
+        "# Read [me](javascript:document.title='harmed')\n\n<img src=x onerror=document.title='harmed'>",
+    );
     let Some(mut browser) = Browser::open(&folder.home, &folder.server.at[0]) else { return };
     let hostile = "<img src=x onerror=document.title='harmed'>";
     assert_eq!(browser.shown(), ["in/", hostile, "b9.txt", "b10.txt", "README.md"]);
@@ -123,7 +152,11 @@ fn the_page_lists_sorts_filters_and_searches() {
     browser.until("location.search === '?sort=-size' && document.readyState === 'complete'");
     assert_eq!(browser.shown(), ["in/", "README.md", "b9.txt", hostile, "b10.txt"]);
 
-    let typed = |words: &str| format!("{{ const q = document.querySelector('[name=q]'); q.value = '{words}'; q.dispatchEvent(new Event('input', {{bubbles: true}})) }}");
+    let typed = |words: &str| {
+        format!(
+            "{{ const q = document.querySelector('[name=q]'); q.value = '{words}'; q.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
+        )
+    };
     browser.value(&typed("b .TXT"));
     assert_eq!(browser.shown(), ["b9.txt", "b10.txt"]);
     browser.value(&typed("deep"));
@@ -142,7 +175,8 @@ fn the_page_sends_files_and_shows_them() {
     let Some(folder) = Folder::served(&["--upload", "--overwrite"]) else { return };
     let Some(mut browser) = Browser::open(&folder.home, &folder.server.at[0]) else { return };
     let large = noise(40 << 20);
-    let files = [folder.home.file("small ü.txt", "small"), folder.home.file("large", &large), folder.home.file("empty", "")];
+    let files =
+        [folder.home.file("small ü.txt", "small"), folder.home.file("large", &large), folder.home.file("empty", "")];
     browser.choose(&files.each_ref().map(String::as_str));
     browser.until("document.querySelectorAll('#sending li.done').length === 3 && document.querySelectorAll('tbody tr').length === 3");
     assert_eq!(browser.shown(), ["empty", "large", "small ü.txt"]);
@@ -158,11 +192,15 @@ fn the_page_sends_files_and_shows_them() {
     browser.until("document.querySelector('#sending li.failed')?.innerText.includes('there already')");
     assert!(folder.read("large") == large);
     browser.value("document.querySelector('#sending li.failed .does button').click()");
-    browser.until("!document.querySelector('#sending li.failed') && document.querySelectorAll('#sending li.done').length === 4");
+    browser.until(
+        "!document.querySelector('#sending li.failed') && document.querySelectorAll('#sending li.done').length === 4",
+    );
     assert_eq!(folder.read("large"), b"another");
 
     // A folder is made without a script.
-    browser.value("{ const f = document.querySelector('form.folder'); f.elements.name.value = 'new'; f.requestSubmit(); }");
+    browser.value(
+        "{ const f = document.querySelector('form.folder'); f.elements.name.value = 'new'; f.requestSubmit(); }",
+    );
     browser.until("[...document.querySelectorAll('tbody tr')].some(row => row.innerText.includes('new/'))");
     assert_eq!(browser.complaints(), Vec::<String>::new());
     assert_eq!(folder.names(), ["empty", "large", "new", "small ü.txt"]);

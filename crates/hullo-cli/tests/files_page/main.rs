@@ -88,7 +88,8 @@ impl Folder {
     /// All names in the folder, hidden ones too.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.home.path("shared")).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }

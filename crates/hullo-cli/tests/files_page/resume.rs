@@ -65,7 +65,18 @@ fn an_upload_is_made_asked_for_gone_on_with_and_ended() {
     let folder = folder.again(&["--upload"]);
     assert_eq!(offset(&folder, &place), Some(2000));
     let last = format!("@{}", folder.home.file("last", &content[2000..]));
-    let words = ["-X", "PATCH", "-H", PARTIAL, "-H", "Upload-Offset: 2000", "-H", "Upload-Complete: ?1", "--data-binary", &last];
+    let words = [
+        "-X",
+        "PATCH",
+        "-H",
+        PARTIAL,
+        "-H",
+        "Upload-Offset: 2000",
+        "-H",
+        "Upload-Complete: ?1",
+        "--data-binary",
+        &last,
+    ];
     folder.asked(&place, &words, 201, "name x: 3000 bytes, stored");
     assert_eq!(folder.read("a/name x"), content);
     // The answer may have been lost: who asks is told that all is there.
@@ -110,7 +121,8 @@ fn what_was_wanted_at_the_beginning_holds_at_the_end() {
 #[test]
 fn a_client_of_the_draft_learns_early_where_its_upload_is() {
     let Some(folder) = Folder::served(&["--upload"]) else { return };
-    let head = |more: &str| format!("PUT /name HTTP/1.1\nContent-Length: 6\nUpload-Complete: ?1\nConnection: close{more}");
+    let head =
+        |more: &str| format!("PUT /name HTTP/1.1\nContent-Length: 6\nUpload-Complete: ?1\nConnection: close{more}");
     let mut stream = folder.begin(&head("\nUpload-Draft-Interop-Version: 8"), b"");
     let early = read_until(&mut stream, "\r\n\r\n").unwrap().to_ascii_lowercase();
     assert!(early.starts_with("http/1.1 104 ") && early.contains("upload-draft-interop-version: 8"), "{early}");

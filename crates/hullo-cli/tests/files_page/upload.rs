@@ -1,6 +1,11 @@
 //! What comes by PUT and by forms, and what is refused.
 
-use std::{fs, io::Read, os::unix::fs::{PermissionsExt, symlink}, process::Command};
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::{PermissionsExt, symlink},
+    process::Command,
+};
 
 use crate::{
     Folder,
@@ -18,7 +23,8 @@ fn files_come_by_put_and_by_form() {
     // By chunks, whose number nobody says before.
     folder.asked("/chunked", &["-T", &big, "-H", "Transfer-Encoding: chunked"], 201, "chunked: 3000000 bytes");
     let (first, second) = (format!("file=@{big}"), format!("other=@{empty};filename=sub/ü.txt"));
-    let said = folder.asked("/form/", &["-F", &first, "-F", "note=none", "-F", &second], 201, "big: 3000000 bytes, stored");
+    let said =
+        folder.asked("/form/", &["-F", &first, "-F", "note=none", "-F", &second], 201, "big: 3000000 bytes, stored");
     assert!(said.contains("ü.txt: 0 bytes, stored"), "{said}");
     for name in ["big", "other name", "chunked", "form/big"] {
         assert!(folder.read(name) == content, "{name}");
@@ -45,7 +51,9 @@ fn folders_are_made_once() {
     folder.asked("/a/?mkdir", &["-d", "name=c d"], 405, "is there already");
     folder.asked("/?mkdir", &["-d", "name=../x"], 400, "leads elsewhere");
     folder.asked("/?mkdir", &["-d", "other=x"], 400, "no name");
-    assert!(folder.home.path("shared/a/b").len() > 1 && fs::metadata(folder.home.path("shared/a/c d")).unwrap().is_dir());
+    assert!(
+        folder.home.path("shared/a/b").len() > 1 && fs::metadata(folder.home.path("shared/a/c d")).unwrap().is_dir()
+    );
     // A file does not take a folder's place.
     let file = folder.home.file("b", "x");
     folder.asked("/a/", &["-T", &file], 409, "is a folder");
@@ -127,7 +135,9 @@ fn nothing_is_written_outside_or_under_a_name_that_harms() {
     folder.asked("/link", &["-T", &file], 200, "replaced");
     assert_eq!((folder.home.read("outside/secret"), folder.read("link")), (b"secret".to_vec(), b"mine".to_vec()));
     assert_eq!(fs::read_dir(folder.home.path("outside")).unwrap().count(), 1);
-    assert!(!fs::exists(folder.home.path("escaped")).unwrap() && !fs::exists(folder.home.path("shared/real/new")).unwrap());
+    assert!(
+        !fs::exists(folder.home.path("escaped")).unwrap() && !fs::exists(folder.home.path("shared/real/new")).unwrap()
+    );
     assert_eq!(folder.names(), ["inner", "link", "out", "real"]);
 }
 
@@ -157,14 +167,17 @@ fn what_was_changed_on_the_way_gets_no_name() {
             run(folder.home.command("sh").args(["-c", &line]), "").text()
         };
         let other = folder.home.file("other", "other");
-        for (name, header, algorithm) in [
-            ("a", "Repr-Digest", "sha256"),
-            ("b", "Repr-Digest", "sha512"),
-            ("c", "Content-Digest", "sha256"),
-        ] {
+        for (name, header, algorithm) in
+            [("a", "Repr-Digest", "sha256"), ("b", "Repr-Digest", "sha512"), ("c", "Content-Digest", "sha256")]
+        {
             let word = algorithm.replace("sha", "sha-");
             let wrong = format!("{header}: unknown=:AA==:, {word}=:{}:", base64(algorithm, &other));
-            folder.asked(&format!("/{name}"), &["-T", &file, "-H", &wrong], 400, &format!("the {word} of what has come"));
+            folder.asked(
+                &format!("/{name}"),
+                &["-T", &file, "-H", &wrong],
+                400,
+                &format!("the {word} of what has come"),
+            );
             let right = format!("{header}: {word}=:{}:", base64(algorithm, &file));
             folder.asked(&format!("/{name}"), &["-T", &file, "-H", &right], 201, "stored");
             assert!(folder.read(name) == content);

@@ -36,7 +36,9 @@ pub(super) fn of_environment() -> Result<Vec<String>> {
 
 /// What whoever typed them should know.
 pub(super) fn warning(words: &[String]) -> Option<&'static str> {
-    let plain = |word: &String| !word.starts_with('@') && word.split_once(':').is_some_and(|(_, secret)| !secret.starts_with('$'));
+    let plain = |word: &String| {
+        !word.starts_with('@') && word.split_once(':').is_some_and(|(_, secret)| !secret.starts_with('$'))
+    };
     words.iter().any(plain).then_some(
         "a password on the command line can be read by everybody on this machine, with ps; --auth @FILE, a hash or HULLO_AUTH cannot",
     )
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn only_what_ps_shows_is_warned_of() {
-        let warned = |words: &[&str]| warning(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).is_some();
+        let warned =
+            |words: &[&str]| warning(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).is_some();
         assert!(warned(&["@file", "ada:secret"]));
         assert!(!warned(&["@file", "ada:$argon2id$x"]) && !warned(&[]));
     }

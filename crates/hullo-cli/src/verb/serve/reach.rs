@@ -18,7 +18,13 @@ pub(super) fn from_elsewhere(bound: &Address) -> Vec<Address> {
     let of = |ip: IpAddr| Address { host: ip.to_string(), ..bound.clone() };
     match bound.host.parse::<IpAddr>() {
         // A name, or nothing, which is loopback.
-        Err(_) => if bound.host.is_empty() || bound.host == "localhost" { Vec::new() } else { vec![bound.clone()] },
+        Err(_) => {
+            if bound.host.is_empty() || bound.host == "localhost" {
+                Vec::new()
+            } else {
+                vec![bound.clone()]
+            }
+        }
         Ok(ip) if ip.is_loopback() => Vec::new(),
         Ok(ip) if !ip.is_unspecified() => vec![bound.clone()],
         Ok(any) => ours().into_iter().filter(|ip| any.is_ipv6() || ip.is_ipv4()).map(of).collect(),
@@ -27,7 +33,8 @@ pub(super) fn from_elsewhere(bound: &Address) -> Vec<Address> {
 
 /// The addresses of this machine, without those that only lead back to it or need the name of an interface.
 fn ours() -> Vec<IpAddr> {
-    let up = |flags: InterfaceFlags| flags.contains(InterfaceFlags::IFF_UP) && !flags.contains(InterfaceFlags::IFF_LOOPBACK);
+    let up =
+        |flags: InterfaceFlags| flags.contains(InterfaceFlags::IFF_UP) && !flags.contains(InterfaceFlags::IFF_LOOPBACK);
     let address = |one: nix::ifaddrs::InterfaceAddress| {
         let address = one.address.filter(|_| up(one.flags))?;
         let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from(*v4));

@@ -188,7 +188,10 @@ fn prove(key: &hmac::Key, name: &str, password: &str) -> Proof {
 /// The name and the password that a request has.
 fn told(headers: &HeaderMap) -> Option<(String, String)> {
     let (scheme, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let told = STANDARD_NO_PAD.decode(rest.trim().trim_end_matches('=')).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let told = STANDARD_NO_PAD
+        .decode(rest.trim().trim_end_matches('='))
+        .ok()
+        .filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let (name, password) = std::str::from_utf8(&told).ok()?.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
 }
@@ -240,7 +243,8 @@ impl Guesses {
 }
 
 fn later(wait: Duration) -> Refusal {
-    let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords from there: wait before the next");
+    let refusal =
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords from there: wait before the next");
     refusal.with(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))
 }
 
@@ -250,7 +254,8 @@ mod tests {
     use crate::peer::Endpoint;
 
     /// Of the password `ümlaut`, made by Debian's argon2 with little work.
-    const HASHED: &str = "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$AtH6SauySk/FajYo0hftM8GAAFCSVky0hBueQHZzFao";
+    const HASHED: &str =
+        "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$AtH6SauySk/FajYo0hftM8GAAFCSVky0hBueQHZzFao";
 
     fn peer(address: &str) -> Peer {
         Peer::new("http", Endpoint::Net(address.parse().unwrap()), Endpoint::Unnamed)
@@ -267,12 +272,14 @@ mod tests {
 
     #[tokio::test]
     async fn each_account_may_do_what_it_is_for() {
-        let (ada, bob) = ("ada:a:b".to_owned(), format!("bob:{HASHED}"));
-        let table: [(&[String], &[String], &[(&str, u16, u16)]); 4] = [
+        /// Who tells what, and the status of reading and of writing.
+        type Case = (&'static str, u16, u16);
+        let (ada, bob) = (["ada:a:b".to_owned()], [format!("bob:{HASHED}")]);
+        let table: [(&[String], &[String], &[Case]); 4] = [
             (&[], &[], &[("", 200, 200), ("who:ever", 200, 200)]),
-            (&[ada.clone()], &[], &[("", 401, 401), ("ada:a:b", 200, 200), ("ada:a", 401, 401), ("bob:a:b", 401, 401)]),
-            (&[], &[bob.clone()], &[("", 200, 401), ("bob:ümlaut", 200, 200), ("bob:umlaut", 200, 401)]),
-            (&[ada.clone()], &[bob.clone()], &[("", 401, 401), ("ada:a:b", 200, 403), ("bob:ümlaut", 200, 200)]),
+            (&ada, &[], &[("", 401, 401), ("ada:a:b", 200, 200), ("ada:a", 401, 401), ("bob:a:b", 401, 401)]),
+            (&[], &bob, &[("", 200, 401), ("bob:ümlaut", 200, 200), ("bob:umlaut", 200, 401)]),
+            (&ada, &bob, &[("", 401, 401), ("ada:a:b", 200, 403), ("bob:ümlaut", 200, 200)]),
         ];
         for (all, writers, cases) in table {
             for (told, reads, writes) in cases {

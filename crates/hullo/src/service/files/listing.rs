@@ -14,13 +14,13 @@ use rustix::fs::FileType;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    Answer, Asked, Refusal,
-    words::Natural,
-    page, plain,
+    Answer, Asked, Refusal, page,
     place::Place,
+    plain,
     readme::{self, Readme},
     root::{Entry, Facts, Found, Opened, Root},
     with,
+    words::Natural,
 };
 
 /// Entries that are read of a folder, or looked at in a search.
@@ -57,7 +57,8 @@ pub(super) async fn answer(asked: &Asked, folder: Opened) -> Answer {
     let reading = tokio::task::spawn_blocking(move || {
         let mut listing = Listing::read(&root, &place, folder, &query)?;
         listing.sort(&query);
-        let readme = (form == Form::Page && query.is_plain()).then(|| readme::of(&root, &place, &listing.rows)).flatten();
+        let readme =
+            (form == Form::Page && query.is_plain()).then(|| readme::of(&root, &place, &listing.rows)).flatten();
         Ok((listing, query, readme))
     });
     let read: std::io::Result<(Listing, Query, Option<Readme>)> =
@@ -109,7 +110,8 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) const ALL: [(Self, &'static str); 3] = [(Self::Name, "name"), (Self::Size, "size"), (Self::Time, "time")];
+    pub(super) const ALL: [(Self, &'static str); 3] =
+        [(Self::Name, "name"), (Self::Size, "size"), (Self::Time, "time")];
 }
 
 /// What is asked of a listing.
@@ -134,7 +136,8 @@ impl Query {
                 "sort" => {
                     let word = value.strip_prefix('-').unwrap_or(&value);
                     let key = Key::ALL.iter().find(|(_, name)| *name == word);
-                    let (key, _) = key.ok_or(wrong("sort is name, size or time, each with a - for the other way round"))?;
+                    let (key, _) =
+                        key.ok_or(wrong("sort is name, size or time, each with a - for the other way round"))?;
                     (query.key, query.falls) = (*key, value.starts_with('-'));
                 }
                 "q" => query.words = value.trim().to_owned(),
@@ -182,14 +185,20 @@ pub(super) struct Listing {
 
 impl Listing {
     fn read(root: &Arc<Root>, place: &Place, folder: Opened, query: &Query) -> std::io::Result<Self> {
-        if query.words.is_empty() { Self::of_folder(root, place, &folder) } else { Self::found(root, place, folder, &query.words) }
+        if query.words.is_empty() {
+            Self::of_folder(root, place, &folder)
+        } else {
+            Self::found(root, place, folder, &query.words)
+        }
     }
 
     fn of_folder(root: &Root, place: &Place, folder: &Opened) -> std::io::Result<Self> {
         let mut listing = Self::default();
         for entry in root.entries(folder)? {
             if listing.rows.len() == MOST {
-                listing.cut = Some("This folder has more than 200,000 entries. These are the first that the disk names, sorted among themselves.");
+                listing.cut = Some(
+                    "This folder has more than 200,000 entries. These are the first that the disk names, sorted among themselves.",
+                );
                 break;
             }
             let Ok(entry) = entry else {
@@ -228,9 +237,15 @@ impl Listing {
             for entry in root.entries(&opened)? {
                 looked += 1;
                 listing.cut = match () {
-                    () if looked > MOST => Some("There is more below this folder than is searched at once: these are from its first 200,000 entries."),
-                    () if listing.rows.len() == FINDS => Some("More was found than is shown: these are the first 1,000."),
-                    () if Instant::now() > until => Some("The search was ended after three seconds: there may be more."),
+                    () if looked > MOST => Some(
+                        "There is more below this folder than is searched at once: these are from its first 200,000 entries.",
+                    ),
+                    () if listing.rows.len() == FINDS => {
+                        Some("More was found than is shown: these are the first 1,000.")
+                    }
+                    () if Instant::now() > until => {
+                        Some("The search was ended after three seconds: there may be more.")
+                    }
                     () => None,
                 };
                 if listing.cut.is_some() {

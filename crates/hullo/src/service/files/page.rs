@@ -131,7 +131,9 @@ fn archives(query: &Query) -> &'static str {
 
 fn upload(asked: &Asked) -> String {
     match &asked.uploads {
-        Some(uploads) => filled(UPLOAD, &[("overwrites", if uploads.overwrites() { "data-overwrite=\"yes\"" } else { "" })]),
+        Some(uploads) => {
+            filled(UPLOAD, &[("overwrites", if uploads.overwrites() { "data-overwrite=\"yes\"" } else { "" })])
+        }
         None => String::new(),
     }
 }
@@ -148,7 +150,8 @@ fn notes(listing: &Listing) -> String {
 
 /// What the buttons of the columns leave as it is.
 fn kept(query: &Query) -> String {
-    let input = |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
+    let input =
+        |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
     let limit = query.limit.map(|limit| input("limit", &limit.to_string()));
     let words = (!query.words.is_empty()).then(|| input("q", &query.words));
     [limit, words].into_iter().flatten().collect()
@@ -178,7 +181,11 @@ fn line(row: &Row) -> String {
     let (folder, slash) = if row.is_folder() { (" class=\"folder\"", "/") } else { ("", "") };
     let bytes = match row.is_folder() {
         true => String::new(),
-        false => format!("<span title=\"{} bytes\">{}</span>", grouped_bytes(row.facts.stamp.size), size(row.facts.stamp.size)),
+        false => format!(
+            "<span title=\"{} bytes\">{}</span>",
+            grouped_bytes(row.facts.stamp.size),
+            size(row.facts.stamp.size)
+        ),
     };
     let time = rfc3339(row.facts.stamp.modified());
     // The link is relative and begins with a dot, so that no name is taken for a scheme or a query.

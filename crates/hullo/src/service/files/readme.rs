@@ -85,7 +85,10 @@ mod tests {
     #[test]
     fn markdown_is_shown_and_does_nothing() {
         let html = markdown("# Ada & *co*\n\n| a | b |\n|---|---|\n| 1 | [x](notes/a.txt) |\n\n- [ ] `<b>`");
-        assert!(html.contains("<h1>Ada &amp; <em>co</em></h1>") && html.contains("<a href=\"notes/a.txt\">x</a>"), "{html}");
+        assert!(
+            html.contains("<h1>Ada &amp; <em>co</em></h1>") && html.contains("<a href=\"notes/a.txt\">x</a>"),
+            "{html}"
+        );
         assert!(html.contains("<table>") && html.contains("<code>&lt;b&gt;</code>"), "{html}");
         for bad in [
             "<script>alert(1)</script>",
@@ -107,7 +110,10 @@ mod tests {
             let tags: Vec<_> = html.split('<').skip(1).map(|tag| tag.split('>').next().unwrap()).collect();
             for tag in tags {
                 let known = ["p", "/p", "a ", "/a", "em", "/em"].iter().any(|good| tag.starts_with(good));
-                assert!(known && !tag.contains("script") && !tag.contains("data:") && !tag.contains("tracker"), "{bad}: {html}");
+                assert!(
+                    known && !tag.contains("script") && !tag.contains("data:") && !tag.contains("tracker"),
+                    "{bad}: {html}"
+                );
             }
         }
     }

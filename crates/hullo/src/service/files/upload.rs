@@ -19,7 +19,14 @@ use http::{
     header::{ALLOW, CONTENT_ENCODING, CONTENT_RANGE},
 };
 
-use self::{digest::Digests, incoming::Source, partial::Finished, sending::{Sending, Taken}, token::Token, turns::Turns};
+use self::{
+    digest::Digests,
+    incoming::Source,
+    partial::Finished,
+    sending::{Sending, Taken},
+    token::Token,
+    turns::Turns,
+};
 use super::{Answer, Asked, Refusal, with};
 use crate::{
     error::{Error, Kind, Result},
@@ -211,7 +218,11 @@ mod tests {
             ("true", None, None),
         ] {
             let headers = headers(value);
-            assert_eq!((bytes(&headers, &UPLOAD_OFFSET), flag(&headers, &UPLOAD_OFFSET)), (number, boolean), "{value:?}");
+            assert_eq!(
+                (bytes(&headers, &UPLOAD_OFFSET), flag(&headers, &UPLOAD_OFFSET)),
+                (number, boolean),
+                "{value:?}"
+            );
         }
         let mut twice = headers("1");
         twice.append(UPLOAD_OFFSET, HeaderValue::from_static("1"));

@@ -6,7 +6,10 @@ use aws_lc_rs::digest::{Context, SHA256, SHA512};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::{super::{Asked, Refusal}, bad};
+use super::{
+    super::{Asked, Refusal},
+    bad,
+};
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
@@ -78,7 +81,10 @@ impl Digests {
     }
 
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
-        self.0.iter().find(|(algorithm, _)| *algorithm == Algorithm::Sha256).and_then(|(_, hash)| hash[..].try_into().ok())
+        self.0
+            .iter()
+            .find(|(algorithm, _)| *algorithm == Algorithm::Sha256)
+            .and_then(|(_, hash)| hash[..].try_into().ok())
     }
 
     /// With that one too.
@@ -108,7 +114,8 @@ impl Digests {
         Ok(match other {
             None => Ok(()),
             Some((_, (algorithm, _))) => {
-                let why = format!("the {} of what has come is another one: it was changed on the way", algorithm.name());
+                let why =
+                    format!("the {} of what has come is another one: it was changed on the way", algorithm.name());
                 Err(Refusal::new(StatusCode::BAD_REQUEST, why))
             }
         })

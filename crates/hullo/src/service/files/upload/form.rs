@@ -41,13 +41,18 @@ pub(super) async fn take(asked: &Asked, uploads: Arc<Uploads>, body: Body) -> An
         let mut field = match form.next_field().await {
             Ok(Some(field)) => field,
             Ok(None) => break,
-            Err(error) => return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("{said}the form cannot be read: {error}"))),
+            Err(error) => {
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("{said}the form cannot be read: {error}")));
+            }
         };
         // A field without a file's name, or with an empty one where none was chosen, is none.
         let Some(name) = field.file_name().filter(|name| !name.is_empty()).map(str::to_owned) else { continue };
         files += 1;
         if files > FILES {
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{said}a form may bring {FILES} files and no more")));
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("{said}a form may bring {FILES} files and no more"),
+            ));
         }
         match one(asked, asked.place.join(name.as_bytes())).take(asked, &uploads, Source::Field(&mut field)).await {
             Ok(taken) => said += &format!("{taken}\n"),

@@ -81,7 +81,9 @@ pub(super) async fn pour(
         match next {
             None => break Ok(()),
             Some(Err(error)) => break Err(Stopped::Wire(error)),
-            Some(Ok(bytes)) if bytes.len() as u64 > most.saturating_sub(writer.at + writer.size) => break Err(Stopped::TooLong),
+            Some(Ok(bytes)) if bytes.len() as u64 > most.saturating_sub(writer.at + writer.size) => {
+                break Err(Stopped::TooLong);
+            }
             Some(Ok(bytes)) => {
                 if let Err(error) = writer.take(bytes).await {
                     break Err(Stopped::Disk(error));

@@ -11,7 +11,11 @@ use http::{
 };
 
 use super::{
-    super::{Answer, Asked, Refusal, bare, place::{Place, escaped}, with},
+    super::{
+        Answer, Asked, Refusal, bare,
+        place::{Place, escaped},
+        with,
+    },
     UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_LIMIT, UPLOAD_OFFSET, Uploads, bad, bytes,
     digest::Digests,
     flag,
@@ -52,11 +56,18 @@ impl Finished {
 }
 
 /// A PUT with `Upload-Complete`: a new upload, and its first bytes (section 4.2).
-pub(super) async fn create(asked: &Asked, uploads: Arc<Uploads>, mut sending: Sending, complete: bool, body: Body) -> Answer {
+pub(super) async fn create(
+    asked: &Asked,
+    uploads: Arc<Uploads>,
+    mut sending: Sending,
+    complete: bool,
+    body: Body,
+) -> Answer {
     if asked.says("upload") {
         return Err(bad("the server names an upload that has Upload-Complete"));
     }
-    let length = agreed(complete.then(|| incoming::length(&body)).flatten(), bytes(&asked.head.headers, &UPLOAD_LENGTH))?;
+    let length =
+        agreed(complete.then(|| incoming::length(&body)).flatten(), bytes(&asked.head.headers, &UPLOAD_LENGTH))?;
     let memory = Memory { length, sha256: sending.whole.sha256(), is_new: sending.is_new };
     if !complete && !sending.whole.is_only_sha256() {
         return Err(bad("an upload in parts remembers a sha-256 alone: send other hashes with its last part"));
@@ -95,15 +106,20 @@ async fn announce(asked: &Asked, uploads: &Uploads, location: &HeaderValue) {
 pub(super) async fn append(asked: &Asked, uploads: Arc<Uploads>, body: Body) -> Answer {
     let headers = &asked.head.headers;
     if !asked.says("upload") {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "PATCH goes on with an upload: the address of one has ?upload="));
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "PATCH goes on with an upload: the address of one has ?upload=",
+        ));
     }
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if kind != Some(b"application/partial-upload") {
         let why = "what is appended to an upload is of the type application/partial-upload";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
-    let offset = bytes(headers, &UPLOAD_OFFSET).ok_or(bad("Upload-Offset says where the bytes belong, and is missing"))?;
-    let last = flag(headers, &UPLOAD_COMPLETE).ok_or(bad("Upload-Complete is ?1 with the last bytes and ?0 with others"))?;
+    let offset =
+        bytes(headers, &UPLOAD_OFFSET).ok_or(bad("Upload-Offset says where the bytes belong, and is missing"))?;
+    let last =
+        flag(headers, &UPLOAD_COMPLETE).ok_or(bad("Upload-Complete is ?1 with the last bytes and ?0 with others"))?;
     let token = token(asked)?;
     let memory = token.memory();
     let end = incoming::length(&body).filter(|_| last).map(|length| offset.saturating_add(length));
@@ -157,7 +173,8 @@ pub(super) async fn offset(asked: &Asked, uploads: Arc<Uploads>) -> Answer {
             let (root, place, length) = (asked.root.clone(), asked.place.clone(), token.memory().length);
             let there = blocking(move || {
                 let (target, part) = of(&uploads, &root, &place, &token)?;
-                let there = target.folder.status(&part).map_err(|error| refused(&error, "the upload cannot be read"))?;
+                let there =
+                    target.folder.status(&part).map_err(|error| refused(&error, "the upload cannot be read"))?;
                 there.map(|there| u64::try_from(there.st_size).unwrap_or_default()).ok_or_else(gone)
             });
             (there.await?, false, length)
@@ -175,7 +192,10 @@ pub(super) async fn offset(asked: &Asked, uploads: Arc<Uploads>) -> Answer {
 /// DELETE: it is not wanted any more (section 4.5).
 pub(super) async fn cancel(asked: &Asked, uploads: Arc<Uploads>) -> Answer {
     if !asked.says("upload") {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no file is removed here; DELETE ends an upload, at its own address"));
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "no file is removed here; DELETE ends an upload, at its own address",
+        ));
     }
     let token = token(asked)?;
     let _turn = uploads.turns.next(&token.key(&asked.place)).await;
@@ -194,7 +214,12 @@ pub(super) async fn cancel(asked: &Asked, uploads: Arc<Uploads>) -> Answer {
 }
 
 /// Where an upload's bytes are: its folder, and the name of its part there.
-fn of(uploads: &Uploads, root: &super::super::root::Root, place: &Place, token: &Token) -> Result<(Target, crate::name::Name), Refusal> {
+fn of(
+    uploads: &Uploads,
+    root: &super::super::root::Root,
+    place: &Place,
+    token: &Token,
+) -> Result<(Target, crate::name::Name), Refusal> {
     let target = Target::of(uploads, root, place, false)?;
     let part = token.part(&target.name).ok_or_else(gone)?.part();
     Ok((target, part))

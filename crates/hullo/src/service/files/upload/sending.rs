@@ -72,7 +72,12 @@ struct Opened {
 
 impl Sending {
     /// Takes the bytes. What has come stays where the rest may follow.
-    pub(super) async fn take(mut self, asked: &Asked, uploads: &Arc<Uploads>, source: Source<'_>) -> Result<Taken, Refusal> {
+    pub(super) async fn take(
+        mut self,
+        asked: &Asked,
+        uploads: &Arc<Uploads>,
+        source: Source<'_>,
+    ) -> Result<Taken, Refusal> {
         let turn = self.turn(uploads).await?;
         let (root, shared) = (asked.root.clone(), uploads.clone());
         let (sending, opened) = blocking(move || {
@@ -122,12 +127,12 @@ impl Sending {
             return Err(too_long(uploads));
         }
         let target = Target::of(uploads, root, &self.place, !self.resumes)?;
-        target.check(&self.condition, self.replaces(uploads))?;
-        target.has_room(self.length.map_or(0, |length| length.saturating_sub(self.offset)))?;
         let name = self.token.part(&target.name).ok_or_else(gone)?;
         if self.resumes && target.folder.status(&name.part()).ok().flatten().is_none() {
             return Err(if self.token.is_of_client() { mismatch(0) } else { gone() });
         }
+        target.check(&self.condition, self.replaces(uploads))?;
+        target.has_room(self.length.map_or(0, |length| length.saturating_sub(self.offset)))?;
         let part = target.folder.begin(&name).map_err(|error| refused(&error, "the file cannot be begun"))?;
         let there = part.file().metadata().map_or(0, |file| file.len());
         if self.resumes && there != self.offset {
@@ -143,7 +148,9 @@ impl Sending {
         let here = format!("{} of it {} here", size(at), if at == 1 { "is" } else { "are" });
         let (stays, refusal) = match stopped {
             // Whoever sent it has gone, or sent what cannot be read.
-            Stopped::Wire(error) => (at > 0 || self.stays, Refusal::new(StatusCode::BAD_REQUEST, format!("{error}; {here}"))),
+            Stopped::Wire(error) => {
+                (at > 0 || self.stays, Refusal::new(StatusCode::BAD_REQUEST, format!("{error}; {here}")))
+            }
             Stopped::Outdated => (true, Refusal::new(StatusCode::CONFLICT, "a newer request goes on with this upload")),
             Stopped::TooLong if self.length.is_some_and(|length| uploads.most.is_none_or(|most| length <= most)) => {
                 (false, Refusal::new(StatusCode::BAD_REQUEST, "more has come than the length that was said"))
@@ -157,7 +164,12 @@ impl Sending {
         };
         if !stays {
             // It is in nobody's way, but of no use either.
-            let _ = blocking(move || Ok(discard(opened))).await;
+            let removing = move || {
+                discard(opened);
+                Ok(())
+            };
+            // Whether that was possible changes nothing for who sent it.
+            let _ = blocking(removing).await;
         }
         refusal.with(UPLOAD_COMPLETE, HeaderValue::from_static("?0"))
     }
@@ -166,7 +178,9 @@ impl Sending {
         let unread = |error: io::Error| refused(&error, "the file cannot be read again");
         let (name, part) = (opened.target.shown(), &opened.part);
         if let Err(refusal) = self.content.check(part.file(), self.offset, at).map_err(unread)? {
-            part.file().set_len(self.offset).map_err(|error| refused(&error, "the wrong piece cannot be taken back"))?;
+            part.file()
+                .set_len(self.offset)
+                .map_err(|error| refused(&error, "the wrong piece cannot be taken back"))?;
             return Err(refusal.with(UPLOAD_OFFSET, HeaderValue::from(self.offset)));
         }
         if !self.last {
@@ -188,7 +202,11 @@ impl Sending {
             io::ErrorKind::AlreadyExists => opened.target.taken(),
             _ => refused(&error, "the file cannot be given its name"),
         })?;
-        opened.target.folder.sync().map_err(|error| refused(&error, "it is not certain that the file is on the disk"))?;
+        opened
+            .target
+            .folder
+            .sync()
+            .map_err(|error| refused(&error, "it is not certain that the file is on the disk"))?;
         drop(turn);
         Ok(Taken { name, offset: at, done: Some(Done { replaced }) })
     }

@@ -46,7 +46,9 @@ impl Target {
         let mut folder = uploads.folder.clone();
         for name in &names {
             let entered = match folder.enter(name) {
-                Err(error) if makes && error.kind() == io::ErrorKind::NotFound => uploads.make(&folder, name).map(|(made, _)| made),
+                Err(error) if makes && error.kind() == io::ErrorKind::NotFound => {
+                    uploads.make(&folder, name).map(|(made, _)| made)
+                }
                 entered => entered,
             };
             folder = entered.map_err(|error| refused(&error, "a folder on the way cannot be entered"))?;
@@ -57,7 +59,8 @@ impl Target {
     /// Whether the file may be put there now, as the client wants it and as this server allows it. Says whether something
     /// is there that it replaces.
     pub(super) fn check(&self, condition: &Condition, replaces: bool) -> Result<bool, Refusal> {
-        let there = self.folder.status(&self.name).map_err(|error| refused(&error, "it cannot be seen what is there"))?;
+        let there =
+            self.folder.status(&self.name).map_err(|error| refused(&error, "it cannot be seen what is there"))?;
         let there = there.map(|status| Facts::of(&status));
         // The times of HTTP have no parts of a second.
         let in_seconds = |stamp: Stamp| Stamp { modified: (stamp.modified.0, 0), ..stamp }.modified();
