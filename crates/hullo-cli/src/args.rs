@@ -29,7 +29,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Start a server: one service on as many addresses as given
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Talk: a terminal gets line editing and history, a pipe gets bytes
     Connect(Connect),
     /// Send one message, print one reply

@@ -1,6 +1,10 @@
 //! What is left of a broken upload, and how it goes on.
 
-use std::io::Read;
+use std::{
+    fs::File,
+    io::Read,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     Folder,
@@ -176,4 +180,28 @@ fn two_at_once_under_one_name_are_two_uploads() {
     first.read_to_string(&mut said).unwrap();
     assert!(said.starts_with("HTTP/1.1 409") && said.contains("is there already"), "{said}");
     assert_eq!(folder.read("name"), b"uvwxyz");
+}
+
+#[test]
+fn what_nobody_goes_on_with_is_thrown_away() {
+    let Some(folder) = Folder::served(&["--upload"]) else { return };
+    let make = ["-X", "PUT", "-H", "Upload-Complete: ?0", "-d", "abc"];
+    let place = |name: &str| folder.header(name, &make, "location").unwrap().replacen("./", "/", 1);
+    let (old, young) = (place("/old"), place("/young"));
+    folder.write(".other.hullo-part", "of another program");
+    let day = Duration::from_secs(24 * 60 * 60);
+    let age = |name: &str, days: u32| {
+        let name = folder.names().into_iter().find(|one| one.starts_with(name)).unwrap();
+        let file = File::options().write(true).open(folder.home.path(&format!("shared/{name}"))).unwrap();
+        file.set_modified(SystemTime::now() - days * day).unwrap();
+    };
+    age(".old~", 8);
+    age(".young~", 6);
+    age(".other", 8);
+    // A server looks through a folder once an hour; this one has not yet.
+    let folder = folder.again(&["--upload"]);
+    folder.asked("/new", &["-X", "PUT", "-d", "x"], 201, "stored");
+    assert_eq!((offset(&folder, &old), offset(&folder, &young)), (None, Some(3)));
+    let names = folder.names();
+    assert!(names.len() == 3 && names[0] == ".other.hullo-part" && names[2] == "new", "{names:?}");
 }

@@ -201,7 +201,10 @@ fn a_file_is_no_larger_than_it_may_be() {
     folder.asked("/", &["-T", &large], 413, "1.0 MiB");
     folder.asked("/", &["-T", &large, "-H", "Transfer-Encoding: chunked"], 413, "1.0 MiB");
     folder.asked("/", &["-F", &format!("file=@{large}")], 413, "1.0 MiB");
-    assert_eq!(folder.header("/", &["-X", "OPTIONS"], "upload-limit").as_deref(), Some("max-size=1048576"));
+    assert_eq!(
+        folder.header("/", &["-X", "OPTIONS"], "upload-limit").as_deref(),
+        Some("max-size=1048576, max-age=604800")
+    );
     assert_eq!(folder.names(), ["small"]);
 }
 

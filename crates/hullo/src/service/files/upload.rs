@@ -2,7 +2,7 @@
 //!
 //! `curl -T name localhost:8000/folder/` sends a file and `curl -F file=@name localhost:8000/folder/` a form of several; folders
 //! on the way are made. Nothing is replaced without `--overwrite`, a file has its name when it is whole and on the disk,
-//! and what has come of a broken upload stays for the next attempt:
+//! and what has come of a broken upload stays for the next attempt, for a week:
 //!
 //! - `curl -C OFFSET -T name` (a PUT with `Content-Range`) goes on where the same client's last attempt ended. How much is
 //!   there, `curl -I 'localhost:8000/folder/name?upload'` says in `Upload-Offset`.
@@ -22,6 +22,7 @@ use http::{
 use self::{
     digest::Digests,
     incoming::Source,
+    leftovers::{KEPT, Leftovers},
     partial::Finished,
     sending::{Sending, Taken},
     token::Token,
@@ -37,6 +38,7 @@ use crate::{
 mod digest;
 mod form;
 mod incoming;
+mod leftovers;
 mod partial;
 mod sending;
 mod target;
@@ -54,13 +56,22 @@ pub(super) struct Uploads {
     mask: u32,
     turns: Turns,
     finished: Finished,
+    leftovers: Leftovers,
 }
 
 impl Uploads {
     pub(super) fn open(dir: &Path, overwrite: bool, most: Option<u64>) -> Result<Self> {
         let about = || format!("cannot write to the folder {}", dir.display());
         let folder = Folder::open(dir).map_err(|error| Error::io(about(), error).of(Kind::File))?;
-        Ok(Self { folder, overwrite, most, mask: mask(), turns: Turns::default(), finished: Finished::default() })
+        Ok(Self {
+            folder,
+            overwrite,
+            most,
+            mask: mask(),
+            turns: Turns::default(),
+            finished: Finished::default(),
+            leftovers: Leftovers::default(),
+        })
     }
 
     pub(super) fn overwrites(&self) -> bool {
@@ -69,7 +80,8 @@ impl Uploads {
 
     /// What an upload may be, as `Upload-Limit` says it.
     fn limit(&self) -> HeaderValue {
-        let limit = self.most.map_or("min-size=0".to_owned(), |most| format!("max-size={most}"));
+        let size = self.most.map_or(String::new(), |most| format!("max-size={most}, "));
+        let limit = format!("{size}max-age={}", KEPT.as_secs());
         HeaderValue::from_str(&limit).unwrap_or(HeaderValue::from_static("min-size=0"))
     }
 }

@@ -133,6 +133,7 @@ impl Sending {
         }
         target.check(&self.condition, self.replaces(uploads))?;
         target.has_room(self.length.map_or(0, |length| length.saturating_sub(self.offset)))?;
+        uploads.leftovers.clear(&target.folder);
         let part = target.folder.begin(&name).map_err(|error| refused(&error, "the file cannot be begun"))?;
         let there = part.file().metadata().map_or(0, |file| file.len());
         if self.resumes && there != self.offset {

@@ -92,6 +92,13 @@ impl Token {
     }
 }
 
+/// The name that a file was begun under, if that is what its part on the disk is called.
+pub(super) fn is_part(on_disk: &[u8]) -> Option<Name> {
+    let name = on_disk.strip_prefix(b".")?.strip_suffix(b".hullo-part")?;
+    let (own, hash) = name.split_at_checked(name.len().checked_sub(32)?)?;
+    (own.ends_with(b"~") && hash.iter().all(u8::is_ascii_hexdigit)).then(|| Name::new(name).ok())?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +125,11 @@ mod tests {
         assert_ne!(a.part(&name(b"x")), b.part(&name(b"x")));
         assert_ne!(a.part(&name(b"x")), a.part(&name(b"y")));
         assert_ne!(a.part(&name(&[b'x'; 254])), a.part(&name(&[b'x'; 255])));
+        for part in [a.part(&name(b"x")).unwrap(), b.part(&name(&[b'x'; 255])).unwrap()] {
+            assert_eq!(is_part(part.part().as_os().as_bytes()), Some(part));
+        }
+        // Those of `hullo receive` are not ours.
+        assert_eq!(is_part(name(b"x").part().as_os().as_bytes()), None);
         for bad in ["", "client:1", "a/b", "a b", "ü", &"a".repeat(201)] {
             assert_eq!(Token::of(bad), None, "{bad}");
         }
