@@ -107,3 +107,85 @@ impl Drop for Server {
         self.scope.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write, sync::Mutex};
+
+    use http::{Method, Request, Response};
+    use rustix::fs::fstat;
+
+    use super::*;
+    use crate::{
+        BoxFuture, Limits, Link, Peer,
+        io::{
+            exchange::{Body, collect},
+            file::{Source, Stamp},
+        },
+        options::Options,
+        request::{Call, Client},
+        watch::Event,
+    };
+
+    /// Answers with a file, and remembers it.
+    struct Shelf(File, Mutex<Vec<Arc<Source>>>);
+
+    impl Service for Shelf {
+        fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn exchange(
+            self: Arc<Self>,
+            _: Request<Body>,
+            _: Peer,
+            _: Scope,
+        ) -> BoxFuture<'static, Result<Response<Body>>> {
+            Box::pin(async move {
+                let stat = fstat(&self.0).unwrap();
+                let source = Arc::new(Source::new(self.0.try_clone().unwrap(), Stamp::of(&stat), stat.st_dev));
+                self.1.lock().unwrap().push(source.clone());
+                Ok(source.part(10..stat.st_size as u64).response())
+            })
+        }
+    }
+
+    /// What the kernel has sent of a file that was fetched from there, and what the account of the exchange says.
+    async fn fetched(address: &str, content: &[u8]) -> (u64, u64) {
+        let folder = std::env::temp_dir().join(format!("hullo-serve-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("bulk");
+        File::create(&path).unwrap().write_all(content).unwrap();
+        let told = Arc::new(Mutex::new(None));
+        let tell = told.clone();
+        let watch = move |event: &Event<'_>| {
+            if let Event::Answered(answered) = event {
+                *tell.lock().unwrap() = Some(answered.sent);
+            }
+        };
+        let scope = Scope::on_cores(Limits::server(), Some(Arc::new(watch)), Vec::new(), Some(folder));
+        let shelf = Arc::new(Shelf(File::open(&path).unwrap(), Mutex::default()));
+        let mut server = Server::new(scope);
+        server.listen(&address.parse().unwrap(), shelf.clone()).await.unwrap();
+        let mut to = server.address().clone();
+        to.options = Options::default();
+        if to.scheme == "https" {
+            to.options.set("insecure", "true").unwrap();
+        }
+        let call = Call::new(Method::GET, to);
+        let (response, _) = Client::default().send(call, &Scope::default()).await.unwrap();
+        assert!(collect(response.into_body(), 1 << 24).await.unwrap() == content[10..], "{address}");
+        // It is told when the connection is over, at the latest.
+        server.end(Duration::from_secs(5)).await;
+        let sent = shelf.1.lock().unwrap().iter().map(|source| source.sent()).sum();
+        (sent, told.lock().unwrap().unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_kernel_sends_files_over_bare_sockets_and_nothing_else_does() {
+        let content: Vec<u8> = (0..3_000_000_u32).map(|at| (at.wrapping_mul(7919) >> 7) as u8).collect();
+        let length = content.len() as u64 - 10;
+        assert_eq!(fetched("http://127.0.0.1:0", &content).await, (length, length));
+        assert_eq!(fetched("https://127.0.0.1:0", &content).await, (0, length));
+    }
+}

@@ -25,7 +25,7 @@ use tokio::sync::{
 
 use super::{
     Answer, Asked, bare,
-    place::escaped,
+    place::attachment,
     root::{Opened, Root},
     with,
 };
@@ -97,10 +97,8 @@ pub(super) fn answer(asked: &Asked, folder: Opened) -> std::result::Result<Answe
 
 fn described(response: Response<Body>, form: &Form, name: &[u8]) -> Response<Body> {
     let response = with(response, CONTENT_TYPE, HeaderValue::from_static(form.kind));
-    match HeaderValue::try_from(format!("attachment; filename*=UTF-8''{}.{}", escaped(name), form.name)) {
-        Ok(value) => with(response, CONTENT_DISPOSITION, value),
-        Err(_) => response,
-    }
+    let name = [name, b".", form.name.as_bytes()].concat();
+    with(response, CONTENT_DISPOSITION, attachment(&name))
 }
 
 /// A body that a thread of its own writes, as long as somebody reads it.

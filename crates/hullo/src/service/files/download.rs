@@ -17,7 +17,7 @@ use super::{
     Answer, Asked, Refusal, bare,
     coding::{self, Version},
     kind::{Kind, SANDBOX},
-    place::{Place, escaped},
+    place::{Place, attachment},
     root::{Facts, Opened},
     several, with,
 };
@@ -159,9 +159,7 @@ fn describe(asked: &Asked, name: &[u8], kind: &Kind, headers: &mut HeaderMap) {
     if kind.is_active() && !asked.is_site {
         headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
     }
-    if asked.says("download")
-        && let Ok(value) = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{}", escaped(name)))
-    {
-        headers.insert(CONTENT_DISPOSITION, value);
+    if asked.says("download") {
+        headers.insert(CONTENT_DISPOSITION, attachment(name));
     }
 }

@@ -76,7 +76,7 @@ mod tests {
             ("a.wasm", "application/wasm", false, true),
             ("a.png", "image/png", false, false),
             ("a.zip", "application/zip", false, false),
-            ("a.html.zst", "application/zstd", false, false),
+            ("a.html.gz", "application/gzip", false, false),
             ("README", "application/octet-stream", false, false),
             ("a.nobody-knows", "application/octet-stream", false, false),
         ] {

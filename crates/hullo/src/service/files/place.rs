@@ -1,6 +1,6 @@
 //! The path of a request as a path beneath the folder that is served: pure, and strict.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::Refusal;
@@ -14,6 +14,15 @@ const TEMPORARY: &[u8] = b".hullo-part";
 /// A name as it stands in a URL, where it can be nothing but a name.
 pub(super) fn escaped(name: &[u8]) -> String {
     percent_encode(name, NAME).to_string()
+}
+
+/// Tells a browser to keep something, under that name (RFC 6266). Those who do not know of other alphabets get what is
+/// left of it without them.
+pub(super) fn attachment(name: &[u8]) -> HeaderValue {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\%/".contains(byte);
+    let old: String = name.iter().map(|byte| if plain(byte) { char::from(*byte) } else { '_' }).collect();
+    let value = format!("attachment; filename=\"{old}\"; filename*=UTF-8''{}", escaped(name));
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
 /// Where something is beneath the folder: names with one slash between them, none of which leads up.
@@ -95,6 +104,8 @@ pub(super) fn is_shown(name: &[u8], hidden: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -133,6 +144,27 @@ mod tests {
                 (plainly, hidden),
                 "{name}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_up(path in "[a./%2eEfF0\\x00-\\xff]{0,40}") {
+            if let Ok(place) = Place::of(&path) {
+                prop_assert!(!place.path().starts_with(b"/") && !place.path().contains(&0), "{}", path);
+                for name in place.names() {
+                    prop_assert!(name != b".." && name != b"." && !name.contains(&b'/'), "{}", path);
+                }
+            }
+        }
+
+        #[test]
+        fn every_name_has_a_path_that_leads_to_it(name in proptest::collection::vec(1_u8.., 1..40)) {
+            prop_assume!(!name.contains(&b'/') && name != b"." && name != b"..");
+            let place = Place::of(&format!("/folder/{}", escaped(&name))).unwrap();
+            prop_assert_eq!(place.name(), &name[..]);
+            let value = attachment(&name);
+            prop_assert!(value.to_str().is_ok_and(|value| value.matches('"').count() == 2), "{:?}", value);
         }
     }
 }
