@@ -45,6 +45,7 @@ const PEERS: &[Peer] = &[
     program("sha256sum", "coreutils"),
     program("socat", "socat"),
     program("sqlite3", "sqlite3"),
+    program("zbarimg", "zbar-tools"),
     program("zstd", "zstd"),
     python("aiohttp", "python3-aiohttp"),
     python("h2", "python3-h2"),

@@ -117,13 +117,33 @@ fn others_are_shown_the_way_on_a_terminal_alone() {
     };
     let shown = on_terminal("");
     assert!(shown.contains("\x1b[97;40m█") && shown.contains('▀'), "{shown}");
-    let margin = shown
-        .lines()
-        .filter(|line| {
-            line.trim_end().trim_end_matches("\x1b[0m").trim_start_matches("\x1b[97;40m").chars().all(|c| c == '█')
-        })
-        .filter(|line| line.contains('█'));
-    assert_eq!(margin.count(), 1, "there is one code: {shown}");
+    let codes = shown.split("listening on").filter(|part| part.contains('█')).count();
+    assert_eq!(codes, 1, "there is one code: {shown}");
+    let first = shown.split("reached at ").nth(1).unwrap().split_whitespace().next().unwrap();
+    if let Some(zbarimg) = peer("zbarimg") {
+        let picture = home.file("code.pgm", picture(&shown));
+        let read = run(home.command(zbarimg).args(["-q", "--raw", &picture]), "").text();
+        assert_eq!(read.trim(), first, "as a camera reads it");
+    }
     assert!(!on_terminal("--no-qr").contains(['█', '▀']));
     assert!(!on_terminal("--json").contains(['█', '▀']));
+}
+
+/// The code in what a terminal shows, as a picture of four dots for each of its own.
+fn picture(shown: &str) -> Vec<u8> {
+    let plain = shown.replace("\x1b[97;40m", "").replace("\x1b[0m", "");
+    let lines = plain.lines().map(str::trim_end).filter(|line| line.starts_with(['█', '▀']));
+    let mut rows = Vec::new();
+    for line in lines {
+        let dots =
+            |light: [char; 2]| line.chars().map(|c| if light.contains(&c) { 255 } else { 0 }).collect::<Vec<u8>>();
+        rows.extend([dots(['█', '▀']), dots(['█', '▄'])]);
+    }
+    let (width, height) = (rows[0].len() * 4, rows.len() * 4);
+    let mut picture = format!("P5 {width} {height} 255\n").into_bytes();
+    for row in rows {
+        let wide: Vec<u8> = row.iter().flat_map(|dot| [*dot; 4]).collect();
+        picture.extend(wide.repeat(4));
+    }
+    picture
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Folder,
-    common::{Home, Program, noise, peer},
+    common::{Home, Program, eventually, noise, peer},
 };
 
 /// A page in a browser without a window.
@@ -204,6 +204,28 @@ fn the_page_sends_files_and_shows_them() {
     browser.until("[...document.querySelectorAll('tbody tr')].some(row => row.innerText.includes('new/'))");
     assert_eq!(browser.complaints(), Vec::<String>::new());
     assert_eq!(folder.names(), ["empty", "large", "new", "small ü.txt"]);
+}
+
+#[test]
+fn what_is_dropped_is_sent_with_its_folders() {
+    let Some(folder) = Folder::served(&["--upload"]) else { return };
+    let Some(mut browser) = Browser::open(&folder.home, &folder.server.at[0]) else { return };
+    for inner in ["tree/in/ner", "tree/empty"] {
+        fs::create_dir_all(folder.home.path(inner)).unwrap();
+    }
+    let files = [folder.home.path("tree"), folder.home.file("single", "1")];
+    folder.home.file("tree/a", "a");
+    folder.home.file("tree/in/ner/b", "b");
+    let data = json!({ "items": [], "files": files, "dragOperationsMask": 1 });
+    for kind in ["dragEnter", "dragOver", "drop"] {
+        browser.call("Input.dispatchDragEvent", json!({ "type": kind, "x": 50, "y": 50, "data": data }));
+    }
+    browser.until("document.querySelectorAll('#sending li.done').length === 3 && document.querySelectorAll('tbody tr').length === 2");
+    assert_eq!(browser.value("document.querySelector('#over')"), Value::Null);
+    assert_eq!((folder.read("single"), folder.read("tree/a")), (b"1".to_vec(), b"a".to_vec()));
+    assert_eq!(folder.read("tree/in/ner/b"), b"b");
+    eventually("the empty folder", || fs::metadata(folder.home.path("shared/tree/empty")).is_ok_and(|it| it.is_dir()));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]
