@@ -4,6 +4,10 @@
 //! fetches a whole folder. Links are followed as long as they stay inside the folder; no link and no path leads out of it.
 //! What has a name that begins with a dot is not there, unless `--hidden` says so.
 //!
+//! A folder is a page, JSON (`?json`) or names (`?simple`): `files/listing.rs`. With `--upload` files may be put into it, by the
+//! page, `curl -T` and `curl -F`, and go on where they broke off: `files/upload.rs`. `--auth` says who may do anything, and
+//! `--auth-upload` who may write.
+//!
 //! What lies in the folder may come from anybody, so no file of it becomes a page that may do something here: each goes
 //! out with a policy that gives it an origin of its own.
 
@@ -54,7 +58,7 @@ mod words;
 /// This service's line of the table.
 pub const SPEC: Spec = Spec {
     name: "files",
-    about: "shows the files of a folder and sends them: ranges, whole folders as tar or zip",
+    about: "shows a folder and sends its files, whole folders as tar or zip; with --upload it takes files too",
     sample: "/",
     takes: &[Setting::Dir, Setting::Hidden, Setting::Index, Setting::Upload, Setting::Auth],
     web: true,

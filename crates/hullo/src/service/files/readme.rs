@@ -117,4 +117,21 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        /// Whatever stands in it, there are only the tags that Markdown has, and none of them runs anything.
+        #[test]
+        fn no_text_becomes_another_tag(text in r#"([<>"'&\[\]()!:/*_`\n a-e]|javascript|script|img|on){0,40}"#) {
+            const KNOWN: &[&str] = &[
+                "a", "blockquote", "br", "code", "em", "h1", "h2", "hr", "img", "input", "li", "ol", "p", "pre", "strong", "table",
+                "tbody", "td", "th", "thead", "tr", "ul", "del",
+            ];
+            let html = markdown(&text);
+            for tag in html.split('<').skip(1).map(|tag| tag.split('>').next().unwrap_or_default()) {
+                let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
+                assert!(KNOWN.contains(&name), "<{tag}> in {html} of {text:?}");
+                assert!(!tag.contains("=\"javascript:"), "<{tag}> in {html} of {text:?}");
+            }
+        }
+    }
 }

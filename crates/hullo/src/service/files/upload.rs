@@ -256,4 +256,24 @@ mod tests {
             assert_eq!(content_range(&HeaderValue::from_static(value)), wanted, "{value}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_content_range_is_read_back(first in 0..u64::MAX, more in 0..1000_u64, rest in proptest::option::of(1..1000_u64)) {
+            let last = first.saturating_add(more);
+            let length = rest.and_then(|rest| last.checked_add(rest));
+            let total = length.map_or("*".to_owned(), |length| length.to_string());
+            let value = HeaderValue::try_from(format!("bytes {first}-{last}/{total}")).unwrap();
+            assert_eq!(content_range(&value), Some((first, last, length)));
+        }
+
+        #[test]
+        fn no_field_breaks_what_reads_it(value in "[ -~]{0,40}") {
+            let Ok(value) = HeaderValue::try_from(value) else { return Ok(()) };
+            let headers = HeaderMap::from_iter([(UPLOAD_OFFSET, value.clone()), (HeaderName::from_static("content-digest"), value.clone())]);
+            let _ = (content_range(&value), bytes(&headers, &UPLOAD_OFFSET), flag(&headers, &UPLOAD_OFFSET));
+            let _ = Digests::of_content(&headers);
+            let _ = Token::of(value.to_str().unwrap()).map(|token| token.memory());
+        }
+    }
 }
