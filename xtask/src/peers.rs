@@ -30,6 +30,8 @@ const fn python(name: &'static str, package: &'static str) -> Peer {
 
 /// Every peer that a test asks for.
 const PEERS: &[Peer] = &[
+    program("argon2", "argon2"),
+    program("chromium", "chromium"),
     program("curl", "curl"),
     program("nc.openbsd", "netcat-openbsd"),
     program("nc.traditional", "netcat-traditional"),
@@ -45,6 +47,7 @@ const PEERS: &[Peer] = &[
     program("sqlite3", "sqlite3"),
     program("tar", "tar"),
     program("wget", "wget"),
+    program("zbarimg", "zbar-tools"),
     program("zstd", "zstd"),
     python("aiohttp", "python3-aiohttp"),
     python("h2", "python3-h2"),

@@ -33,7 +33,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Start a server: one service on as many addresses as given
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Talk: a terminal gets line editing and history, a pipe gets bytes
     Connect(Connect),
     /// Send one message, print one reply
@@ -94,8 +94,36 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "index.html")]
     pub(crate) index: Option<String>,
 
+    /// Let files be put into the folder of files, by the page, curl -T and curl -F
+    #[arg(long)]
+    pub(crate) upload: bool,
+
+    /// Let nothing be put there, which is the default
+    #[arg(long, conflicts_with = "upload")]
+    pub(crate) read_only: bool,
+
+    /// Let what is put there take the place of other files
+    #[arg(long, requires = "upload")]
+    pub(crate) overwrite: bool,
+
+    /// The largest file that may be put there, as in 500M or 4G [default: any size]
+    #[arg(long, value_name = "SIZE", requires = "upload", value_parser = size)]
+    pub(crate) max_upload: Option<u64>,
+
+    /// Who may use files, as name:password, or @FILE with one a line; the password may be its argon2 hash. Others may not
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(crate) auth: Vec<String>,
+
+    /// The same for who may put files there; where there are some, others may only read
+    #[arg(long, value_name = "ACCOUNT", requires = "upload")]
+    pub(crate) auth_upload: Vec<String>,
+
+    /// Show no QR code of the address of files
+    #[arg(long)]
+    pub(crate) no_qr: bool,
+
     /// Serve what this TOML file says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "upload", "overwrite", "max_upload", "auth", "auth_upload", "command"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
@@ -136,6 +164,9 @@ impl Serve {
             || self.rate.is_some()
             || self.hidden
             || self.index.is_some()
+            || self.upload
+            || self.read_only
+            || !self.auth.is_empty()
             || !self.command.is_empty()
     }
 }
@@ -241,6 +272,11 @@ fn time(text: &str) -> Result<Duration, String> {
     options::time(text).flatten().ok_or_else(|| "a time is written like 200ms, 30s, 5m or 30d".to_owned())
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    let size = options::size(text).filter(|size| *size > 0).ok_or("a size is written like 4096, 500M or 4G")?;
+    Ok(size as u64)
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     if let Some((name, value)) = text.split_once('=') {
         return Ok((name.to_owned(), value.to_owned()));
@@ -292,6 +328,7 @@ fn manual() -> String {
     let environment = table(
         "Environment",
         [
+            ("HULLO_AUTH", "accounts as of serve --auth, one a line, which the command line would show to everybody"),
             ("NO_COLOR", "no colours, whatever its value"),
             ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
         ]
@@ -310,6 +347,7 @@ fn serve_help() -> String {
   hullo serve json 'tls://[::]:7443?cert=a.pem&key=a.key'
   hullo serve exec unix:/tmp/x.sock -- bc -q
   hullo serve files ~/Public http://:8000        a folder for browsers; without one, the folder where you are
+  hullo serve files . http://0.0.0.0:8000 --upload --auth-upload ada:secret
   hullo serve httpbin http://:8000
   hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
   hullo serve echo http://:7080 --access-log combined --metrics http://127.0.0.1:9090

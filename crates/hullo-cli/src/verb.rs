@@ -25,7 +25,7 @@ mod transfer;
 /// Does what the user said; the exit status is the verb's own where that is no error.
 pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
     match verb {
-        Verb::Serve(args) => serve::run(args, voice).await,
+        Verb::Serve(args) => serve::run(*args, voice).await,
         Verb::Connect(args) => connect::run(args, voice).await,
         Verb::Ask(args) => ask::run(args, voice).await,
         Verb::Request(args) => request::run(*args, voice).await,

@@ -76,6 +76,7 @@ mod dial;
 mod error;
 mod folder;
 pub mod framing;
+mod html;
 mod io;
 mod link;
 mod message;

@@ -1,6 +1,10 @@
 //! Who is at the other end of a link.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// The other end of a link, and our own end as that peer sees it. Cheap to clone, and one pointer wide: every idle
 /// connection holds it in several places.
@@ -98,5 +102,13 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.0.scheme, self.0.remote)
+    }
+}
+
+/// Whose an address is, where peers are counted: one customer has many addresses of IPv6, which share their first half.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        v4 => v4,
     }
 }

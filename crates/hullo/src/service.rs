@@ -312,6 +312,10 @@ pub enum Setting {
     Hidden,
     /// `--index`.
     Index,
+    /// `--upload`, `--overwrite` and `--max-upload`.
+    Upload,
+    /// `--auth` and `--auth-upload`.
+    Auth,
 }
 
 /// What the command line hands to a service when it is made.
@@ -337,6 +341,16 @@ pub struct Settings {
     pub hidden: bool,
     /// `--index`: the name of the file that stands for its folder.
     pub index: Option<String>,
+    /// `--upload`: files may be put into the folder.
+    pub upload: bool,
+    /// `--overwrite`: they may take the place of others.
+    pub overwrite: bool,
+    /// `--max-upload`: the most bytes of each.
+    pub max_upload: Option<u64>,
+    /// `--auth`: who may do anything, as `name:password`, where the password may be its argon2 hash.
+    pub accounts: Vec<String>,
+    /// `--auth-upload`: who may write; where there are some, others may not.
+    pub writers: Vec<String>,
 }
 
 impl Settings {
@@ -354,6 +368,11 @@ impl Settings {
             (Setting::Dir, self.dir.is_some(), "a folder"),
             (Setting::Hidden, self.hidden, "--hidden"),
             (Setting::Index, self.index.is_some(), "--index"),
+            (Setting::Upload, self.upload, "--upload"),
+            (Setting::Upload, self.overwrite, "--overwrite"),
+            (Setting::Upload, self.max_upload.is_some(), "--max-upload"),
+            (Setting::Auth, !self.accounts.is_empty(), "--auth"),
+            (Setting::Auth, !self.writers.is_empty(), "--auth-upload"),
         ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
             Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),

@@ -1,10 +1,19 @@
 //! `hullo serve echo tcp://:7007 ws://:7107`: services on addresses, until Ctrl-C.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::{Path, PathBuf}, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, stderr},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server, Service,
-    options::End,
+    options::{self, End},
     service::{self, Setting, Settings},
     transport,
 };
@@ -17,10 +26,13 @@ use tokio::{
 };
 
 use super::playground;
-use crate::{args::Serve, observe::Observer, report::Voice};
+use crate::{args::Serve, observe::Observer, report::Voice, view::paint};
+
+mod accounts;
+mod reach;
 
 pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
-    let config = match (&args.config, &args.service) {
+    let mut config = match (&args.config, &args.service) {
         (Some(file), _) => Config::read(file)?,
         (None, Some(service)) => Config::of(service, &args)?,
         (None, None) if args.has_settings() => {
@@ -29,6 +41,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         }
         (None, None) => Config::default(),
     };
+    config.read_accounts(voice)?;
     let mut limits = Limits::server();
     if let Some(most) = args.max_connections.or(config.max_connections.map(NonZeroU32::get)) {
         (limits.max_connections, limits.max_per_peer) = (most as usize, (most as usize).div_ceil(2));
@@ -52,8 +65,9 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     if config.serve.is_empty() {
         playground::open(&mut server, voice).await?;
     }
+    let mut codes = !args.no_qr;
     for one in &config.serve {
-        one.open(&mut server, voice).await?;
+        one.open(&mut server, voice, &mut codes).await?;
     }
     let ended = wait(server, signals, args.grace, voice).await;
     observer.finish();
@@ -68,6 +82,9 @@ struct Config {
     max_per_peer: Option<NonZeroU32>,
     #[serde(default)]
     serve: Vec<One>,
+    /// Whether it was read from a file, and stands on no command line.
+    #[serde(skip)]
+    is_file: bool,
 }
 
 /// One service on its addresses.
@@ -84,6 +101,15 @@ struct One {
     hidden: bool,
     index: Option<String>,
     #[serde(default)]
+    upload: bool,
+    #[serde(default)]
+    overwrite: bool,
+    max_upload: Option<String>,
+    #[serde(default)]
+    auth: Vec<String>,
+    #[serde(default)]
+    auth_upload: Vec<String>,
+    #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
     command: Vec<String>,
@@ -93,13 +119,14 @@ impl Config {
     fn read(file: &Path) -> Result<Self> {
         let about = || format!("cannot read the configuration {}", file.display());
         let text = std::fs::read_to_string(file).map_err(|error| Error::io(about(), error).of(Kind::File))?;
-        let config: Self = toml::from_str(&text).map_err(|error| {
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
             let hint = "a service is [[serve]] with service = \"echo\" and addresses = [\"tcp://:7007\"]";
             Error::usage(about()).because(error).hint(hint)
         })?;
         if config.serve.is_empty() {
             return Err(Error::usage(about()).because("there is no [[serve]] in it"));
         }
+        config.is_file = true;
         Ok(config)
     }
 
@@ -114,6 +141,11 @@ impl Config {
             dir,
             hidden: args.hidden,
             index: args.index.clone(),
+            upload: args.upload,
+            overwrite: args.overwrite,
+            max_upload: args.max_upload.map(|bytes| bytes.to_string()),
+            auth: args.auth.clone(),
+            auth_upload: args.auth_upload.clone(),
             text: args.text.clone(),
             env: args.env.iter().cloned().collect(),
             db: args.db.clone(),
@@ -121,6 +153,23 @@ impl Config {
             command,
         };
         Ok(Self { serve: vec![one], ..Self::default() })
+    }
+}
+
+impl Config {
+    /// Puts the accounts where their files are named, once: what names a file may be a pipe.
+    fn read_accounts(&mut self, voice: Voice) -> Result<()> {
+        for one in &mut self.serve {
+            let named = [&one.auth[..], &one.auth_upload].concat();
+            if let Some(warning) = accounts::warning(&named).filter(|_| !self.is_file) {
+                voice.say("note", &format!("note: {warning}"), json!({ "message": warning }));
+            }
+            (one.auth, one.auth_upload) = (accounts::read(&one.auth)?, accounts::read(&one.auth_upload)?);
+            if service::find(&one.service).is_ok_and(|spec| spec.takes.contains(&Setting::Auth)) {
+                one.auth.extend(accounts::of_environment()?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -166,7 +215,7 @@ impl One {
                 false => format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name),
             }));
         }
-        self.settings().suit(spec)?;
+        self.settings()?.suit(spec)?;
         for address in &self.addresses {
             let address: Address = address.parse()?;
             transport::find(&address, End::Listen)?;
@@ -181,10 +230,15 @@ impl One {
         Ok(())
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> Result<Settings> {
+        let largest = |text: &String| {
+            let size = options::size(text).filter(|size| *size > 0);
+            size.map(|size| size as u64)
+                .ok_or_else(|| Error::usage(format!("max-upload is a size like 500M, and not '{text}'")))
+        };
         let command = self.command.iter().map(Into::into).collect();
         let env = self.env.clone().into_iter().collect();
-        Settings {
+        Ok(Settings {
             env,
             text: self.text.clone(),
             command,
@@ -196,16 +250,45 @@ impl One {
             dir: self.dir.clone(),
             hidden: self.hidden,
             index: self.index.clone(),
-        }
+            upload: self.upload,
+            overwrite: self.overwrite,
+            max_upload: self.max_upload.as_ref().map(largest).transpose()?,
+            accounts: self.auth.clone(),
+            writers: self.auth_upload.clone(),
+        })
     }
 
-    async fn open(&self, server: &mut Server, voice: Voice) -> Result<()> {
+    /// Listens. A code of the first address that others reach is shown while there are `codes`.
+    async fn open(&self, server: &mut Server, voice: Voice, codes: &mut bool) -> Result<()> {
         let spec = service::find(&self.service)?;
-        let service = (spec.make)(&self.settings())?;
+        let service = (spec.make)(&self.settings()?)?;
         for address in &self.addresses {
-            listen(server, address, spec.name, service.clone(), voice).await?;
+            let bound = listen(server, address, spec.name, service.clone(), voice).await?;
+            // Of a folder, people want to know how to get to it.
+            if spec.takes.contains(&Setting::Dir) {
+                self.tell_the_way(&bound, voice, codes);
+            }
         }
         Ok(())
+    }
+
+    fn tell_the_way(&self, bound: &Address, voice: Voice, codes: &mut bool) {
+        let reached = reach::from_elsewhere(bound);
+        for address in reached.iter().filter(|address| *address != bound) {
+            voice.say("reached", &format!("  reached at {address}"), json!({ "address": address.to_string() }));
+        }
+        let has_accounts = !self.auth.is_empty() || !self.auth_upload.is_empty();
+        if has_accounts && bound.scheme == "http" && !reached.is_empty() {
+            let note = "passwords can be read on the way to http://; https:// encrypts them";
+            voice.say("note", &format!("  {note}"), json!({ "message": note }));
+        }
+        let wanted = *codes && !voice.json && stderr().is_terminal();
+        if let Some(address) = reached.first().filter(|_| wanted)
+            && let Some(code) = reach::code(&address.to_string(), paint::on_stderr().colours())
+        {
+            voice.say("code", &format!("\n{code}\n"), json!({}));
+            *codes = false;
+        }
     }
 }
 

@@ -26,6 +26,11 @@ impl Paint {
     #[cfg(test)]
     pub(crate) const PLAIN: Self = Self(false);
 
+    /// Whether there are any.
+    pub(crate) fn colours(self) -> bool {
+        self.0
+    }
+
     fn dress(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

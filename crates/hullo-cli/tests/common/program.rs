@@ -167,6 +167,16 @@ impl Program {
         self.wait(&self.out, text)
     }
 
+    /// Waits until all of its stdout so far is as it is wanted, and returns that.
+    #[track_caller]
+    pub(crate) fn heard_by(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let has =
+            |recorded: &Recorded| Some(String::from_utf8_lossy(&recorded.bytes).into_owned()).filter(|all| wanted(all));
+        self.out
+            .wait(has)
+            .unwrap_or_else(|| panic!("{} did not say what is wanted; it said: {}", self.name, self.so_far()))
+    }
+
     /// Waits until that is on its stderr; returns all of it so far.
     #[track_caller]
     pub(crate) fn told(&self, text: &str) -> String {

@@ -4,6 +4,10 @@
 //! fetches a whole folder. Links are followed as long as they stay inside the folder; no link and no path leads out of it.
 //! What has a name that begins with a dot is not there, unless `--hidden` says so.
 //!
+//! A folder is a page, JSON (`?json`) or names (`?simple`): `files/listing.rs`. With `--upload` files may be put into it, by the
+//! page, `curl -T` and `curl -F`, and go on where they broke off: `files/upload.rs`. `--auth` says who may do anything, and
+//! `--auth-upload` who may write.
+//!
 //! What lies in the folder may come from anybody, so no file of it becomes a page that may do something here: each goes
 //! out with a policy that gives it an origin of its own.
 
@@ -17,8 +21,11 @@ use http::{
 use tokio::sync::Semaphore;
 
 use self::{
+    accounts::{Accounts, Need},
+    listing::Readers,
     place::Place,
     root::{Found, Opened, Root},
+    upload::Uploads,
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
@@ -33,31 +40,42 @@ use crate::{
     watch::Event,
 };
 
+mod accounts;
 mod archive;
 mod coding;
 mod download;
 mod kind;
 mod listing;
+mod page;
 mod place;
+mod plain;
+mod readme;
 mod root;
 mod several;
 mod upload;
+mod words;
 
 /// This service's line of the table.
 pub const SPEC: Spec = Spec {
     name: "files",
-    about: "shows the files of a folder and sends them: ranges, whole folders as tar or zip",
+    about: "shows a folder and sends its files, whole folders as tar or zip; with --upload it takes files too",
     sample: "/",
-    takes: &[Setting::Dir, Setting::Hidden, Setting::Index],
+    takes: &[Setting::Dir, Setting::Hidden, Setting::Index, Setting::Upload, Setting::Auth],
     web: true,
     make: |settings| Ok(Arc::new(Files::new(settings)?)),
 };
+
+const READ_ONLY: &str = "this folder is only for reading; hullo serve files --upload lets files in";
 
 /// The service that shows a folder.
 pub struct Files {
     root: Arc<Root>,
     /// The name of the file that stands for its folder.
     index: Option<String>,
+    readers: Arc<Readers>,
+    /// Where files may be put, if they may.
+    uploads: Option<Arc<Uploads>>,
+    accounts: Accounts,
     /// The folder is a site of its own, whose pages are trusted.
     is_site: bool,
     /// Places for folders that are packed.
@@ -71,32 +89,63 @@ impl Files {
     /// It cannot be opened, or is no folder.
     pub fn new(settings: &Settings) -> Result<Self> {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
+        let uploads = settings.upload.then(|| Uploads::open(dir, settings.overwrite, settings.max_upload)).transpose()?;
         let (root, index) = (Arc::new(Root::open(dir, settings.hidden)?), settings.index.clone());
-        // A folder that is shown by its own pages is somebody's site.
-        Ok(Self { root, is_site: index.is_some(), index, packing: Arc::new(Semaphore::new(archive::AT_ONCE)) })
+        Ok(Self {
+            root,
+            // A folder that is shown by its own pages is somebody's site, unless anybody may put pages there.
+            is_site: index.is_some() && uploads.is_none(),
+            index,
+            packing: Arc::new(Semaphore::new(archive::AT_ONCE)),
+            readers: Arc::default(),
+            uploads: uploads.map(Arc::new),
+            accounts: Accounts::new(&settings.accounts, &settings.writers)?,
+        })
     }
 
     /// Answers a request, by its method.
-    async fn answer(&self, head: Parts, body: Body) -> Answer {
+    async fn answer(&self, head: Parts, body: Body, peer: Peer) -> Answer {
+        let need = if is_reading(&head) { Need::Read } else { Need::Write };
+        let user = self.accounts.admit(&head.headers, &peer, need).await?;
         if head.uri.path() == "*" {
             // About the server, and no path of it.
-            return Ok(allowing(bare(StatusCode::NO_CONTENT)));
+            return Ok(self.allowing(bare(StatusCode::NO_CONTENT)));
         }
         let place = Place::of(head.uri.path())?;
-        let (root, packing) = (self.root.clone(), self.packing.clone());
-        let asked = Asked { root, head, place, is_site: self.is_site, packing };
+        let asked = Asked {
+            root: self.root.clone(),
+            packing: self.packing.clone(),
+            readers: self.readers.clone(),
+            uploads: self.uploads.clone(),
+            is_site: self.is_site,
+            head,
+            place,
+            peer,
+            user,
+        };
         match asked.head.method {
             Method::GET | Method::HEAD => self.read(&asked).await,
-            Method::OPTIONS => Ok(allowing(bare(StatusCode::NO_CONTENT))),
-            Method::PUT | Method::POST | Method::PATCH | Method::DELETE => upload::answer(&asked, body).await,
+            Method::OPTIONS => Ok(self.allowing(bare(StatusCode::NO_CONTENT))),
+            Method::PUT | Method::POST | Method::PATCH | Method::DELETE => self.write(&asked, body).await,
+            ref other if other == "MKCOL" => self.write(&asked, body).await,
             _ => {
                 let why = format!("{} is not for files\n", asked.head.method);
-                Ok(allowing(text(StatusCode::METHOD_NOT_ALLOWED, why)))
+                Ok(self.allowing(text(StatusCode::METHOD_NOT_ALLOWED, why)))
             }
         }
     }
 
+    async fn write(&self, asked: &Asked, body: Body) -> Answer {
+        match &self.uploads {
+            Some(uploads) => upload::answer(asked, uploads.clone(), body).await,
+            None => Ok(self.allowing(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY).response())),
+        }
+    }
+
     async fn read(&self, asked: &Asked) -> Answer {
+        if let Some(uploads) = self.uploads.as_ref().filter(|_| asked.says("upload")) {
+            return upload::offset(asked, uploads.clone()).await;
+        }
         match asked.root.find(&asked.place).await? {
             Found::File(file) => download::answer(asked, &asked.place, file).await,
             Found::Folder(_) if !asked.place.is_folder() => Ok(with_slash(asked)),
@@ -107,6 +156,13 @@ impl Files {
                     None => listing::answer(asked, folder).await,
                 },
             },
+        }
+    }
+
+    fn allowing(&self, response: Response<Body>) -> Response<Body> {
+        match &self.uploads {
+            Some(uploads) => upload::allowing(uploads, response),
+            None => with(response, ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS")),
         }
     }
 
@@ -136,7 +192,7 @@ impl Service for Files {
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let answered = self.answer(head, body).await;
+            let answered = self.answer(head, body, peer.clone()).await;
             Ok(answered.unwrap_or_else(|refusal| {
                 if refusal.status.is_server_error() {
                     // It is ours, and whoever runs this must hear of it too.
@@ -157,15 +213,35 @@ impl Service for Files {
     }
 
     fn notes(&self) -> Vec<String> {
-        vec![format!("the folder is {}", self.root.shown())]
+        let mut notes = vec![format!("the folder is {}", self.root.shown())];
+        if let Some(uploads) = &self.uploads {
+            let replaces = if uploads.overwrites() { "and take the place of others" } else { "and replace nothing" };
+            notes.push(format!("files may be put into it, {replaces}"));
+        }
+        notes
     }
+}
+
+fn is_reading(head: &Parts) -> bool {
+    let says_upload = || head.uri.query().is_some_and(|query| says(query, "upload"));
+    matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !says_upload()
+}
+
+/// Whether a query has that word, alone or with a value.
+fn says(query: &str, word: &str) -> bool {
+    query.split('&').any(|one| one.split('=').next() == Some(word))
 }
 
 /// A request, and the place that it is about.
 struct Asked {
     root: Arc<Root>,
+    readers: Arc<Readers>,
+    uploads: Option<Arc<Uploads>>,
     head: Parts,
     place: Place,
+    peer: Peer,
+    /// The account that it is from.
+    user: Option<String>,
     is_site: bool,
     packing: Arc<Semaphore>,
 }
@@ -173,8 +249,23 @@ struct Asked {
 impl Asked {
     /// Whether the query has that word, alone or with a value.
     fn says(&self, word: &str) -> bool {
+        self.head.uri.query().is_some_and(|query| says(query, word))
+    }
+}
+
+impl Asked {
+    /// The value of that word of the query.
+    fn value(&self, word: &str) -> Option<String> {
         let query = self.head.uri.query().unwrap_or_default();
-        query.split('&').any(|one| one.split('=').next() == Some(word))
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == word).map(|(_, value)| value.into_owned())
+    }
+
+    /// Who asks, as far as that is known.
+    fn client(&self) -> String {
+        if let Some(user) = &self.user {
+            return format!("{user}@");
+        }
+        self.peer.remote().net().map_or(String::new(), |address| address.ip().to_canonical().to_string())
     }
 }
 
@@ -186,11 +277,18 @@ type Answer = std::result::Result<Response<Body>, Refusal>;
 struct Refusal {
     status: StatusCode,
     why: Cow<'static, str>,
+    more: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, why: why.into() }
+        Self { status, why: why.into(), more: Vec::new() }
+    }
+
+    /// The same with a header.
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more.push((name, value));
+        self
     }
 
     /// It is there, and cannot be read.
@@ -199,7 +297,9 @@ impl Refusal {
     }
 
     fn response(self) -> Response<Body> {
-        text(self.status, format!("{}\n", self.why))
+        let mut response = text(self.status, format!("{}\n", self.why));
+        response.headers_mut().extend(self.more);
+        response
     }
 }
 
@@ -214,10 +314,6 @@ fn bare(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = status;
     response
-}
-
-fn allowing(response: Response<Body>) -> Response<Body> {
-    with(response, ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"))
 }
 
 fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> Response<Body> {

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("address", 0),
     ("error", 0),
     ("framing", 0),
+    ("html", 0),
     ("message", 0),
     ("name", 0),
     ("options", 0),

@@ -70,9 +70,8 @@ impl Sheet {
         let modified = opened.facts.stamp.modified();
         let tag = match coding.filter(|_| *on_the_way) {
             // The bytes that come of it may be others next time.
-            Some(coding) => tag(&opened.facts, "W/", &["-", coding.name()].concat()),
-            None if is_settled(&opened.facts) => tag(&opened.facts, "", ""),
-            None => tag(&opened.facts, "W/", ""),
+            Some(coding) => format!("W/\"{}-{}\"", opaque(&opened.facts), coding.name()),
+            None => tag(&opened.facts),
         };
         let whole = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(whole);
@@ -98,9 +97,14 @@ impl Sheet {
     }
 }
 
-fn tag(facts: &Facts, weak: &str, coding: &str) -> String {
+/// The tag of a file as it is on the disk.
+pub(super) fn tag(facts: &Facts) -> String {
+    if is_settled(facts) { format!("\"{}\"", opaque(facts)) } else { format!("W/\"{}\"", opaque(facts)) }
+}
+
+fn opaque(facts: &Facts) -> String {
     let (seconds, nanoseconds) = facts.stamp.modified;
-    format!("{weak}\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}{coding}\"", facts.inode, facts.stamp.size)
+    format!("{:x}-{:x}-{seconds:x}.{nanoseconds:x}", facts.inode, facts.stamp.size)
 }
 
 /// Whether a change from now on is seen in the time of the file. Before that, the same tag may be of other bytes (RFC 9110,

@@ -8,8 +8,8 @@ use super::Refusal;
 /// What a name keeps of itself in a URL (RFC 3986, section 2.3).
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The beginning of the names of files that are not whole yet.
-const TEMPORARY: &[u8] = b".hullo-";
+/// The end of the names of files that are not whole yet; they begin with a dot.
+const TEMPORARY: &[u8] = b".hullo-part";
 
 /// A name as it stands in a URL, where it can be nothing but a name.
 pub(super) fn escaped(name: &[u8]) -> String {
@@ -99,7 +99,7 @@ fn check(name: &[u8]) -> Result<(), Refusal> {
 
 /// Whether a name is one that is shown: no file of ours that is not whole yet, and where hidden ones are not, none of them.
 pub(super) fn is_shown(name: &[u8], hidden: bool) -> bool {
-    !name.starts_with(TEMPORARY) && (hidden || !name.starts_with(b"."))
+    !name.starts_with(b".") || (hidden && !name.ends_with(TEMPORARY))
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn hidden_names_are_shown_where_they_are_wanted_and_temporary_ones_never() {
         for (name, plainly, hidden) in
-            [("a", true, true), (".a", false, true), (".hullo-1f", false, false), ("a.hullo-", true, true)]
+            [("a", true, true), (".a", false, true), (".a.hullo-part", false, false), ("a.hullo-part", true, true)]
         {
             assert_eq!(
                 (is_shown(name.as_bytes(), false), is_shown(name.as_bytes(), true)),

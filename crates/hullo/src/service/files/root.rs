@@ -92,6 +92,11 @@ impl Root {
         self.shown.display()
     }
 
+    /// Whether all names on the way to a place are of those that are shown.
+    pub(super) fn shows(&self, place: &Place) -> bool {
+        place.names().all(|name| is_shown(name, self.hidden))
+    }
+
     /// The folder's own name, without those on the way to it.
     pub(super) fn name(&self) -> &[u8] {
         &self.name
@@ -99,7 +104,7 @@ impl Root {
 
     /// Opens what is at a place. Where the way there is not in memory, another thread waits for the disk.
     pub(super) async fn find(self: &Arc<Self>, place: &Place) -> Result<Found, Refusal> {
-        if !place.names().all(|name| is_shown(name, self.hidden)) {
+        if !self.shows(place) {
             return Err(missing());
         }
         let found = match self.look(place, READ, ResolveFlags::CACHED) {
@@ -111,6 +116,11 @@ impl Root {
             found => found,
         };
         found.map_err(refusal)?.found(place)
+    }
+
+    /// The same for who is on a thread that may wait.
+    pub(super) fn find_waiting(&self, place: &Place) -> Result<Found, Refusal> {
+        self.look(place, READ, ResolveFlags::empty()).map_err(refusal)?.found(place)
     }
 
     /// Opens what has that name in an opened folder, unless it is a link. To be called where one may wait.
@@ -206,7 +216,7 @@ impl Opened {
 }
 
 impl Facts {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         let kind = FileType::from_raw_mode(stat.st_mode);
         Self { kind, mode: stat.st_mode, device: stat.st_dev, inode: stat.st_ino, stamp: Stamp::of(stat) }
     }

@@ -18,7 +18,10 @@ use super::{
     digest::hex,
     random::{self, Random},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    html::escaped,
+};
 
 pub(super) const OCTETS: &str = "application/octet-stream";
 
@@ -98,10 +101,6 @@ pub(super) fn escaped_for(kind: &str, text: String) -> String {
 fn is_harmless(kind: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(kind.as_str(), "application/json" | "text/plain" | OCTETS)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;")
 }
 
 pub(super) async fn links(call: Call) -> Answer {

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::peer::network;
+
 /// A bucket for each peer: it fills up in a second, and each request takes one out.
 pub(crate) struct Rate {
     each_second: f64,
@@ -39,14 +41,6 @@ impl Rate {
             *left -= 1.0;
         }
         allowed
-    }
-}
-
-/// One customer has many addresses of IPv6, which share their first half.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        v4 => v4,
     }
 }
 
