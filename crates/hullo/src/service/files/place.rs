@@ -4,12 +4,10 @@ use http::{HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::Refusal;
+use crate::name::is_part;
 
 /// What a name keeps of itself in a URL (RFC 3986, section 2.3).
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The end of the names of files that are not whole yet; they begin with a dot.
-const TEMPORARY: &[u8] = b".hullo-part";
 
 /// A name as it stands in a URL, where it can be nothing but a name.
 pub(super) fn escaped(name: &[u8]) -> String {
@@ -99,7 +97,7 @@ fn check(name: &[u8]) -> Result<(), Refusal> {
 
 /// Whether a name is one that is shown: no file of ours that is not whole yet, and where hidden ones are not, none of them.
 pub(super) fn is_shown(name: &[u8], hidden: bool) -> bool {
-    !name.starts_with(b".") || (hidden && !name.ends_with(TEMPORARY))
+    !name.starts_with(b".") || (hidden && !is_part(name))
 }
 
 #[cfg(test)]
