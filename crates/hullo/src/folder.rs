@@ -104,7 +104,10 @@ impl Folder {
                 Err(error) => return Err(error.into()),
             }
             symlinkat(target, &self.0, temporary.as_os())?;
-            renameat(&self.0, temporary.as_os(), &self.0, name.as_os())?;
+            renameat(&self.0, temporary.as_os(), &self.0, name.as_os()).inspect_err(|_| {
+                // It is in nobody's way, and what is wrong has been found already.
+                let _ = unlinkat(&self.0, temporary.as_os(), AtFlags::empty());
+            })?;
         }
         // Not every file system keeps the time of a link.
         let _ = utimensat(&self.0, name.as_os(), &times(modified), AtFlags::SYMLINK_NOFOLLOW);
