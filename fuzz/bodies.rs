@@ -7,6 +7,7 @@ use hullo::{
     Address, Message,
     framing::{FRAMINGS, Framing},
     http1::{Chunks, Piece, Search, read},
+    reliable::{Connection, packet::Packet},
     websocket::{Reader, Received, Role, accept, write},
 };
 
@@ -14,8 +15,14 @@ use hullo::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target, by the name of its folder in `fuzz/corpus`.
-pub const TARGETS: &[Target] =
-    &[("address", address), ("chunked", chunked), ("framing", framing), ("head", head), ("websocket", websocket)];
+pub const TARGETS: &[Target] = &[
+    ("address", address),
+    ("chunked", chunked),
+    ("framing", framing),
+    ("head", head),
+    ("packet", packet),
+    ("websocket", websocket),
+];
 
 /// What is read as an address is written as one that reads the same.
 pub fn address(bytes: &[u8]) {
@@ -112,6 +119,36 @@ fn messages(mut framing: Box<dyn Framing>, bytes: &[u8], cut: usize) -> (Vec<Vec
             end => return (messages, end.is_err()),
         }
     }
+}
+
+/// What is read as a packet of a reliable stream is written as one that reads the same. And a connection takes any, in
+/// the names that it and its peer have: it delivers no byte that did not come, and never answers a stranger with more than
+/// 3 times what it sent.
+pub fn packet(bytes: &[u8]) {
+    let Some(packet) = Packet::read(bytes) else { return };
+    let mut written = Vec::new();
+    packet.write(&mut written);
+    assert_eq!(Packet::read(&written), Some(packet.clone()));
+    let now = std::time::Duration::from_secs(1);
+    let mut connection = Connection::new(1, 1200, now, std::time::Duration::ZERO);
+    let (mut came, mut sent) = (written.len(), Vec::new());
+    connection.receive(&written, now);
+    for number in 0..3 {
+        connection.write(b"something");
+        connection.transmit(&mut sent, now);
+        written.clear();
+        Packet { to: 0, number, ..packet.clone() }.write(&mut written);
+        came += written.len();
+        connection.receive(&written, now);
+        assert!(packet.to != 0 || sent.len() <= 3 * came, "{} bytes for {came}", sent.len());
+    }
+    let data = packet.data.map_or(&[][..], |data| data.bytes);
+    let mut read = Vec::new();
+    connection.read(|piece| {
+        read.extend_from_slice(piece);
+        piece.len()
+    });
+    assert!(data.starts_with(&read));
 }
 
 /// The first byte chooses the end, whether messages may be compressed, and how the rest is cut: the cut makes no difference, no message is over `max`, a text

@@ -83,6 +83,7 @@ mod name;
 pub mod options;
 mod peer;
 pub mod pipe;
+pub mod reliable;
 pub mod request;
 mod scope;
 mod serve;

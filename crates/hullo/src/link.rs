@@ -1,13 +1,25 @@
 //! A link: one conversation with a known peer, over one of two kinds of wire.
 
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    error::Error, error::Result, framing, io::packet_stream::PacketStream, message::Message, peer::Peer, scope::Scope,
+    error::{Error, Result},
+    framing,
+    io::{guard::Guard, packet_stream::PacketStream, reliable::reliable},
+    message::Message,
+    peer::Peer,
+    scope::Scope,
     session::Session,
 };
+
+/// What every way through the Internet carries in one piece, but for a rest that nobody meets (RFC 9000, section 14).
+pub(crate) const EVERYWHERE: usize = 1200;
 
 /// An ordered stream of bytes, both ways.
 ///
@@ -27,6 +39,40 @@ pub trait Packets:
 
     /// Whether the end of one side can be told to the other. Datagrams cannot.
     fn ends(&self) -> bool;
+
+    /// Whether packets may get lost, come twice or overtake each other.
+    fn lossy(&self) -> bool;
+
+    /// The largest packet that is not cut into several on its way, each of which could get lost.
+    fn whole(&self) -> usize {
+        self.largest().min(EVERYWHERE)
+    }
+
+    /// Sends packets of `stride` bytes each, of which the last may be shorter; what has left is taken from `train`. It is
+    /// ready when all have. For whoever has many to send: a transport may pass them on in one go.
+    ///
+    /// # Errors
+    /// The wire's, of the first packet that is left in `train` or the last one that is not.
+    fn poll_train(&mut self, train: &mut &[u8], stride: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut packets = Pin::new(self);
+        while !train.is_empty() {
+            ready!(packets.as_mut().poll_ready(cx))?;
+            let (packet, rest) = train.split_at(stride.clamp(1, train.len()));
+            *train = rest;
+            packets.as_mut().start_send(Message::binary(Bytes::copy_from_slice(packet)))?;
+        }
+        packets.poll_flush(cx)
+    }
+
+    /// Receives one packet or several, for each of which it calls `each`; nothing at the end. For whoever takes many, and
+    /// has its own way to stop: it neither tells of the first one nor ends after a silence or when the scope stops. Who has
+    /// called it must go on with it.
+    ///
+    /// # Errors
+    /// The wire's.
+    fn poll_each(&mut self, each: &mut dyn FnMut(&[u8]), cx: &mut Context<'_>) -> Poll<Option<Result<()>>> {
+        Pin::new(self).poll_next(cx).map_ok(|message| each(&message.bytes))
+    }
 }
 
 /// A stream in a box.
@@ -61,18 +107,25 @@ impl Link {
         Self { peer, scope, wire: Wire::Packets(Box::new(packets)) }
     }
 
+    /// The same link, where its packets may get lost: as a stream on which nothing does, with a protocol of our own on
+    /// which both ends must agree. Every other link stays as it is.
+    ///
+    /// The half-close (`poll_shutdown`) is ready when the peer has all that was written; a stream that is dropped without
+    /// it is cut off. What is still to be said then is said by a task of the scope: [`Scope::end`] waits for it.
+    pub fn reliable(self) -> Self {
+        match self.wire {
+            Wire::Packets(packets) if packets.lossy() => {
+                let stream = Guard::new(reliable(packets, &self.peer, &self.scope), &self.peer, &self.scope);
+                Self::over(stream, self.peer, self.scope)
+            }
+            wire => Self { wire, ..self },
+        }
+    }
+
     /// Opens the link as a conversation of messages. On a stream they are framed as the address says, or else by
     /// `framing`; packets are messages as they are.
     pub fn session(self, framing: &framing::Spec) -> Session {
         Session::new(self, framing)
-    }
-
-    /// Opens the link as a stream on which nothing is lost.
-    ///
-    /// # Errors
-    /// None yet.
-    pub fn reliable(self) -> Result<BoxStream> {
-        Ok(self.stream())
     }
 
     /// Opens the link as a stream of bytes. Packets are joined; what is written leaves as packets.
@@ -90,30 +143,23 @@ pub(crate) struct Joined<R, W>(pub R, pub W);
 impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Joined<R, W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
+        cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Joined<R, W> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &[u8],
-    ) -> std::task::Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.1).poll_write(cx, buf)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.1).poll_flush(cx)
     }
 
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.1).poll_shutdown(cx)
     }
 }

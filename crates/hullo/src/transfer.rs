@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use aws_lc_rs::rand;
+use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
@@ -42,8 +42,10 @@ mod walk;
 /// What the two ends say, as a pure codec.
 pub mod words;
 
+pub use crate::io::nearby::{Announced, announce, find};
 pub use code::Code;
 pub use host::Host;
+pub use outgoing::Flow;
 pub use walk::Source;
 
 use incoming::Memory;
@@ -211,11 +213,6 @@ impl Work {
         }
     }
 
-    /// Whether it can be done a second time: stdin cannot be read again.
-    fn repeats(&self) -> bool {
-        !matches!(self, Self::Send(sources) if sources.iter().any(|source| matches!(source, Source::Stdin(_))))
-    }
-
     /// Looks at what can be wrong before anybody is asked to come.
     ///
     /// # Errors
@@ -259,6 +256,12 @@ pub async fn connect(
     tell: Tell,
 ) -> Result<Summary> {
     let (moved, counted) = counted(tell);
+    let mut to = to.clone();
+    if matches!(to.scheme.as_str(), "ws" | "wss") && to.options.text("deflate").is_none() {
+        // What is encrypted cannot be compressed.
+        to.options.set("deflate", "false")?;
+    }
+    let to = &to;
     let mut caller = Caller { to, work, scope, tell: counted, proof: Pass::of(lock)?, memory: Arc::default() };
     let (mut since, mut so_far, mut left) = (Instant::now(), 0, at_first);
     for attempt in 0_u32.. {
@@ -273,7 +276,7 @@ pub async fn connect(
         let pause = Duration::from_millis(100 << attempt.min(5));
         let passes =
             matches!(error.kind(), Kind::Cut | Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Resolve);
-        if !passes || since.elapsed() + pause > left || caller.proof.paired && !work.repeats() {
+        if !passes || since.elapsed() + pause > left {
             return Err(error);
         }
         (caller.tell)(Step::Broken { error: &error, again: Some(pause) });
@@ -316,7 +319,7 @@ struct Pass {
 impl Pass {
     fn of(lock: &Lock) -> Result<Self> {
         let mut session = [0; 16];
-        rand::fill(&mut session).map_err(|_| Error::new(Kind::Other, "there is no randomness"))?;
+        random(&mut session)?;
         let code = if let Lock::Code(code) = lock { Some(code.clone()) } else { None };
         Ok(Self { session, code, secret: None, paired: false })
     }
@@ -334,7 +337,7 @@ impl Caller<'_> {
     async fn call(&mut self) -> Result<Summary> {
         let link = dial(self.to, self.scope).await?;
         let peer = link.peer.clone();
-        let mut stream = link.reliable()?;
+        let mut stream = link.reliable().stream();
         let (proof, known) = self.proof.shown();
         let about = || format!("cannot agree with {}", self.to.bare());
         let paired = self.scope.in_time(about, async {
@@ -386,6 +389,13 @@ fn open_target(into: &Path) -> Result<Folder> {
     let about = || format!("cannot write into {}", into.display());
     let opened = std::fs::create_dir_all(into).and_then(|()| Folder::open(into));
     opened.map_err(|error| Error::io(about(), error).of(Kind::File))
+}
+
+/// Fills a few bytes with the system's randomness, without the warm-up of a generator of our own.
+fn random(bytes: &mut [u8]) -> Result<()> {
+    let wanted = bytes.len();
+    let filled = getrandom(bytes, GetRandomFlags::empty());
+    if filled == Ok(wanted) { Ok(()) } else { Err(Error::new(Kind::Other, "the system has no randomness")) }
 }
 
 fn now() -> Time {

@@ -56,4 +56,7 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let framings: BTreeSet<_> =
         texts("framing").iter().map(|bytes| bytes[0] as usize % hullo::framing::FRAMINGS.len()).collect();
     assert_eq!(framings, (0..hullo::framing::FRAMINGS.len()).collect(), "every framing has a file");
+    let packets = texts("packet");
+    let good = packets.iter().filter(|bytes| hullo::reliable::packet::Packet::read(bytes).is_some()).count();
+    assert!(good >= 8 && packets.len() - good >= 8, "{good} good packets of {}", packets.len());
 }

@@ -196,6 +196,18 @@ pub(crate) async fn listen(
     service: Arc<dyn Service>,
     voice: Voice,
 ) -> Result<Address> {
+    let (bound, _) = open(server, address, name, service, voice).await?;
+    Ok(bound)
+}
+
+/// The same; it returns the notes too.
+pub(super) async fn open(
+    server: &mut Server,
+    address: &str,
+    name: &str,
+    service: Arc<dyn Service>,
+    voice: Voice,
+) -> Result<(Address, Vec<String>)> {
     let address: Address = address.parse()?;
     let notes = server.listen(&address, service).await?;
     let bound = server.addresses().last().cloned().unwrap_or(address).bare();
@@ -204,10 +216,10 @@ pub(crate) async fn listen(
         &format!("listening on {bound} ({name})"),
         json!({ "address": bound.to_string(), "service": name }),
     );
-    for note in notes {
+    for note in &notes {
         voice.say("note", &format!("  {note}"), json!({ "message": note }));
     }
-    Ok(bound)
+    Ok((bound, notes))
 }
 
 /// What asks a server to end.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    net::{IpAddr, Ipv4Addr},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,7 +13,7 @@ use std::{
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server,
     options::End,
-    transfer::{self, Code, Existing, Host, Lock, Source, Summary, Target, Work},
+    transfer::{self, Code, Existing, Flow, Host, Lock, Source, Summary, Target, Work},
     transport,
 };
 use serde_json::json;
@@ -33,6 +34,12 @@ const PORT: u16 = 7400;
 /// The variable with the code.
 const CODE: &str = "HULLO_CODE";
 
+/// How long what was said last may take to arrive.
+const FAREWELL: Duration = Duration::from_secs(7);
+
+/// How long the other end is looked for.
+const SEEKING: Duration = Duration::from_secs(30);
+
 /// How long the other end may be away after a break.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,7 +50,7 @@ pub(super) async fn send(args: Send, voice: Voice) -> Result<ExitCode> {
         return Err(Error::usage("stdin can be sent only once: it cannot be read again"));
     }
     let source = |path: OsString| match path.as_bytes() {
-        b"-" => Source::Stdin(args.name.clone()),
+        b"-" => Source::Flow(Flow::new(args.name.clone(), std::io::stdin())),
         _ => Source::Path(PathBuf::from(path)),
     };
     let work = Work::Send(paths.into_iter().map(source).collect());
@@ -70,9 +77,7 @@ pub(super) async fn receive(args: Receive, voice: Voice) -> Result<ExitCode> {
             work.check()?;
             wait(work, &args.meeting, voice).await
         }
-        (None, None) => {
-            Err(Error::usage("where is the other end?").hint("hullo receive HOST:7400, or hullo receive --listen"))
-        }
+        (None, None) => seek(work, &args.meeting, voice).await,
     }
 }
 
@@ -117,19 +122,38 @@ async fn call(to: &Address, work: Work, meeting: &Meeting, voice: Voice) -> Resu
     transport::find(to, End::Connect)?;
     voice.warn_of_trust(to);
     let lock = if meeting.plain { Lock::Plain } else { Lock::Code(known_code()?) };
+    meet(to, work, lock, meeting, voice).await
+}
+
+async fn meet(to: &Address, work: Work, lock: Lock, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let progress = Progress::new(&work, voice);
     let scope = voice.scope(Limits::default());
     let patience = (meeting.wait.unwrap_or_default(), meeting.wait.unwrap_or(PATIENCE));
     let done = transfer::connect(to, &work, &lock, &scope, patience, progress.tell()).await;
+    // Over datagrams the last words may have to be said twice.
+    scope.end(FAREWELL).await;
     progress.end();
     finish(&work, done?, &progress)
+}
+
+/// Finds who sends in this network, and does the work.
+async fn seek(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
+    if meeting.plain {
+        return Err(Error::usage("without a code nobody is looked for").hint("give the address, as in host:7400"));
+    }
+    let code = known_code()?;
+    voice.say("seeking", "looking for who sends in this network", json!({}));
+    let anywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let to = transfer::find(code.number(), anywhere, meeting.wait.unwrap_or(SEEKING)).await?;
+    voice.say("found", &format!("found {to}"), json!({ "address": to.to_string() }));
+    meet(&to, work, Lock::Code(code), meeting, voice).await
 }
 
 /// The code that the other end shows.
 fn known_code() -> Result<Code> {
     let typed = match std::env::var(CODE) {
         Ok(code) => code,
-        Err(_) => prompt::line("code: ").map_err(|error| {
+        Err(_) => prompt::line("the code that the other end shows: ").map_err(|error| {
             Error::usage("there is no code, and nobody to ask for it").because(error).hint(format!(
                 "the other end shows it; it comes from the variable {CODE}, or use --plain on a trusted wire"
             ))
@@ -154,17 +178,29 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let times = meeting.times.map_or(Some(1), |Times(times)| times);
     let host = Host::new(work.clone(), lock.clone(), times, progress.tell());
     let at = listen(&mut server, &work, meeting, host.clone(), voice).await?;
-    progress.invite(&at, &lock);
+    let announced = match &lock {
+        Lock::Code(code) if matches!(work, Work::Send(_)) => announce(&at, code, voice),
+        _ => None,
+    };
+    progress.invite(&at, &lock, announced.is_some());
     let ended = tokio::select! {
         ended = host.ended() => ended,
         () = signals.any() => Err(Error::new(Kind::Other, "interrupted")),
     };
-    server.end(Duration::from_secs(3)).await;
+    server.end(FAREWELL).await;
     progress.end();
     match ended {
         Err(error) if error.to_string() == "interrupted" => Ok(ExitCode::from(130)),
         ended => finish(&work, ended?, &progress),
     }
+}
+
+/// Lets others in this network find us. Where that cannot be they need the address.
+fn announce(at: &Address, code: &Code, voice: Voice) -> Option<transfer::Announced> {
+    transfer::announce(at, code.number()).unwrap_or_else(|error| {
+        voice.complain(&error);
+        None
+    })
 }
 
 /// Listens where the words say, or on the easy port, or on a free one.
@@ -177,7 +213,12 @@ async fn listen(server: &mut Server, work: &Work, meeting: &Meeting, host: Arc<H
         if address.port.is_none() && !address.host.is_empty() {
             address.port = Some(PORT);
         }
-        return serve::listen(server, &address.to_string(), name, host, voice).await;
+        let (mut at, notes) = serve::open(server, &address.to_string(), name, host, voice).await?;
+        // A certificate of our own is trusted by its pin, which the listener has said.
+        if let Some(pin) = notes.iter().find_map(|note| note.split_once("?pin=")) {
+            at.options.set("pin", pin.1)?;
+        }
+        return Ok(at);
     }
     // Who comes must know the code. Without one only this machine is trusted.
     let at = if meeting.plain { "127.0.0.1" } else { "0.0.0.0" };
@@ -197,6 +238,5 @@ fn finish(work: &Work, summary: Summary, progress: &Progress) -> Result<ExitCode
     }
     let verb = if matches!(work, Work::Send(_)) { "sent" } else { "received" };
     let all = summary.failed + summary.done + summary.here + summary.skipped;
-    let _ = json!({});
     Err(Error::new(Kind::File, format!("{} of {all} files were not {verb}", summary.failed)))
 }

@@ -58,13 +58,16 @@ impl Progress {
     }
 
     /// Says what to type at the other end.
-    pub(crate) fn invite(&self, at: &Address, lock: &Lock) {
+    pub(crate) fn invite(&self, at: &Address, lock: &Lock, announced: bool) {
         let other = if self.0.sends { "receive" } else { "send PATH..." };
         let plain = if matches!(lock, Lock::Plain) { " --plain" } else { "" };
-        let commands: Vec<_> = reachable(at).iter().map(|at| format!("hullo {other} {at}{plain}")).collect();
+        let commands: Vec<_> = reachable(at).iter().map(|at| format!("hullo {other} {}{plain}", quoted(at))).collect();
         let code = if let Lock::Code(code) = lock { Some(code.phrase()) } else { None };
         let facts = json!({ "code": code, "commands": commands });
         let mut text = "at the other end:".to_owned();
+        if announced {
+            text += &format!("\n  hullo {other}          (in the same network)");
+        }
         for command in &commands {
             text += &format!("\n  {command}");
         }
@@ -125,6 +128,9 @@ impl Shared {
             Step::Paired { peer } => {
                 let peer = format!("{}:{}", peer.scheme(), peer.remote());
                 self.say("paired", &format!("{peer} is there"), json!({ "peer": peer }));
+                if let Some(bar) = &self.bar {
+                    bar.reset();
+                }
                 let mut state = self.state();
                 (state.moved, state.files) = (0, 0);
                 state.began.get_or_insert_with(Instant::now);
@@ -236,6 +242,12 @@ impl Shared {
             self.say("file", &format!("{path} {word}{why}"), facts);
         }
     }
+}
+
+/// An address as a shell takes it.
+fn quoted(at: &Address) -> String {
+    let text = at.to_string();
+    if text.contains(['?', '&', '[']) { format!("'{text}'") } else { text }
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -20,18 +20,18 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::datagrams::{Batch, Datagrams, Source};
+use super::datagrams::{Batch, Datagrams, Source, Train};
 use crate::{
     error::{Error, Kind, Result},
-    link::{Link, Packets},
+    link::{EVERYWHERE, Link, Packets},
     message::Message,
     peer::Peer,
-    scope::{BoxFuture, Scope},
+    scope::{Bell, BoxFuture, Scope},
     service::{Service, converse},
     watch::Event,
 };
 
-/// Datagrams that may wait for one peer's service; more are dropped, as the network does.
+/// Datagrams, or trains of them, that may wait for one peer's service; more are dropped, as the network does.
 const QUEUE: usize = 64;
 
 /// What a stranger's question may always be answered with, in bytes.
@@ -57,21 +57,19 @@ pub(crate) async fn by_peer<S: Service + ?Sized>(service: Arc<S>, socket: Datagr
     let mut batch = Batch::new();
     let stopped = scope.stopped();
     tokio::pin!(stopped);
-    loop {
+    // Those who talk when the scope stops are heard until they have ended.
+    while !scope.is_stopping() || !peers.known.is_empty() {
         tokio::select! {
-            () = &mut stopped => return Ok(()),
+            () = &mut stopped, if !scope.is_stopping() => {}
             Some(source) = peers.ended.1.recv() => peers.forget(source),
             received = socket.receive(&mut batch) => match received {
-                Ok(()) => for train in batch.trains() {
-                    for datagram in train.datagrams() {
-                        peers.hear(train.from(), datagram);
-                    }
-                },
+                Ok(()) => batch.trains().for_each(|train| peers.hear(&train)),
                 // What is reported here is an answer of ours that found nobody; the socket goes on.
                 Err(error) => scope.tell(&Event::Trouble { peer: None, error: &Error::io("cannot receive a datagram", error) }),
             },
         }
     }
+    Ok(())
 }
 
 struct Peers<S: ?Sized> {
@@ -82,8 +80,11 @@ struct Peers<S: ?Sized> {
     ended: (mpsc::UnboundedSender<Source>, mpsc::UnboundedReceiver<Source>),
 }
 
+/// The bytes of a train, and how many each of its datagrams has but the last.
+type Held = (Bytes, usize);
+
 struct Known {
-    inbox: mpsc::Sender<Bytes>,
+    inbox: mpsc::Sender<Held>,
     trust: Arc<Trust>,
 }
 
@@ -96,9 +97,10 @@ struct Trust {
 }
 
 impl Trust {
-    fn heard(&self, bytes: usize) {
-        self.heard.fetch_add(1, Relaxed);
-        self.received.fetch_add(bytes, Relaxed);
+    fn heard(&self, (bytes, stride): &Held) {
+        let datagrams = bytes.len().div_ceil(*stride).max(1);
+        self.heard.fetch_add(u32::try_from(datagrams).unwrap_or(u32::MAX), Relaxed);
+        self.received.fetch_add(bytes.len(), Relaxed);
         self.waiting.wake();
     }
 
@@ -109,34 +111,42 @@ impl Trust {
 }
 
 impl<S: Service + ?Sized> Peers<S> {
-    fn hear(&mut self, from: Source, datagram: &[u8]) {
-        let bytes = Bytes::copy_from_slice(datagram);
-        let bytes = match self.known.get(&from) {
-            Some(known) => {
-                known.trust.heard(bytes.len());
-                match known.inbox.try_send(bytes) {
-                    Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => return,
-                    // Its service has ended just now: this begins a new conversation.
-                    Err(mpsc::error::TrySendError::Closed(bytes)) => bytes,
-                }
-            }
-            None if self.known.len() >= self.scope.limits().max_connections => return,
-            None => bytes,
-        };
-        self.meet(from, bytes);
+    fn hear(&mut self, train: &Train<'_>) {
+        let from = train.from();
+        let known = self.known.get(&from);
+        if known.is_none() && self.known.len() >= self.scope.limits().max_connections {
+            return;
+        }
+        let (bytes, stride) = train.bytes();
+        let mut held = (Bytes::copy_from_slice(bytes), stride);
+        if let Some(known) = known {
+            known.trust.heard(&held);
+            held = match known.inbox.try_send(held) {
+                Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => return,
+                // Its service has ended just now: this begins a new conversation.
+                Err(mpsc::error::TrySendError::Closed(held)) => held,
+            };
+        }
+        if !self.scope.is_stopping() {
+            self.meet(from, held);
+        }
     }
 
-    fn meet(&mut self, from: Source, first: Bytes) {
+    fn meet(&mut self, from: Source, first: Held) {
         let (inbox, queue) = mpsc::channel(QUEUE);
         let trust =
             Trust { heard: 0.into(), received: 0.into(), amplify: self.socket.amplify, waiting: AtomicWaker::new() };
         let trust = Arc::new(trust);
-        trust.heard(first.len());
+        trust.heard(&first);
         // There is room: the queue is new.
         let _ = inbox.try_send(first);
         let idle = self.scope.limits().idle.unwrap_or(Duration::from_secs(300));
         let packets = PeerPackets {
             queue,
+            rest: None,
+            ended: self.ended.0.clone(),
+            stop: Bell::default(),
+            sends_trains: true,
             socket: self.socket.clone(),
             to: from,
             trust: trust.clone(),
@@ -152,15 +162,11 @@ impl<S: Service + ?Sized> Peers<S> {
         };
         self.known.insert(from, Known { inbox, trust });
         let peer = Peer::new(self.socket.scheme, from.endpoint(), from.local(&self.socket.local));
-        let (service, scope, ended) = (self.service.clone(), self.scope.clone(), self.ended.0.clone());
-        self.scope.converse(peer.clone(), async move {
-            let served = converse(service, Link::packets(packets, peer, scope)).await;
-            let _ = ended.send(from);
-            served
-        });
+        let link = Link::packets(packets, peer.clone(), self.scope.clone());
+        self.scope.converse(peer, converse(self.service.clone(), link));
     }
 
-    /// Forgets a peer whose service has ended, unless it is in a new conversation already.
+    /// Forgets a peer whose conversation has ended, unless it is in a new conversation already.
     fn forget(&mut self, from: Source) {
         if self.known.get(&from).is_some_and(|known| known.inbox.is_closed()) {
             self.known.remove(&from);
@@ -170,7 +176,13 @@ impl<S: Service + ?Sized> Peers<S> {
 
 /// One peer's datagrams, as a wire.
 struct PeerPackets {
-    queue: mpsc::Receiver<Bytes>,
+    queue: mpsc::Receiver<Held>,
+    /// What is left of a train.
+    rest: Option<Held>,
+    ended: mpsc::UnboundedSender<Source>,
+    stop: Bell,
+    /// The kernel sends trains in one go, as far as is known.
+    sends_trains: bool,
     socket: Arc<Datagrams>,
     to: Source,
     trust: Arc<Trust>,
@@ -192,12 +204,33 @@ impl Stream for PeerPackets {
     type Item = Result<Message>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(bytes) = self.queue.poll_recv(cx) {
+        if self.rest.is_none()
+            && let Poll::Ready(held) = self.queue.poll_recv(cx)
+        {
             self.heard = Instant::now();
-            return Poll::Ready(bytes.map(|bytes| Ok(Message::binary(bytes))));
+            self.rest = held;
+            if self.rest.is_none() {
+                return Poll::Ready(None);
+            }
         }
-        let due = self.heard + self.idle;
-        poll_until(&mut self.alarm, due, cx).map(|()| None)
+        if let Some((mut bytes, stride)) = self.rest.take() {
+            let first = bytes.split_to(stride.min(bytes.len()));
+            self.rest = (!bytes.is_empty()).then_some((bytes, stride));
+            return Poll::Ready(Some(Ok(Message::binary(first))));
+        }
+        let this = &mut *self;
+        if this.scope.poll_stopped(&mut this.stop, cx) {
+            return Poll::Ready(None);
+        }
+        poll_until(&mut this.alarm, this.heard + this.idle, cx).map(|()| None)
+    }
+}
+
+impl Drop for PeerPackets {
+    fn drop(&mut self) {
+        // Only then does whoever forgets us see that we have ended.
+        self.queue.close();
+        let _ = self.ended.send(self.to);
     }
 }
 
@@ -212,7 +245,7 @@ fn poll_until(alarm: &mut Option<Pin<Box<Sleep>>>, due: Instant, cx: &mut Contex
 impl PeerPackets {
     /// Sends what is held, once that is allowed and possible.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        while let Some(bytes) = &self.held {
+        while let Some(bytes) = self.held.clone() {
             self.trust.waiting.register(cx.waker());
             let due = self.heard + 2 * self.idle;
             let allowed = self.trust.allows(self.sent + bytes.len());
@@ -229,23 +262,31 @@ impl PeerPackets {
                 }
                 return Poll::Pending;
             }
-            if let Some(blocked) = &mut self.blocked {
-                ready!(blocked.as_mut().poll(cx));
-                self.blocked = None;
-            }
-            match self.socket.try_send_to(self.to, bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let socket = self.socket.clone();
-                    self.blocked = Some(Box::pin(async move { socket.writable().await }));
-                }
+            ready!(self.poll_unblocked(cx));
+            match self.socket.try_send_to(self.to, &bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(),
                 sent => {
                     self.sent += bytes.len();
                     self.held = None;
-                    sent.map_err(|error| Error::io("cannot send a datagram", error))?;
+                    sent.map_err(cannot_send)?;
                 }
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The socket takes nothing now.
+    fn block(&mut self) {
+        let socket = self.socket.clone();
+        self.blocked = Some(Box::pin(async move { socket.writable().await }));
+    }
+
+    fn poll_unblocked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(blocked) = &mut self.blocked {
+            ready!(blocked.as_mut().poll(cx));
+            self.blocked = None;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -281,6 +322,59 @@ impl Packets for PeerPackets {
     fn ends(&self) -> bool {
         false
     }
+
+    fn lossy(&self) -> bool {
+        true
+    }
+
+    fn whole(&self) -> usize {
+        if self.to.is_unix() { LARGEST } else { EVERYWHERE }
+    }
+
+    fn poll_train(&mut self, train: &mut &[u8], stride: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_held(cx))?;
+        while !train.is_empty() {
+            let (len, len_of_one) = (train.len(), stride.clamp(1, train.len()));
+            self.trust.waiting.register(cx.waker());
+            let as_train = self.sends_trains && len > len_of_one && self.trust.allows(self.sent + len);
+            if !as_train && !self.trust.allows(self.sent + len_of_one) {
+                return Poll::Pending;
+            }
+            ready!(self.poll_unblocked(cx));
+            let left = if as_train { len } else { len_of_one };
+            let sent = match as_train {
+                true => self.socket.try_send_train_to(self.to, train, stride),
+                false => self.socket.try_send_to(self.to, &train[..left]),
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(),
+                // The kernel, or the way out, takes no trains.
+                Err(_) if as_train => self.sends_trains = false,
+                sent => {
+                    self.sent += left;
+                    *train = &train[left..];
+                    sent.map_err(cannot_send)?;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_each(&mut self, each: &mut dyn FnMut(&[u8]), cx: &mut Context<'_>) -> Poll<Option<Result<()>>> {
+        let held = match self.rest.take() {
+            Some(held) => Some(held),
+            None => ready!(self.queue.poll_recv(cx)),
+        };
+        self.heard = Instant::now();
+        Poll::Ready(held.map(|(bytes, stride)| {
+            bytes.chunks(stride).for_each(each);
+            Ok(())
+        }))
+    }
+}
+
+fn cannot_send(error: io::Error) -> Error {
+    Error::io("cannot send a datagram", error)
 }
 
 /// The most that a UDP datagram over IPv4 carries.

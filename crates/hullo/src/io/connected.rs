@@ -17,12 +17,12 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{by_peer::LARGEST, scratch};
+use super::{by_peer::LARGEST, datagrams, scratch};
 use crate::{
     address::Address,
     error::{Error, Kind, Result, nobody_there},
     framing::too_large,
-    link::Packets,
+    link::{EVERYWHERE, Packets},
     message::Message,
     scope::{BoxFuture, Scope},
     watch::Event,
@@ -30,8 +30,25 @@ use crate::{
 
 /// What the two kinds of datagram sockets have in common.
 pub(crate) trait Socket: Sized + Send + Sync + Unpin + 'static {
+    /// The largest datagram that is never cut on its way.
+    const WHOLE: usize;
+
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Gives what comes in trains from now on, where it can.
+    fn join(&self) {}
+
+    /// Receives a train: its length, and that of each of its datagrams but the last.
+    fn poll_recv_train(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<(usize, usize)>> {
+        let mut buf = ReadBuf::new(space);
+        self.poll_recv(cx, &mut buf).map_ok(|()| (buf.filled().len(), buf.filled().len().max(1)))
+    }
+
+    /// Sends a train in one go; it is unsupported where the kernel does not.
+    fn poll_send_train(&self, _: &mut Context<'_>, _bytes: &[u8], _stride: usize) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Completes with what the network says of a datagram that was sent: on UDP, that nobody listens there. That makes
     /// no socket readable, and so wakes nobody who waits in `poll_recv`.
@@ -41,12 +58,38 @@ pub(crate) trait Socket: Sized + Send + Sync + Unpin + 'static {
 }
 
 impl Socket for UdpSocket {
+    const WHOLE: usize = EVERYWHERE;
+
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_recv(cx, buf)
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, buf)
+    }
+
+    fn join(&self) {
+        datagrams::join(self);
+    }
+
+    fn poll_recv_train(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<(usize, usize)>> {
+        loop {
+            ready!(self.poll_recv_ready(cx))?;
+            match self.try_io(Interest::READABLE, || datagrams::receive_train(self, space)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return Poll::Ready(received),
+            }
+        }
+    }
+
+    fn poll_send_train(&self, cx: &mut Context<'_>, bytes: &[u8], stride: usize) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_send_ready(cx))?;
+            match self.try_io(Interest::WRITABLE, || datagrams::send_train(self, bytes, stride)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     fn complaint(self: Arc<Self>) -> BoxFuture<'static, io::Error> {
@@ -65,6 +108,8 @@ impl Socket for UdpSocket {
 }
 
 impl Socket for UnixDatagram {
+    const WHOLE: usize = LARGEST;
+
     fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_recv(cx, buf)
     }
@@ -84,6 +129,9 @@ pub(crate) struct Connected<S> {
     received: bool,
     held: Option<Bytes>,
     idle: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Whoever receives takes trains, and the kernel sends them in one go, as far as is known.
+    joins: bool,
+    sends_trains: bool,
 }
 
 impl<S: Socket> Connected<S> {
@@ -92,7 +140,18 @@ impl<S: Socket> Connected<S> {
         let idle = scope.limits().idle.map(|idle| (idle, Box::pin(sleep_until(since + idle))));
         let (socket, address) = (Arc::new(socket), to.bare().to_string());
         let complaint = socket.clone().complaint();
-        Self { socket, complaint, address, scope: scope.clone(), since, received: false, held: None, idle }
+        Self {
+            socket,
+            complaint,
+            address,
+            scope: scope.clone(),
+            since,
+            received: false,
+            held: None,
+            idle,
+            joins: false,
+            sends_trains: true,
+        }
     }
 
     fn error(&self, doing: &str, error: io::Error) -> Error {
@@ -188,5 +247,51 @@ impl<S: Socket> Packets for Connected<S> {
 
     fn ends(&self) -> bool {
         false
+    }
+
+    /// Those of a unix socket as well: a server drops what comes faster than its services read.
+    fn lossy(&self) -> bool {
+        true
+    }
+
+    fn whole(&self) -> usize {
+        S::WHOLE
+    }
+
+    fn poll_train(&mut self, train: &mut &[u8], stride: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_held(cx))?;
+        if self.sends_trains && train.len() > stride {
+            match ready!(self.socket.poll_send_train(cx, train, stride)) {
+                Ok(()) => *train = &[],
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    return Poll::Ready(Err(self.error("send to", error)));
+                }
+                // The kernel, or the way out, takes no trains.
+                Err(_) => self.sends_trains = false,
+            }
+        }
+        while !train.is_empty() {
+            let (packet, rest) = train.split_at(stride.clamp(1, train.len()));
+            let sent = ready!(self.socket.poll_send(cx, packet));
+            *train = rest;
+            sent.map_err(|error| self.error("send to", error))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_each(&mut self, each: &mut dyn FnMut(&[u8]), cx: &mut Context<'_>) -> Poll<Option<Result<()>>> {
+        if !std::mem::replace(&mut self.joins, true) {
+            self.socket.join();
+        }
+        let received = scratch::with(|space| {
+            let (len, stride) = ready!(self.socket.poll_recv_train(cx, space))?;
+            space[..len].chunks(stride).for_each(each);
+            Poll::Ready(Ok(()))
+        });
+        let received = match received {
+            Poll::Pending => self.poll_complaint(cx).map(Err),
+            received => received,
+        };
+        received.map(|received| Some(received.map_err(|error| self.error("receive from", error))))
     }
 }

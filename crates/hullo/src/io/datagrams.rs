@@ -6,7 +6,7 @@
 use std::{
     io::{self, IoSlice, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd},
     sync::Arc,
 };
 
@@ -15,8 +15,8 @@ use nix::{
     errno::Errno,
     libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo},
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom, recvmmsg, sendmmsg,
-        sendmsg, setsockopt, sockopt,
+        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom, recvmmsg, recvmsg,
+        sendmmsg, sendmsg, setsockopt, sockopt,
     },
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -70,6 +70,11 @@ impl<'a> Train<'a> {
         self.from
     }
 
+    /// Its bytes, in which each datagram has as many as the stride, but for the last.
+    pub(crate) fn bytes(&self) -> (&'a [u8], usize) {
+        (self.bytes, self.stride)
+    }
+
     /// The datagrams one by one; an empty one is a datagram too.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let empty = self.bytes.is_empty().then_some(self.bytes);
@@ -112,7 +117,8 @@ impl Source {
         }
     }
 
-    fn is_unix(&self) -> bool {
+    /// Whether it is a process on this machine.
+    pub(crate) fn is_unix(&self) -> bool {
         self.address.is_some_and(|address| address.as_unix_addr().is_some())
     }
 
@@ -185,6 +191,12 @@ impl Datagrams {
     /// Sends one datagram now, or says that it would have to wait.
     pub(crate) fn try_send_to(&self, to: Source, bytes: &[u8]) -> io::Result<()> {
         self.socket.try_io(Interest::WRITABLE, |socket| try_send(socket, &[(to, bytes)])).map(|_| ())
+    }
+
+    /// Sends a train now, or says that it would have to wait, or that the kernel takes none.
+    pub(crate) fn try_send_train_to(&self, to: Source, bytes: &[u8], stride: usize) -> io::Result<()> {
+        let train = Train { from: to, bytes, stride };
+        self.socket.try_io(Interest::WRITABLE, |socket| try_send_train(socket, &train))
     }
 
     /// Waits until a datagram may be sent. Cancel-safe.
@@ -276,6 +288,31 @@ fn try_send_train(socket: &Socket, train: &Train<'_>) -> io::Result<()> {
         let told = [&[ControlMessage::UdpGsoSegments(&stride)], from].concat();
         sendmsg(socket.as_raw_fd(), &slice, &told, MsgFlags::MSG_DONTWAIT, to)
     })?;
+    Ok(())
+}
+
+/// Asks the kernel to join the datagrams that come into trains, for [`receive_train`].
+pub(crate) fn join(socket: &impl AsFd) {
+    // Where it cannot they come one by one.
+    let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
+}
+
+/// Receives a train on a connected socket: its length, and that of each datagram but the last.
+pub(crate) fn receive_train(socket: &impl AsRawFd, space: &mut [u8]) -> io::Result<(usize, usize)> {
+    let (mut slices, mut told) = ([IoSliceMut::new(space)], cmsg_space!(i32));
+    let received = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut told), MsgFlags::MSG_DONTWAIT)?;
+    let stride = received.cmsgs()?.find_map(|told| match told {
+        ControlMessageOwned::UdpGroSegments(len) => usize::try_from(len).ok(),
+        _ => None,
+    });
+    Ok((received.bytes, stride.unwrap_or(received.bytes).max(1)))
+}
+
+/// Sends a train on a connected socket.
+pub(crate) fn send_train(socket: &impl AsRawFd, bytes: &[u8], stride: usize) -> io::Result<()> {
+    let stride = u16::try_from(stride).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let told = [ControlMessage::UdpGsoSegments(&stride)];
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], &told, MsgFlags::MSG_DONTWAIT, None)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::spawn_blocking,
     time::timeout,
@@ -38,6 +38,9 @@ const ROOM: usize = CHUNK + TAG;
 
 /// A chunk as it may arrive: words are not cut, and those with the hashes of a file's blocks are long.
 const LONGEST: usize = CHUNK + (256 << 10);
+
+/// What is read at once where it is little.
+const SMALL: usize = 16 << 10;
 
 /// The chunks that wait in each direction.
 const WAITING: usize = 4;
@@ -216,11 +219,13 @@ async fn send(
 }
 
 async fn receive<T>(
-    mut reader: ReadHalf<BoxStream>,
+    reader: ReadHalf<BoxStream>,
     mut seal: Option<Seal>,
     events: &mpsc::UnboundedSender<Event<T>>,
     spare: &Arc<Spare>,
 ) -> Result<()> {
+    // Many chunks are answers of a few bytes.
+    let mut reader = BufReader::with_capacity(SMALL, reader);
     let places = Arc::new(Semaphore::new(WAITING));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
@@ -240,7 +245,7 @@ async fn receive<T>(
 }
 
 /// Reads one chunk; nothing at the end.
-async fn read(reader: &mut ReadHalf<BoxStream>, bytes: &mut Vec<u8>) -> Result<bool> {
+async fn read(reader: &mut BufReader<ReadHalf<BoxStream>>, bytes: &mut Vec<u8>) -> Result<bool> {
     let mut length = [0; LENGTH];
     if reader.read(&mut length[..1]).await.map_err(lost)? == 0 {
         return Ok(false);

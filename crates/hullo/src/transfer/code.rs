@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use aws_lc_rs::rand;
 use bip39::Language;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// A code phrase, as in `42-ocean-lamp`. The number finds the other end in a network and is no secret; two words out of
 /// 2,048 are 22 bits, and a guess costs the code. It does not show itself in logs and errors.
@@ -25,7 +24,7 @@ impl Code {
     /// The system has no randomness.
     pub fn random() -> Result<Self> {
         let mut random = [0; 6];
-        rand::fill(&mut random).map_err(|_| Error::new(Kind::Other, "there is no randomness for a code"))?;
+        super::random(&mut random)?;
         let [a, b, c, d, e, _] = random;
         let word = |high, low| Language::English.word_list()[usize::from(u16::from_be_bytes([high, low])) % 2048];
         Ok(Self { phrase: format!("{}-{}-{}", 1 + e % 99, word(a, b), word(c, d)), made_up: false })

@@ -154,7 +154,7 @@ impl Host {
 
     async fn converse(self: Arc<Self>, link: Link) -> Result<()> {
         let (peer, scope) = (link.peer.clone(), link.scope.clone());
-        let mut stream = link.reliable()?;
+        let mut stream = link.reliable().stream();
         let tried = Mutex::new((Proof::Plain, Vec::new()));
         let known = |proof, session| {
             let known = self.known(proof, session)?;
@@ -178,13 +178,16 @@ impl Host {
             Err(Failure::Refused(refusal)) => return Err(refused(&peer.remote().to_string(), refusal)),
         };
         (self.tell)(Step::Paired { peer: &peer });
-        let known = self.remember(session, keys.as_ref());
+        let (known, number) = self.remember(session, keys.as_ref());
         let turn = self.turn(&known).await?;
-        let number = known.latest.load(Relaxed);
         self.state().running += 1;
         let newer = async {
-            while known.latest.load(Relaxed) == number {
-                known.newer.notified().await;
+            loop {
+                let newer = known.newer.notified();
+                if known.latest.load(Relaxed) != number {
+                    return;
+                }
+                newer.await;
             }
         };
         let worked = tokio::select! {
@@ -194,7 +197,7 @@ impl Host {
         self.over(session, worked)
     }
 
-    fn remember(&self, session: Session, keys: Option<&Keys>) -> Arc<Known> {
+    fn remember(&self, session: Session, keys: Option<&Keys>) -> (Arc<Known>, u64) {
         let mut state = self.state();
         let known = state.sessions.entry(session).or_insert_with(|| {
             Arc::new(Known {
@@ -208,9 +211,9 @@ impl Host {
         if let Some(keys) = keys {
             *known.secret.lock().unwrap_or_else(PoisonError::into_inner) = keys.secret.to_vec();
         }
-        known.latest.fetch_add(1, Relaxed);
+        let number = known.latest.fetch_add(1, Relaxed) + 1;
         known.newer.notify_waiters();
-        known.clone()
+        (known.clone(), number)
     }
 
     /// Waits until the session's last connection has let go of its files.

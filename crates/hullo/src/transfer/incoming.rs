@@ -34,6 +34,9 @@ mod places;
 
 pub(super) use look::{Memory, TAKEN};
 
+/// How many bytes of news are gathered.
+const NEWS: usize = 8 << 10;
+
 /// The files that may be announced and not settled.
 const FILES: usize = 8192;
 
@@ -60,7 +63,7 @@ enum Asked {
 ///
 /// # Errors
 /// The connection is lost, or the sender gives up, or there is no room. What fails of single files is told, and counted.
-pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Kept>, tell: Tell) -> Result<Summary> {
+pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Vec<Kept>>, tell: Tell) -> Result<Summary> {
     let root = open_target(&target.into)?;
     let (chunk, keeper) = (port.buffer(), Keeper::new(target.durable, &port));
     let mut receiver = Receiver {
@@ -74,6 +77,7 @@ pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Kept>, tell: 
         files: HashMap::new(),
         coming: None,
         number: 0,
+        awaited: false,
         complete: false,
         tell,
         summary: Summary::default(),
@@ -92,13 +96,15 @@ struct Receiver<'a> {
     target: &'a Target,
     memory: &'a Memory,
     root: Folder,
-    port: Port<Kept>,
+    port: Port<Vec<Kept>>,
     chunk: Vec<u8>,
     keeper: Keeper,
     places: Places,
     files: HashMap<u64, Announced>,
     coming: Option<Coming>,
     number: u64,
+    /// Whether the sender waits for something that has been said and has not left.
+    awaited: bool,
     complete: bool,
     tell: Tell,
     summary: Summary,
@@ -111,13 +117,19 @@ impl Receiver<'_> {
                 Some(event) => event,
                 None => {
                     self.keeper.hurry();
-                    self.flush()?;
+                    // What the sender waits for leaves; news of what is settled can wait for more of it.
+                    if self.awaited {
+                        self.flush()?;
+                    }
                     self.port.wait()?
                 }
             };
             match event {
                 Event::Lost(error) => return Err(error),
-                Event::Own(kept) => self.kept(kept)?,
+                Event::Own(kept) => {
+                    self.keeper.done(kept.len());
+                    kept.into_iter().try_for_each(|kept| self.kept(kept))?;
+                }
                 Event::Chunk(chunk) => {
                     let mut frames = chunk.frames();
                     while let Some(frame) = words::next(&mut frames)? {
@@ -246,6 +258,10 @@ impl Receiver<'_> {
         let path = place.path.join(file.name.as_os());
         (self.tell)(Step::Begun { path: &path, size: file.size, from: offset });
         let mut coming = Coming::nowhere(id, file.size, offset);
+        if file.size.is_none() {
+            // What comes of it is known from now on, since it cannot be compared.
+            self.memory.learn(self.memory.key(&path, None, file.modified));
+        }
         let begun = match &place.folder {
             Some(folder) => coming.begin(folder, &file.name, part, place.fresh),
             None => Ok(()),
@@ -346,7 +362,6 @@ impl Receiver<'_> {
 
     /// Another thread is done with something.
     fn kept(&mut self, kept: Kept) -> Result<()> {
-        self.keeper.done();
         match kept {
             Kept::File { id, parent, key, path, outcome } => {
                 match outcome {
@@ -403,10 +418,12 @@ impl Receiver<'_> {
 
     fn say(&mut self, words: &Answer<'_>) -> Result<()> {
         words::say(&mut self.chunk, words)?;
-        if self.chunk.len() >= words::CHUNK / 4 { self.flush() } else { Ok(()) }
+        self.awaited |= !matches!(words, Answer::Done { .. });
+        if self.chunk.len() >= NEWS { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
+        self.awaited = false;
         self.port.send(&mut self.chunk)
     }
 }

@@ -69,11 +69,11 @@ pub(super) struct Keeper {
     busy: usize,
     durable: bool,
     places: Arc<Semaphore>,
-    own: mpsc::WeakUnboundedSender<Event<Kept>>,
+    own: mpsc::WeakUnboundedSender<Event<Vec<Kept>>>,
 }
 
 impl Keeper {
-    pub(super) fn new(durable: bool, port: &Port<Kept>) -> Self {
+    pub(super) fn new(durable: bool, port: &Port<Vec<Kept>>) -> Self {
         let places = Arc::new(Semaphore::new(BATCHES));
         Self { batch: Vec::new(), bytes: 0, busy: 0, durable, places, own: port.own() }
     }
@@ -83,9 +83,9 @@ impl Keeper {
         self.busy == 0
     }
 
-    /// One job is done.
-    pub(super) fn done(&mut self) {
-        self.busy -= 1;
+    /// So many jobs are done.
+    pub(super) fn done(&mut self, jobs: usize) {
+        self.busy = self.busy.saturating_sub(jobs);
     }
 
     pub(super) fn add(&mut self, job: Job) {
@@ -112,12 +112,11 @@ impl Keeper {
 }
 
 /// Keeps a batch. What is to be durable is written first and waited for then, so that the disk has all of it to do at once.
-fn keep(batch: Vec<Job>, durable: bool, own: &mpsc::UnboundedSender<Event<Kept>>, place: OwnedSemaphorePermit) {
+fn keep(batch: Vec<Job>, durable: bool, own: &mpsc::UnboundedSender<Event<Vec<Kept>>>, place: OwnedSemaphorePermit) {
     let written: Vec<_> = batch.into_iter().map(|job| Written::of(job)).collect();
-    for one in written {
-        // Nobody may wait for it any more.
-        let _ = own.send(Event::Own(one.settle(durable)));
-    }
+    let kept = written.into_iter().map(|one| one.settle(durable)).collect();
+    // Nobody may wait for it any more.
+    let _ = own.send(Event::Own(kept));
     drop(place);
 }
 
@@ -186,15 +185,15 @@ impl Written {
 }
 
 fn write(folder: &Folder, name: &Name, bytes: &[u8]) -> io::Result<Part> {
-    let part = folder.begin_first(name).or_else(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => folder.begin(name),
-        _ => Err(error),
-    })?;
+    let part = match folder.begin_first(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let part = folder.begin(name)?;
+            part.file().set_len(0)?;
+            part
+        }
+        part => part?,
+    };
     part.file().write_all_at(bytes, 0)?;
-    // What an earlier attempt left may be longer.
-    if part.file().metadata()?.len() != bytes.len() as u64 {
-        part.file().set_len(bytes.len() as u64)?;
-    }
     Ok(part)
 }
 

@@ -2,14 +2,15 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    ffi::OsString,
     fs::File,
-    io::{self, Read},
+    io,
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use rustix::fs::Stat;
@@ -24,9 +25,15 @@ use crate::error::{Error, Kind, Result};
 use content::{agreed, changed, each, extent, read_at, same, zeros};
 
 pub(super) mod content;
+mod flow;
+
+pub use flow::Flow;
 
 /// How much is announced before its content is sent.
 const AHEAD: usize = 1024;
+
+/// How long the announcing may take before all is counted beside it.
+const SOON: Duration = Duration::from_millis(200);
 
 /// The least room for content that is worth a frame.
 const ROOM: usize = 4096;
@@ -47,7 +54,7 @@ struct Waiting {
 
 enum What {
     File(Place, Stat),
-    Stdin(OsString),
+    Flow(Flow),
     /// A folder or a link: there is nothing to send.
     Announced,
     /// The end of the folder with that number.
@@ -70,6 +77,7 @@ pub(super) fn send(sources: Vec<Source>, port: Port<(u64, u64)>, tell: Tell) -> 
         waiting: VecDeque::new(),
         inside: Vec::new(),
         unsettled: HashMap::new(),
+        counted: Some((0, 0)),
         finished: false,
         tell,
         summary: Summary::default(),
@@ -93,7 +101,9 @@ impl Counting {
         let (go_on, own) = (Arc::new(AtomicBool::new(true)), port.own());
         let on = go_on.clone();
         std::thread::spawn(move || {
-            let total = walk::count(sources, || on.load(Relaxed));
+            // What is soon announced in whole is counted on the way.
+            std::thread::park_timeout(SOON);
+            let total = on.load(Relaxed).then(|| walk::count(sources, || on.load(Relaxed))).flatten();
             if let (Some(total), Some(own)) = (total, own.upgrade()) {
                 // The sending may be over.
                 let _ = own.send(Event::Own(total));
@@ -119,6 +129,8 @@ struct Sender {
     inside: Vec<u64>,
     /// What has been sent and is not settled yet.
     unsettled: HashMap<u64, (PathBuf, u64, Hash)>,
+    /// What has been announced, until it is known how much there is in all.
+    counted: Option<(u64, u64)>,
     finished: bool,
     tell: Tell,
     summary: Summary,
@@ -130,7 +142,7 @@ impl Sender {
             self.listen()?;
             self.announce()?;
             match self.waiting.front() {
-                Some(Waiting { verdict: None, what: What::File(..) | What::Stdin(_), .. }) => self.wait()?,
+                Some(Waiting { verdict: None, what: What::File(..) | What::Flow(_), .. }) => self.wait()?,
                 Some(_) => self.settle()?,
                 None if self.walk.is_none() => break,
                 None => {}
@@ -149,11 +161,18 @@ impl Sender {
             let Some(walk) = &mut self.walk else { return Ok(()) };
             let Some(found) = walk.next() else {
                 self.walk = None;
-                return Ok(());
+                return self.total();
             };
             self.found(found)?;
         }
         Ok(())
+    }
+
+    /// Says how much there is, unless that was counted meanwhile.
+    fn total(&mut self) -> Result<()> {
+        let Some((files, bytes)) = self.counted.take() else { return Ok(()) };
+        (self.tell)(Step::Total { files, bytes });
+        self.say(&Told::Total { files, bytes })
     }
 
     fn found(&mut self, found: Found) -> Result<()> {
@@ -183,13 +202,14 @@ impl Sender {
             Found::File(place, status) => {
                 let (mode, modified, size) = (status.st_mode, walk::modified(&status), Some(walk::size(&status)));
                 self.say(&Told::File { parent: place.parent, name: &name(&place), mode, modified, size })?;
+                self.counted = self.counted.map(|(files, bytes)| (files + 1, bytes + walk::size(&status)));
                 What::File(place, status)
             }
-            Found::Stdin(name) => {
-                let modified = super::now();
-                let bytes = walk::bytes(name.clone());
-                self.say(&Told::File { parent: 0, name: &bytes, mode: 0o644, modified, size: None })?;
-                What::Stdin(name)
+            Found::Flow(flow) => {
+                let (name, modified) = (flow.name().as_bytes(), flow.began());
+                self.say(&Told::File { parent: 0, name, mode: 0o644, modified, size: None })?;
+                self.counted = None;
+                What::Flow(flow)
             }
         };
         self.number += 1;
@@ -203,7 +223,7 @@ impl Sender {
         match (what, verdict) {
             (What::Leave(id), _) => self.say(&Told::Leave { id }),
             (What::File(place, status), Some(verdict)) => self.file(number, &place, &status, verdict),
-            (What::Stdin(name), Some(Verdict::Want { .. })) => self.stdin(number, name),
+            (What::Flow(flow), Some(Verdict::Want { length, .. })) => self.flow(number, &flow, length),
             _ => Ok(()),
         }
     }
@@ -213,7 +233,7 @@ impl Sender {
             return Ok(());
         }
         let path = place.path.clone();
-        match place.open().and_then(|file| same(&file, status).map(|()| file)) {
+        match place.open() {
             Ok(file) => self.opened(id, path, &file, status, verdict),
             Err(error) => {
                 self.say(&Told::Start { id, offset: 0 })?;
@@ -233,7 +253,7 @@ impl Sender {
                     hasher.update(piece);
                 })
                 .map(|()| hasher.finalize());
-                let same = ours.is_ok_and(|ours| ours == hash);
+                let same = ours.is_ok_and(|ours| ours == hash) && same(file, status).is_ok();
                 self.say(&Told::Compared { id, same })?;
                 if same || !send {
                     self.unsettled.insert(id, (path, 0, hash));
@@ -329,42 +349,6 @@ impl Sender {
         Ok((self.chunk.len(), CHUNK - self.chunk.len() - HEAD))
     }
 
-    /// Sends what comes on stdin until it ends; it cannot be read a second time.
-    fn stdin(&mut self, id: u64, name: OsString) -> Result<()> {
-        let path = PathBuf::from(name);
-        let mut hasher = blake3::Hasher::new();
-        let mut sent = 0;
-        (self.tell)(Step::Begun { path: &path, size: None, from: 0 });
-        self.say(&Told::Start { id, offset: 0 })?;
-        let mut stdin = io::stdin().lock();
-        loop {
-            // It may pause for long: what is there leaves first.
-            self.flush()?;
-            self.listen()?;
-            let (start, room) = self.room()?;
-            self.chunk.resize(start + HEAD + room, 0);
-            let read = stdin.read(&mut self.chunk[start + HEAD..]);
-            let length = *read.as_ref().unwrap_or(&0);
-            self.chunk.truncate(start + HEAD + length);
-            match read {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) => {
-                    self.chunk.truncate(start);
-                    return self.whole(id, path, sent, &hasher);
-                }
-                Err(error) => {
-                    self.chunk.truncate(start);
-                    return self.spoilt(&path, &error);
-                }
-            }
-            hasher.update(&self.chunk[start + HEAD..]);
-            words::content(&mut self.chunk, start);
-            sent += length as u64;
-            (self.tell)(Step::Moved(length as u64));
-        }
-    }
-
     fn say(&mut self, words: &Told<'_>) -> Result<()> {
         // A buffer is not to grow.
         if self.chunk.len() + ROOM > CHUNK {
@@ -395,9 +379,9 @@ impl Sender {
     fn event(&mut self, event: Event<(u64, u64)>) -> Result<()> {
         match event {
             Event::Lost(error) => Err(error),
-            Event::Own((files, bytes)) => {
-                (self.tell)(Step::Total { files, bytes });
-                self.say(&Told::Total { files, bytes })
+            Event::Own(total) => {
+                self.counted = self.counted.and(Some(total));
+                self.total()
             }
             Event::Chunk(chunk) => {
                 let mut frames = chunk.frames();
@@ -461,7 +445,7 @@ impl Sender {
         };
         let path = match &waiting.what {
             What::File(place, _) => Some(place.path.clone()),
-            What::Stdin(name) => Some(PathBuf::from(name)),
+            What::Flow(flow) => Some(PathBuf::from(flow.name())),
             What::Announced | What::Leave(_) => None,
         };
         waiting.verdict = Some(Verdict::Settled);

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::words::Time;
+use super::{outgoing::Flow, words::Time};
 use crate::{
     error::{Error, Result},
     name,
@@ -31,8 +31,8 @@ const DEEPEST: usize = 256;
 pub enum Source {
     /// A file or folder; a link is what it leads to, since the user named it.
     Path(PathBuf),
-    /// Our stdin, under that name.
-    Stdin(OsString),
+    /// What flows by once, as our stdin.
+    Flow(Flow),
 }
 
 impl Source {
@@ -42,7 +42,7 @@ impl Source {
     /// [`Kind::Usage`]: the path has no name, as `/`.
     pub fn name(&self) -> Result<OsString> {
         let path = match self {
-            Self::Stdin(name) => return Ok(name.clone()),
+            Self::Flow(flow) => return Ok(flow.name().to_owned()),
             Self::Path(path) => path,
         };
         if let Some(name) = path.file_name() {
@@ -58,8 +58,7 @@ impl Source {
 /// What was found.
 pub(super) enum Found {
     File(Place, Stat),
-    /// Stdin, under that name.
-    Stdin(OsString),
+    Flow(Flow),
     Link(Place, Stat, Vec<u8>),
     /// What is found until its [`Leave`](Self::Leave) is in it.
     Folder(Place, Stat),
@@ -116,9 +115,12 @@ impl Walk {
             Ok(name) => name,
             Err(error) => return Found::Not(PathBuf::new(), error.to_string()),
         };
-        let Source::Path(path) = source else {
-            self.announced += 1;
-            return Found::Stdin(name);
+        let path = match source {
+            Source::Path(path) => path,
+            Source::Flow(flow) => {
+                self.announced += 1;
+                return Found::Flow(flow);
+            }
         };
         let place = Place { parent: 0, folder: None, path: PathBuf::from(&name), name, named: Some(path.clone()) };
         match rustix::fs::stat(&path) {
@@ -221,7 +223,7 @@ pub(super) fn count(sources: Vec<Source>, go_on: impl Fn() -> bool) -> Option<(u
         match found {
             Found::File(_, status) => (files, bytes) = (files + 1, bytes + size(&status)),
             // Nobody knows how long that is.
-            Found::Stdin(_) => return None,
+            Found::Flow(_) => return None,
             _ => {}
         }
     }

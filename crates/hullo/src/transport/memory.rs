@@ -1,10 +1,11 @@
 //! `memory://room?delay=20ms&loss=0.1`: a simulated link inside one process, for tests.
 //!
 //! It runs on the runtime's clock, so a test that pauses tokio's time waits for nothing. A stream arrives whole and late;
-//! packets (`?packets=true`) may be lost, drawn from `seed`.
+//! packets (`?packets=true`) may be lost, come twice (`duplicate`) and overtake each other (`jitter`), drawn from `seed`.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     future::Future,
     io,
     pin::Pin,
@@ -37,8 +38,12 @@ use crate::{
     service::{Service, converse},
 };
 
-pub(super) const SCHEMES: &[Spec] =
-    &[Spec { scheme: "memory", about: "a simulated link inside one process, for tests", example: "memory://room", transport: &Memory }];
+pub(super) const SCHEMES: &[Spec] = &[Spec {
+    scheme: "memory",
+    about: "a simulated link inside one process, for tests",
+    example: "memory://room",
+    transport: &Memory,
+}];
 
 /// Writes that may be under way in each direction.
 const QUEUE: usize = 64;
@@ -59,7 +64,9 @@ struct Room {
 #[derive(Clone, Copy)]
 struct Conditions {
     delay: Duration,
+    jitter: Duration,
     loss: f64,
+    duplicate: f64,
     seed: u64,
     packets: bool,
 }
@@ -72,7 +79,9 @@ impl Transport for Memory {
             let name = name(&at);
             let conditions = Conditions {
                 delay: at.options.time("delay").flatten().unwrap_or_default(),
+                jitter: at.options.time("jitter").flatten().unwrap_or_default(),
                 loss: at.options.share("loss").unwrap_or_default(),
+                duplicate: at.options.share("duplicate").unwrap_or_default(),
                 seed: at.options.text("seed").and_then(|seed| seed.parse().ok()).unwrap_or(1),
                 packets: at.options.flag("packets", false),
             };
@@ -89,7 +98,8 @@ impl Transport for Memory {
     fn connect(&self, to: Address, scope: Scope) -> BoxFuture<'static, Result<Link>> {
         Box::pin(async move {
             let room = ROOMS.lock().unwrap_or_else(PoisonError::into_inner).get(&name(&to)).cloned();
-            let refused = || Error::new(Kind::Refused, format!("cannot connect to {to}: nobody listens in this process"));
+            let refused =
+                || Error::new(Kind::Refused, format!("cannot connect to {to}: nobody listens in this process"));
             let room = room.ok_or_else(refused)?;
             let (ours, theirs) = pair(room.conditions);
             room.guests.send(theirs).await.map_err(|_| refused())?;
@@ -109,7 +119,11 @@ fn peer(remote: &str, local: &str) -> Peer {
 }
 
 fn link(half: Half, packets: bool, peer: Peer, scope: Scope) -> Link {
-    if packets { Link::packets(Half { stop: Some((scope.clone(), Bell::default())), ..half }, peer, scope) } else { Link::over(Guard::new(half, &peer, &scope), peer, scope) }
+    if packets {
+        Link::packets(Half { stop: Some((scope.clone(), Bell::default())), ..half }, peer, scope)
+    } else {
+        Link::over(Guard::new(half, &peer, &scope), peer, scope)
+    }
 }
 
 struct MemoryDoor {
@@ -139,15 +153,25 @@ impl Listener for MemoryDoor {
     }
 }
 
-type Sent = (Instant, Bytes);
+/// What travels: when it arrives, and what was sent before it, in which order what arrives at once is read.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Sent {
+    due: Instant,
+    number: u64,
+    bytes: Bytes,
+    /// When it arrives a second time.
+    again: Option<Instant>,
+}
 
 /// One end of a simulated link.
 struct Half {
     incoming: mpsc::Receiver<Sent>,
     outgoing: PollSender<Sent>,
     conditions: Conditions,
-    /// What has been taken off the wire, and when it arrives.
-    arriving: Option<Sent>,
+    number: u64,
+    /// What is on its way to us, the next first, and what has arrived.
+    coming: BinaryHeap<Reverse<Sent>>,
+    arrived: Option<Bytes>,
     clock: Option<Pin<Box<Sleep>>>,
     /// Packets end when the scope stops; a stream has a [`Guard`] for that.
     stop: Option<(Scope, Bell)>,
@@ -159,7 +183,9 @@ fn pair(conditions: Conditions) -> (Half, Half) {
         incoming,
         outgoing: PollSender::new(outgoing),
         conditions: Conditions { seed: conditions.seed.wrapping_add(turn) | 1, ..conditions },
-        arriving: None,
+        number: 0,
+        coming: BinaryHeap::new(),
+        arrived: None,
         clock: None,
         stop: None,
     };
@@ -169,10 +195,27 @@ fn pair(conditions: Conditions) -> (Half, Half) {
 impl Half {
     /// What has arrived; nothing at the end.
     fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut Bytes>> {
-        if self.arriving.as_ref().is_none_or(|(_, bytes)| bytes.is_empty() && !self.conditions.packets) {
-            self.arriving = ready!(self.incoming.poll_recv(cx));
+        if self.arrived.as_ref().is_none_or(|bytes| bytes.is_empty() && !self.conditions.packets) {
+            self.arrived = ready!(self.poll_next_arrival(cx));
         }
-        let Some((due, _)) = self.arriving else { return Poll::Ready(None) };
+        Poll::Ready(self.arrived.as_mut())
+    }
+
+    fn poll_next_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut ended = false;
+        // A stream keeps its order, and what is not read yet holds up the rest.
+        let most = if self.conditions.packets { QUEUE } else { 1 };
+        while self.coming.len() < most && !ended {
+            match self.incoming.poll_recv(cx) {
+                Poll::Ready(Some(sent)) => self.coming.push(Reverse(sent)),
+                Poll::Ready(None) => ended = true,
+                Poll::Pending => break,
+            }
+        }
+        let Some(Reverse(Sent { due, .. })) = self.coming.peek() else {
+            return if ended { Poll::Ready(None) } else { Poll::Pending };
+        };
+        let due = *due;
         if due > Instant::now() {
             let clock = self.clock.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if clock.deadline() != due {
@@ -180,7 +223,11 @@ impl Half {
             }
             ready!(clock.as_mut().poll(cx));
         }
-        Poll::Ready(self.arriving.as_mut().map(|(_, bytes)| bytes))
+        let Some(Reverse(sent)) = self.coming.pop() else { return Poll::Ready(None) };
+        if let Some(due) = sent.again {
+            self.coming.push(Reverse(Sent { due, bytes: sent.bytes.clone(), again: None, ..sent }));
+        }
+        Poll::Ready(Some(sent.bytes))
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -188,18 +235,34 @@ impl Half {
     }
 
     fn put(&mut self, bytes: Bytes) -> io::Result<()> {
-        let sent = (Instant::now() + self.conditions.delay, bytes);
+        let due = self.due();
+        let duplicate = self.conditions.duplicate;
+        let again = self.draws(duplicate).then(|| self.due().max(due));
+        self.number += 1;
+        let sent = Sent { due, number: self.number, bytes, again };
         self.outgoing.send_item(sent).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Whether the next packet is lost (xorshift64, so that a seed repeats).
-    fn loses(&mut self) -> bool {
+    /// When what is sent now arrives.
+    fn due(&mut self) -> Instant {
+        let Conditions { delay, jitter, packets, .. } = self.conditions;
+        let late = if packets && !jitter.is_zero() { jitter.mul_f64(self.draw()) } else { Duration::ZERO };
+        Instant::now() + delay + late
+    }
+
+    /// Whether what happens to that share of packets happens to the next one.
+    fn draws(&mut self, share: f64) -> bool {
+        self.conditions.packets && share > 0.0 && self.draw() < share
+    }
+
+    /// A number from 0 to 1 (xorshift64, so that a seed repeats).
+    fn draw(&mut self) -> f64 {
         let mut x = self.conditions.seed;
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
         self.conditions.seed = x;
-        ((x >> 11) as f64 / (1u64 << 53) as f64) < self.conditions.loss
+        (x >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -245,7 +308,7 @@ impl Stream for Half {
             return Poll::Ready(None);
         }
         let message = ready!(arrival);
-        self.arriving = None;
+        self.arrived = None;
         Poll::Ready(message.map(|bytes| Ok(Message::binary(bytes))))
     }
 }
@@ -258,7 +321,8 @@ impl Sink<Message> for Half {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
-        if self.loses() {
+        let loss = self.conditions.loss;
+        if self.draws(loss) {
             self.outgoing.abort_send();
             return Ok(());
         }
@@ -286,5 +350,18 @@ impl Packets for Half {
 
     fn ends(&self) -> bool {
         true
+    }
+
+    fn lossy(&self) -> bool {
+        true
+    }
+
+    fn poll_each(&mut self, each: &mut dyn FnMut(&[u8]), cx: &mut Context<'_>) -> Poll<Option<Result<()>>> {
+        let arrived = ready!(self.poll_arrival(cx)).map(std::mem::take);
+        self.arrived = None;
+        Poll::Ready(arrived.map(|bytes| {
+            each(&bytes);
+            Ok(())
+        }))
     }
 }

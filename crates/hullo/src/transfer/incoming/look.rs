@@ -73,13 +73,13 @@ pub(super) struct Wanted<'a> {
 pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memory: &Memory) -> io::Result<Look> {
     if let Some(status) = folder.status(file.name)? {
         let kind = FileType::from_raw_mode(status.st_mode);
+        if kind == FileType::RegularFile && memory.knows(file.key) && walk::modified(&status) == file.modified {
+            return Ok(Look::Settled(Outcome::Here));
+        }
         if kind == FileType::RegularFile && file.size == Some(walk::size(&status)) {
-            return if memory.knows(file.key) && walk::modified(&status) == file.modified {
-                Ok(Look::Settled(Outcome::Here))
-            } else if existing == Existing::Skip {
-                Ok(Look::Settled(Outcome::Skipped))
-            } else {
-                hash(&folder.read(file.name)?, 0, walk::size(&status)).map(Look::Compare)
+            return match existing {
+                Existing::Skip => Ok(Look::Settled(Outcome::Skipped)),
+                _ => hash(&folder.read(file.name)?, 0, walk::size(&status)).map(Look::Compare),
             };
         }
         match existing {
@@ -91,8 +91,15 @@ pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memor
             Existing::Replace | Existing::KeepBoth => {}
         }
     }
-    let (Some(size), true) = (file.size, folder.status(&file.name.part())?.is_some()) else { return Ok(Look::Nothing) };
+    if folder.status(&file.name.part())?.is_none() {
+        return Ok(Look::Nothing);
+    }
     let part = folder.begin(file.name)?;
+    let Some(size) = file.size else {
+        // It cannot be compared; what came of it over an earlier connection of this session is known.
+        let length = if memory.knows(file.key) { part.file().metadata()?.len() } else { 0 };
+        return Ok(Look::Part(part, length, Vec::new()));
+    };
     let length = part.file().metadata()?.len().min(size);
     let block = block(size);
     let blocks = (0..length.div_ceil(block)).map(|n| hash(part.file(), n * block, block.min(length - n * block)));

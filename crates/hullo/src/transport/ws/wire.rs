@@ -272,5 +272,9 @@ impl Packets for WebSocket {
     fn ends(&self) -> bool {
         self.half_closes || self.role == Role::Server
     }
+
+    fn lossy(&self) -> bool {
+        false
+    }
 }
 
