@@ -89,6 +89,7 @@ pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Vec<Kept>>, t
             let _ = receiver.say(&Answer::Stop { why: &error.to_string() }).and_then(|()| receiver.flush());
         }
     }
+    receiver.keeper.rest();
     received.map(|()| receiver.summary)
 }
 
