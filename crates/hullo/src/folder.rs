@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, flock,
+        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, flock, fstat,
         fsync, futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
     },
     io::Errno,
@@ -72,14 +72,36 @@ impl Folder {
     /// [`io::ErrorKind::WouldBlock`] where somebody else is writing it now.
     pub(crate) fn begin(&self, name: &Name) -> io::Result<Part> {
         let temporary = name.part();
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | NO_LINK;
-        let file = File::from(openat(&self.0, temporary.as_os(), flags, Mode::RUSR | Mode::WUSR)?);
-        // The system lets go of it with the last descriptor, also when we are killed.
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        if !file.metadata()?.is_file() {
+        let opened = match self.open_part(&temporary) {
+            Err(Errno::ACCESS) => self.free(&temporary).and_then(|()| self.open_part(&temporary)),
+            other => other,
+        };
+        let part = self.locked(temporary, File::from(opened?))?;
+        let (ours, there) = (fstat(&part.file)?, self.status(&part.temporary)?);
+        if FileType::from_raw_mode(ours.st_mode) != FileType::RegularFile {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        Ok(Part { folder: self.clone(), temporary, file })
+        // Who had the lock before us may have given the file its name: then it is theirs, and whole.
+        let same = there.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino));
+        if same { Ok(part) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    fn open_part(&self, temporary: &Name) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | NO_LINK;
+        openat(&self.0, temporary.as_os(), flags, Mode::RUSR | Mode::WUSR)
+    }
+
+    /// An earlier attempt was stopped when its part had the rights of the file already, by which we may not write it.
+    fn free(&self, temporary: &Name) -> Result<(), Errno> {
+        match openat(&self.0, temporary.as_os(), OFlags::RDONLY | OFlags::NONBLOCK | NO_LINK, Mode::empty()) {
+            Ok(file) => {
+                flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                fchmod(&file, Mode::RUSR | Mode::WUSR)
+            }
+            // Not even read: there is nothing to go on with.
+            Err(Errno::ACCESS) => unlinkat(&self.0, temporary.as_os(), AtFlags::empty()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins a file of which nobody has begun anything, in a folder that we have made ourselves.
@@ -87,6 +109,12 @@ impl Folder {
         let temporary = name.part();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | NO_LINK;
         let file = File::from(openat(&self.0, temporary.as_os(), flags, Mode::RUSR | Mode::WUSR)?);
+        self.locked(temporary, file)
+    }
+
+    /// A part that nobody else writes. The system lets go of it with the last descriptor, also when we are killed.
+    fn locked(&self, temporary: Name, file: File) -> io::Result<Part> {
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Part { folder: self.clone(), temporary, file })
     }
 
@@ -104,7 +132,10 @@ impl Folder {
                 Err(error) => return Err(error.into()),
             }
             symlinkat(target, &self.0, temporary.as_os())?;
-            renameat(&self.0, temporary.as_os(), &self.0, name.as_os())?;
+            renameat(&self.0, temporary.as_os(), &self.0, name.as_os()).inspect_err(|_| {
+                // It is in nobody's way, and what is wrong has been found already.
+                let _ = unlinkat(&self.0, temporary.as_os(), AtFlags::empty());
+            })?;
         }
         // Not every file system keeps the time of a link.
         let _ = utimensat(&self.0, name.as_os(), &times(modified), AtFlags::SYMLINK_NOFOLLOW);

@@ -264,16 +264,18 @@ pub async fn connect(
     let to = &to;
     let mut caller = Caller { to, work, scope, tell: counted, proof: Pass::of(lock)?, memory: Arc::default() };
     let (mut since, mut so_far, mut left) = (Instant::now(), 0, at_first);
-    for attempt in 0_u32.. {
+    let mut failures = 0_u32;
+    loop {
         let error = match caller.call().await {
             Ok(summary) => return Ok(summary),
             Err(error) => error,
         };
         let now = moved.load(Relaxed);
         if now > so_far || caller.proof.paired && left != patience {
-            (since, so_far, left) = (Instant::now(), now, patience);
+            (since, so_far, left, failures) = (Instant::now(), now, patience, 0);
         }
-        let pause = Duration::from_millis(100 << attempt.min(5));
+        let pause = Duration::from_millis(100 << failures.min(5));
+        failures += 1;
         let passes =
             matches!(error.kind(), Kind::Cut | Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Resolve);
         if !passes || since.elapsed() + pause > left {
@@ -282,7 +284,6 @@ pub async fn connect(
         (caller.tell)(Step::Broken { error: &error, again: Some(pause) });
         tokio::time::sleep(pause).await;
     }
-    Err(Error::new(Kind::Cut, format!("the connection to {} breaks again and again", to.bare())))
 }
 
 /// The same teller, and what it has been told of bytes.
@@ -352,7 +353,10 @@ impl Caller<'_> {
             Err(Failure::Refused(refusal)) => return Err(turned_away(self.to, self.work.way(), refusal)),
             Err(Failure::Error(error)) => return Err(error),
         };
-        (self.proof.paired, self.proof.secret) = (true, keys.as_ref().map(|keys| keys.secret.to_vec()));
+        self.proof.paired = true;
+        if let (Proof::Code, Some(keys)) = (proof, &keys) {
+            self.proof.secret = Some(keys.secret.to_vec());
+        }
         (self.tell)(Step::Paired { peer: &peer });
         let turn = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
         self.work.run(stream, keys.as_ref(), &self.memory, self.tell.clone(), turn).await

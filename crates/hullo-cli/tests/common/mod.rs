@@ -19,6 +19,7 @@ pub(crate) use self::program::{Ended, Program, object, run};
 
 pub(crate) mod authority;
 mod program;
+pub(crate) mod transfer;
 
 /// The most that anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

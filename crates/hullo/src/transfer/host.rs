@@ -178,7 +178,8 @@ impl Host {
             Err(Failure::Refused(refusal)) => return Err(refused(&peer.remote().to_string(), refusal)),
         };
         (self.tell)(Step::Paired { peer: &peer });
-        let (known, number) = self.remember(session, keys.as_ref());
+        let proof = tried.into_inner().unwrap_or_else(PoisonError::into_inner).0;
+        let (known, number) = self.remember(session, keys.as_ref().filter(|_| proof == Proof::Code));
         let turn = self.turn(&known).await?;
         self.state().running += 1;
         let newer = async {
@@ -197,6 +198,8 @@ impl Host {
         self.over(session, worked)
     }
 
+    /// A session's secret is that of its pairing by code. A newer one might never reach the other end, which would come
+    /// with the old one.
     fn remember(&self, session: Session, keys: Option<&Keys>) -> (Arc<Known>, u64) {
         let mut state = self.state();
         let known = state.sessions.entry(session).or_insert_with(|| {

@@ -89,6 +89,7 @@ pub(super) fn receive(target: &Target, memory: &Memory, port: Port<Vec<Kept>>, t
             let _ = receiver.say(&Answer::Stop { why: &error.to_string() }).and_then(|()| receiver.flush());
         }
     }
+    receiver.keeper.rest();
     received.map(|()| receiver.summary)
 }
 
@@ -442,7 +443,7 @@ fn linked(
     existing: Existing,
 ) -> io::Result<Outcome> {
     let done = Outcome::Done { bytes: 0, hash: [0; 32] };
-    match folder.link(name, target, modified, existing == Existing::Replace) {
+    match folder.link(name, target, modified, false) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => return other.map(|()| done),
     }
@@ -453,6 +454,7 @@ fn linked(
     let beside = |n: u32| folder.link(&name.beside(n), target, modified, false).is_ok();
     match existing {
         Existing::Skip => Ok(Outcome::Skipped),
+        Existing::Replace => folder.link(name, target, modified, true).map(|()| done),
         Existing::KeepBoth if (2..1000).any(beside) => Ok(done),
         _ => Err(io::ErrorKind::AlreadyExists.into()),
     }

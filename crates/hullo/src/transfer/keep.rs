@@ -83,6 +83,12 @@ impl Keeper {
         self.busy == 0
     }
 
+    /// Waits for those that have a job: whoever comes next must not meet them at the same files.
+    pub(super) fn rest(&self) {
+        // It is never closed.
+        let _ = Handle::current().block_on(self.places.acquire_many(BATCHES as u32));
+    }
+
     /// So many jobs are done.
     pub(super) fn done(&mut self, jobs: usize) {
         self.busy = self.busy.saturating_sub(jobs);

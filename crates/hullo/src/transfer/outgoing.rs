@@ -21,7 +21,7 @@ use super::{
     walk::{self, Found, Place, Walk},
     words::{self, Answer, CHUNK, Frame, HEAD, Hash, Told, malformed},
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, plain};
 use content::{agreed, changed, each, extent, read_at, same, zeros};
 
 pub(super) mod content;
@@ -76,6 +76,7 @@ pub(super) fn send(sources: Vec<Source>, port: Port<(u64, u64)>, tell: Tell) -> 
         number: 0,
         waiting: VecDeque::new(),
         inside: Vec::new(),
+        folders: VecDeque::new(),
         unsettled: HashMap::new(),
         counted: Some((0, 0)),
         finished: false,
@@ -127,7 +128,9 @@ struct Sender {
     waiting: VecDeque<Waiting>,
     /// The numbers of the folders that the walk is in.
     inside: Vec<u64>,
-    /// What has been sent and is not settled yet.
+    /// The folders that the receiver may still refuse.
+    folders: VecDeque<(u64, PathBuf)>,
+    /// What has been sent, or is on its way, and is not settled yet.
     unsettled: HashMap<u64, (PathBuf, u64, Hash)>,
     /// What has been announced, until it is known how much there is in all.
     counted: Option<(u64, u64)>,
@@ -191,6 +194,7 @@ impl Sender {
                 let (mode, modified) = (status.st_mode, walk::modified(&status));
                 self.say(&Told::Folder { parent: place.parent, name: &name(&place), mode, modified })?;
                 self.inside.push(self.number + 1);
+                self.folders.push_back((self.number + 1, place.path));
                 What::Announced
             }
             Found::Link(place, status, target) => {
@@ -236,8 +240,9 @@ impl Sender {
         match place.open() {
             Ok(file) => self.opened(id, path, &file, status, verdict),
             Err(error) => {
+                self.unsettled.insert(id, (path, 0, [0; 32]));
                 self.say(&Told::Start { id, offset: 0 })?;
-                self.spoilt(&path, &error)
+                self.spoilt(id, &error)
             }
         }
     }
@@ -268,30 +273,42 @@ impl Sender {
                 }
             }
         }
-        (self.tell)(Step::Begun { path: &path, size: Some(size), from: offset });
-        self.say(&Told::Start { id, offset })?;
-        let sent = self.content(file, status, offset, &mut hasher)?.and_then(|()| same(file, status));
+        self.begin(id, path, Some(size), offset)?;
+        let sent = self.content(id, file, status, offset, &mut hasher)?.and_then(|()| same(file, status));
         match sent {
-            Ok(()) => self.whole(id, path, size - offset, &hasher),
-            Err(error) => self.spoilt(&path, &error),
+            Ok(()) => self.whole(id, size - offset, &hasher),
+            Err(error) => self.spoilt(id, &error),
         }
     }
 
-    fn whole(&mut self, id: u64, path: PathBuf, bytes: u64, hasher: &blake3::Hasher) -> Result<()> {
+    /// Says that content follows. From now on the receiver may say at any time that it cannot keep it.
+    fn begin(&mut self, id: u64, path: PathBuf, size: Option<u64>, from: u64) -> Result<()> {
+        (self.tell)(Step::Begun { path: &path, size, from });
+        self.unsettled.insert(id, (path, 0, [0; 32]));
+        self.say(&Told::Start { id, offset: from })
+    }
+
+    fn whole(&mut self, id: u64, bytes: u64, hasher: &blake3::Hasher) -> Result<()> {
         let hash = hasher.finalize().into();
-        self.unsettled.insert(id, (path, bytes, hash));
+        if let Some((_, sent, its)) = self.unsettled.get_mut(&id) {
+            (*sent, *its) = (bytes, hash);
+        }
         self.say(&Told::End { hash })
     }
 
-    /// Tells both sides that the file cannot be sent.
-    fn spoilt(&mut self, path: &PathBuf, error: &io::Error) -> Result<()> {
-        self.ended(path, Outcome::Failed(error.to_string()));
-        self.say(&Told::Spoilt { why: &error.to_string() })
+    /// Tells both sides that the file cannot be sent, unless the receiver has told us that it cannot keep it.
+    fn spoilt(&mut self, id: u64, error: &io::Error) -> Result<()> {
+        let why = plain(&error.to_string());
+        if let Some((path, ..)) = self.unsettled.remove(&id) {
+            self.ended(&path, Outcome::Failed(why.clone()));
+        }
+        self.say(&Told::Spoilt { why: &why })
     }
 
     /// Sends what is in the file from that place on. Holes are told, and not sent.
     fn content(
         &mut self,
+        id: u64,
         file: &File,
         status: &Stat,
         mut offset: u64,
@@ -311,6 +328,10 @@ impl Sender {
                 (offset, end) = (data, hole);
             }
             while offset < end {
+                self.listen()?;
+                if !self.unsettled.contains_key(&id) {
+                    return Ok(Err(io::Error::other("the other end cannot keep it")));
+                }
                 match self.piece(file, offset, end - offset, hasher)? {
                     Ok(0) => return Ok(Err(changed())),
                     Ok(length) => offset += length,
@@ -323,7 +344,6 @@ impl Sender {
 
     /// Sends one piece, read where it is sent from.
     fn piece(&mut self, file: &File, offset: u64, most: u64, hasher: &mut blake3::Hasher) -> Result<io::Result<u64>> {
-        self.listen()?;
         let (start, room) = self.room()?;
         self.chunk.extend_from_slice(&[0; HEAD]);
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(room);
@@ -404,7 +424,7 @@ impl Sender {
             Answer::Skip { id } => self.over(id, Outcome::Skipped),
             Answer::Failed { id, why } => self.over(id, Outcome::Failed(crate::error::brief(why).to_string())),
             Answer::Done { id } => self.over(id, Outcome::Done { bytes: 0, hash: [0; 32] }),
-            Answer::Finished if self.walk.is_none() && self.waiting.is_empty() => {
+            Answer::Finished if self.walk.is_none() && self.waiting.is_empty() && self.unsettled.is_empty() => {
                 self.finished = true;
                 Ok(())
             }
@@ -421,7 +441,19 @@ impl Sender {
         self.waiting.iter_mut().find(|waiting| waiting.number == id)
     }
 
+    /// The receiver has come to that number, and to all before it. Gives the path where it is a folder's.
+    fn reached(&mut self, id: u64) -> Option<PathBuf> {
+        while self.folders.front().is_some_and(|(folder, _)| *folder < id) {
+            self.folders.pop_front();
+        }
+        if self.folders.front().is_some_and(|(folder, _)| *folder == id) {
+            return self.folders.pop_front().map(|(_, path)| path);
+        }
+        None
+    }
+
     fn verdict(&mut self, id: u64, verdict: Verdict) -> Result<()> {
+        self.reached(id);
         match self.waiting(id) {
             Some(Waiting { verdict: slot @ None, .. }) => *slot = Some(verdict),
             _ => return Err(malformed("an answer to what was not asked")),
@@ -431,6 +463,10 @@ impl Sender {
 
     /// That one is over, for better or worse.
     fn over(&mut self, id: u64, outcome: Outcome) -> Result<()> {
+        if let Some(path) = self.reached(id) {
+            self.ended(&path, outcome);
+            return Ok(());
+        }
         if let Some((path, bytes, hash)) = self.unsettled.remove(&id) {
             let outcome = match outcome {
                 Outcome::Done { .. } => Outcome::Done { bytes, hash },

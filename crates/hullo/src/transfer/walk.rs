@@ -19,7 +19,7 @@ use rustix::{
 
 use super::{outgoing::Flow, words::Time};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, plain},
     name,
 };
 
@@ -125,7 +125,7 @@ impl Walk {
         let place = Place { parent: 0, folder: None, path: PathBuf::from(&name), name, named: Some(path.clone()) };
         match rustix::fs::stat(&path) {
             Ok(status) => self.found(place, status),
-            Err(error) => Found::Not(path, io::Error::from(error).to_string()),
+            Err(error) => Found::Not(path, plain(&io::Error::from(error).to_string())),
         }
     }
 
@@ -136,7 +136,7 @@ impl Walk {
                 let folder = Some(open.folder.clone());
                 self.found(Place { parent: open.number, folder, name, path, named: None }, status)
             }
-            Err(error) => Found::Not(path, io::Error::from(error).to_string()),
+            Err(error) => Found::Not(path, plain(&io::Error::from(error).to_string())),
         }
     }
 
@@ -159,7 +159,7 @@ impl Walk {
                 self.announced += 1;
                 Found::Link(place, status, target.into_bytes())
             }
-            Some(Err(error)) => Found::Not(place.path, io::Error::from(error).to_string()),
+            Some(Err(error)) => Found::Not(place.path, plain(&io::Error::from(error).to_string())),
             None => Found::Not(place.path, "it is a link that leads nowhere".to_owned()),
         }
     }
@@ -176,7 +176,7 @@ impl Walk {
                 self.open.push(Open { folder, number, path, names: names.into_iter() });
                 Found::Folder(place, status)
             }
-            Err(error) => Found::Not(place.path, error.to_string()),
+            Err(error) => Found::Not(place.path, plain(&error.to_string())),
         }
     }
 }

@@ -98,8 +98,12 @@ impl Coming {
                 Ok(())
             }
             Into::Part(part) => {
-                zeros(&mut self.hasher, length);
-                part.file().set_len(self.offset)
+                // What no file can hold is not worth the long time that its hash takes.
+                let longer = part.file().set_len(self.offset);
+                if longer.is_ok() {
+                    zeros(&mut self.hasher, length);
+                }
+                longer
             }
             Into::Nowhere => Ok(()),
         })

@@ -21,6 +21,7 @@ use super::super::{
     words::{Hash, Time, block},
 };
 use crate::{
+    error::plain,
     folder::{Folder, Part},
     name::Name,
 };
@@ -141,7 +142,7 @@ pub(super) fn why(error: &io::Error) -> String {
         io::ErrorKind::AlreadyExists => TAKEN.to_owned(),
         io::ErrorKind::NotADirectory => "something else of that name is there already".to_owned(),
         _ if Errno::from_io_error(error) == Some(Errno::LOOP) => "a link of that name is there already".to_owned(),
-        _ => error.to_string(),
+        _ => plain(&error.to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use super::{
     super::{
         Step, now,
-        words::{self, CHUNK, HEAD, Time, Told},
+        words::{self, CHUNK, HEAD, Time},
     },
     Sender,
 };
@@ -103,11 +103,10 @@ impl Sender {
         let mut tail = flow.tail();
         let behind = tail.read.checked_sub(from).and_then(|behind| usize::try_from(behind).ok());
         let Some(behind) = behind.filter(|behind| *behind <= tail.kept.len()) else {
-            self.say(&Told::Start { id, offset: 0 })?;
-            return self.spoilt(&path, &io::Error::other("what was read from it before is gone"));
+            self.begin(id, path, None, 0)?;
+            return self.spoilt(id, &io::Error::other("what was read from it before is gone"));
         };
-        (self.tell)(Step::Begun { path: &path, size: None, from });
-        self.say(&Told::Start { id, offset: from })?;
+        self.begin(id, path, None, from)?;
         let again: Vec<u8> = tail.kept.range(tail.kept.len() - behind..).copied().collect();
         for piece in again.chunks(CHUNK / 2) {
             self.flush()?;
@@ -127,11 +126,11 @@ impl Sender {
                 Ok(0) => self.chunk.truncate(start),
                 Err(error) => {
                     self.chunk.truncate(start);
-                    return self.spoilt(&path, &error);
+                    return self.spoilt(id, &error);
                 }
             }
         }
-        self.whole(id, path, tail.read - from, &tail.hasher)
+        self.whole(id, tail.read - from, &tail.hasher)
     }
 
     fn put(&mut self, piece: &[u8]) -> Result<()> {
