@@ -8,10 +8,7 @@ use std::{
     fs::{self, OpenOptions, Permissions},
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::{
-        fs::PermissionsExt,
-        net::UnixListener,
-    },
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     path::Path,
     process::Command,
     sync::mpsc::channel,
@@ -83,7 +80,8 @@ fn links_that_lead_out_are_refused_unless_wanted() {
     let home = Home::new();
     folder(&home, "all/deep");
     home.file("all/file", "file");
-    let bad = [("absolute", "/etc/passwd"), ("above", "../../x"), ("deep/far", "../../../x"), ("through", "deep/../../../x")];
+    let bad =
+        [("absolute", "/etc/passwd"), ("above", "../../x"), ("deep/far", "../../../x"), ("through", "deep/../../../x")];
     for (name, target) in bad {
         link(&home, target, &format!("all/{name}"));
     }
@@ -129,7 +127,9 @@ fn what_changes_after_it_was_announced_is_not_kept() {
     let mut sender = Program::start(&mut waiting.other(&home, &["--json", "send", "-", "all", &waiting.at]));
     // While stdin lasts the others have been announced, and wait.
     sender.say("hullo");
-    eventually("the beginning of stdin", || fs::read(home.path("inbox/.stdin.hullo-part")).is_ok_and(|it| it == b"hullo"));
+    eventually("the beginning of stdin", || {
+        fs::read(home.path("inbox/.stdin.hullo-part")).is_ok_and(|it| it == b"hullo")
+    });
     for name in ["gone", "link", "fifo"] {
         fs::remove_file(home.path(&format!("all/{name}"))).unwrap();
     }

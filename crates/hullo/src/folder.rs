@@ -15,8 +15,9 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, flock, fstat,
-        fsync, futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod,
+        flock, fstat, fsync, futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, symlinkat, unlinkat,
+        utimensat,
     },
     io::Errno,
 };

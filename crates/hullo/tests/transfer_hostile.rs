@@ -7,7 +7,10 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::PathBuf,
-    sync::{Arc, atomic::{AtomicU8, Ordering::Relaxed}},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -193,7 +196,18 @@ fn end(of: &[u8]) -> Said<'static> {
 async fn a_name_that_leads_elsewhere_is_refused() {
     let long = [b'a'; 256];
     let names: &[&[u8]] = &[
-        b"..", b".", b"", b"/", b"/etc/passwd", b"../x", b"a/b", b"a/../../x", b"x\0y", b"\x1b[2J", b".x.hullo-part", &long,
+        b"..",
+        b".",
+        b"",
+        b"/",
+        b"/etc/passwd",
+        b"../x",
+        b"a/b",
+        b"a/../../x",
+        b"x\0y",
+        b"\x1b[2J",
+        b".x.hullo-part",
+        &long,
     ];
     for name in names {
         let what = format!("{:?}", String::from_utf8_lossy(name));
@@ -250,7 +264,8 @@ async fn a_folder_that_becomes_a_link_meanwhile_leads_nowhere() {
     assert!(!wanted.is_empty());
     fs::rename(receiver.inbox().join("f"), receiver.folder.path().join("aside")).unwrap();
     symlink("../outside", receiver.inbox().join("f")).unwrap();
-    let said = [Words(Told::Start { id: 2, offset: 0 }), Content(b"x".to_vec()), end(b"x"), Words(Told::Leave { id: 1 })];
+    let said =
+        [Words(Told::Start { id: 2, offset: 0 }), Content(b"x".to_vec()), end(b"x"), Words(Told::Leave { id: 1 })];
     stranger.put(&chunk(&said)).await;
     stranger.put(&chunk(&[Words(Told::Complete)])).await;
     assert_eq!(stranger.answers().await.last().unwrap(), "Finished");
@@ -294,7 +309,10 @@ async fn what_breaks_the_rules_ends_the_conversation() {
         ("a start that was not asked for", vec![file(b"x", Some(9)), Words(Told::Start { id: 1, offset: 5 })]),
         ("a comparison of nothing", vec![Words(Told::Compared { id: 1, same: true })]),
         ("a comparison nobody wants", vec![file(b"x", Some(1)), Words(Told::Compared { id: 1, same: true })]),
-        ("a folder left twice", vec![dir(0, b"a"), dir(1, b"b"), Words(Told::Leave { id: 1 }), Words(Told::Leave { id: 1 })]),
+        (
+            "a folder left twice",
+            vec![dir(0, b"a"), dir(1, b"b"), Words(Told::Leave { id: 1 }), Words(Told::Leave { id: 1 })],
+        ),
         ("the receiver's own folder left", vec![Words(Told::Leave { id: 0 })]),
         ("something in a folder that was left", vec![dir(0, b"a"), Words(Told::Leave { id: 1 }), dir(1, b"b")]),
         ("something in a folder of nobody", vec![dir(77, b"a")]),

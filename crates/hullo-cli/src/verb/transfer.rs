@@ -34,6 +34,9 @@ const PORT: u16 = 7400;
 /// The variable with the code.
 const CODE: &str = "HULLO_CODE";
 
+/// The exit status after Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 /// How long what was said last may take to arrive.
 const FAREWELL: Duration = Duration::from_secs(7);
 
@@ -184,14 +187,18 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     };
     progress.invite(&at, &lock, announced.is_some());
     let ended = tokio::select! {
-        ended = host.ended() => ended,
-        () = signals.any() => Err(Error::new(Kind::Other, "interrupted")),
+        ended = host.ended() => Some(ended),
+        () = signals.any() => None,
     };
-    server.end(FAREWELL).await;
+    tokio::select! {
+        _ = server.end(FAREWELL) => {}
+        // Who asks again does not want to wait.
+        () = signals.any() => {}
+    }
     progress.end();
     match ended {
-        Err(error) if error.to_string() == "interrupted" => Ok(ExitCode::from(130)),
-        ended => finish(&work, ended?, &progress),
+        Some(ended) => finish(&work, ended?, &progress),
+        None => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
 

@@ -185,6 +185,11 @@ impl Sender {
                 self.ended(&path, Outcome::Failed(why));
                 return Ok(());
             }
+            Found::Part(path) => {
+                let note = format!("{} is not whole: it waits for its own transfer, and is left out", path.display());
+                (self.tell)(Step::Note(&note));
+                return Ok(());
+            }
             Found::Leave => {
                 let Some(number) = self.inside.pop() else { return Ok(()) };
                 self.waiting.push_back(Waiting { number: 0, what: What::Leave(number), verdict: None });

@@ -63,6 +63,8 @@ pub(super) enum Found {
     /// What is found until its [`Leave`](Self::Leave) is in it.
     Folder(Place, Stat),
     Leave,
+    /// A file of ours that is not whole, from somewhere else.
+    Part(PathBuf),
     /// It is neither, or cannot be read.
     Not(PathBuf, String),
 }
@@ -131,6 +133,9 @@ impl Walk {
 
     fn within(&mut self, open: &Open, name: OsString) -> Found {
         let path = open.path.join(&name);
+        if name::is_part(name.as_bytes()) {
+            return Found::Part(path);
+        }
         match statat(&open.folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(status) => {
                 let folder = Some(open.folder.clone());
@@ -204,8 +209,7 @@ fn names(folder: &impl AsFd) -> io::Result<Vec<OsString>> {
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        let ours = name::is_part(name);
-        if !matches!(name, b"." | b"..") && !ours {
+        if !matches!(name, b"." | b"..") {
             names.push(OsStr::from_bytes(name).to_owned());
         }
     }

@@ -72,6 +72,11 @@ pub(super) struct Wanted<'a> {
 
 /// Looks for a file, and for what an earlier attempt left of it.
 pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memory: &Memory) -> io::Result<Look> {
+    if existing == Existing::KeepBoth
+        && let Some(hash) = beside(folder, file)?
+    {
+        return Ok(Look::Compare(hash));
+    }
     if let Some(status) = folder.status(file.name)? {
         let kind = FileType::from_raw_mode(status.st_mode);
         if kind == FileType::RegularFile && memory.knows(file.key) && walk::modified(&status) == file.modified {
@@ -106,6 +111,20 @@ pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memor
     let blocks = (0..length.div_ceil(block)).map(|n| hash(part.file(), n * block, block.min(length - n * block)));
     let blocks = blocks.collect::<io::Result<_>>()?;
     Ok(Look::Part(part, length, blocks))
+}
+
+/// The hash of the file that an earlier attempt put beside the one of that name, if it did.
+fn beside(folder: &Folder, file: &Wanted<'_>) -> io::Result<Option<Hash>> {
+    for n in 2.. {
+        let name = file.name.beside(n);
+        let Some(status) = folder.status(&name)? else { break };
+        let size = walk::size(&status);
+        let regular = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        if regular && file.size == Some(size) && walk::modified(&status) == file.modified {
+            return hash(&folder.read(&name)?, 0, size).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 fn hash(file: &File, offset: u64, length: u64) -> io::Result<Hash> {
