@@ -41,6 +41,9 @@ fn album(home: &Home) -> BTreeMap<PathBuf, Vec<u8>> {
 
 fn files(at: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
+    if !at.exists() {
+        return found;
+    }
     for path in tree(at).into_keys() {
         let path = PathBuf::from(String::from_utf8(path).unwrap());
         if at.join(&path).is_file() {
