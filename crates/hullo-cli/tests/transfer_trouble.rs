@@ -22,7 +22,6 @@ use common::{
     Ended, Home, Program, eventually, noise, peer,
     transfer::{CODE, Waiting, folder, link, parts, tree},
 };
-use rustix::process::Signal;
 
 const HERE: &str = "tcp://127.0.0.1:0";
 
@@ -288,7 +287,7 @@ fn two_receivers_at_one_place_do_not_mix() {
             assert!(why.contains("somebody else") || why.contains("is there already"), "{event}");
         }
     }
-    waiting.program.signal(Signal::INT);
+    drop(waiting);
     for (path, thing) in tree(home.path("inbox/all")) {
         let name = String::from_utf8(path).unwrap();
         if name.contains("hullo-part") || name.is_empty() {
