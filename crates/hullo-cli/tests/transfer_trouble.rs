@@ -183,7 +183,6 @@ fn what_changes_while_it_travels_is_not_kept() {
 }
 
 #[test]
-#[ignore = "the thread that reads stdin is waited for"]
 fn a_sender_whose_stdin_pauses_notices_that_nobody_is_there() {
     let home = Home::new();
     let waiting = Waiting::start(&home, &["receive", "--into", "inbox", "--listen", HERE]);

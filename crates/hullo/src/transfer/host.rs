@@ -21,13 +21,16 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    link::Link,
+    link::{BoxStream, Link},
     scope::BoxFuture,
     service::Service,
 };
 
 /// The codes that may be guessed at, one after the other, before we stop.
 const CODES: u32 = 10;
+
+/// The sessions that are known at once, but for those that work.
+const SESSIONS: usize = 256;
 
 /// How long the last connection of a session may take to notice that there is a new one.
 const TURN: Duration = Duration::from_secs(10);
@@ -47,10 +50,23 @@ struct State {
     /// The codes that have been ended by wrong guesses.
     wrong: u32,
     sessions: HashMap<Session, Arc<Known>>,
-    running: usize,
+    /// The sessions that are let in, for each connection.
+    running: Vec<Session>,
     done: usize,
     total: Summary,
     failure: Option<Error>,
+}
+
+/// A place among those who may come, for as long as this lives.
+struct Admitted(Arc<Host>, Session);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if let Some(at) = state.running.iter().position(|session| *session == self.1) {
+            state.running.swap_remove(at);
+        }
+    }
 }
 
 /// What is known of a session.
@@ -71,7 +87,7 @@ impl Host {
             lock,
             wrong: 0,
             sessions: HashMap::new(),
-            running: 0,
+            running: Vec::new(),
             done: 0,
             total: Summary::default(),
             failure: None,
@@ -113,29 +129,52 @@ impl Host {
             },
             (Proof::Plain, Lock::Code(_)) => Err(Refusal::WantsCode),
             (Proof::Code | Proof::Again, Lock::Plain) => Err(Refusal::HasNoCode),
-            _ if self.times.is_some_and(|times| state.running + state.done >= times)
-                && !state.sessions.contains_key(&session) =>
-            {
-                Err(Refusal::Busy)
-            }
+            _ if self.is_full(&state, session) => Err(Refusal::Busy),
             (Proof::Plain, Lock::Plain) => Ok(Vec::new()),
             (Proof::Code, Lock::Code(code)) => Ok(code.phrase().as_bytes().to_vec()),
         }
     }
 
-    /// Hears whether somebody knew the code that was `tried`: whoever did not has ended it, also for those who guess at
-    /// the same time.
-    fn settle(&self, tried: &[u8], right: bool) -> Result<(), Refusal> {
+    /// Whether as many have come as may, besides those of that session.
+    fn is_full(&self, state: &State, session: Session) -> bool {
+        let others = state.running.iter().filter(|running| **running != session).count();
+        self.times.is_some_and(|times| others + state.done >= times)
+    }
+
+    /// Lets somebody in who has proven what there was to prove.
+    fn admit(self: &Arc<Self>, state: &mut State, session: Session) -> Result<Admitted, Refusal> {
+        if self.is_full(state, session) {
+            return Err(Refusal::Busy);
+        }
+        state.running.push(session);
+        Ok(Admitted(self.clone(), session))
+    }
+
+    /// Hears whether somebody knew what was `tried`. Whoever did not know the code has ended it, also for those who guess
+    /// at the same time.
+    fn settle(
+        self: &Arc<Self>,
+        (proof, session): (Proof, Session),
+        tried: &[u8],
+        right: bool,
+    ) -> Result<Admitted, Refusal> {
         let mut state = self.state();
-        let Lock::Code(code) = &state.lock else { return Ok(()) };
-        if code.phrase().as_bytes() != tried {
-            return Err(Refusal::WrongCode);
+        let current = matches!(&state.lock, Lock::Code(code) if code.phrase().as_bytes() == tried);
+        match (proof, right) {
+            (Proof::Code, true) if current => self.admit(&mut state, session),
+            (Proof::Again | Proof::Plain, true) => self.admit(&mut state, session),
+            (Proof::Code, false) if current => {
+                self.end_code(&mut state);
+                Err(Refusal::WrongCode)
+            }
+            _ => Err(Refusal::WrongCode),
         }
-        if right {
-            return Ok(());
-        }
-        let made_up = code.is_made_up();
+    }
+
+    /// Puts another code in the place of one that somebody has guessed at.
+    fn end_code(&self, state: &mut State) {
         state.wrong += 1;
+        let made_up = matches!(&state.lock, Lock::Code(code) if code.is_made_up());
         match Code::random() {
             Ok(code) if !made_up && state.wrong < CODES => {
                 (self.tell)(Step::Code { code: &code, wrong: true });
@@ -149,39 +188,22 @@ impl Host {
                 self.ended.notify_waiters();
             }
         }
-        Err(Refusal::WrongCode)
     }
 
     async fn converse(self: Arc<Self>, link: Link) -> Result<()> {
         let (peer, scope) = (link.peer.clone(), link.scope.clone());
         let mut stream = link.reliable().stream();
-        let tried = Mutex::new((Proof::Plain, Vec::new()));
-        let known = |proof, session| {
-            let known = self.known(proof, session)?;
-            *tried.lock().unwrap_or_else(PoisonError::into_inner) = (proof, known.clone());
-            Ok(known)
-        };
-        let settle = |right: bool| {
-            let (proof, tried) = tried.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match proof {
-                Proof::Code => self.settle(&tried, right),
-                Proof::Again if !right => Err(Refusal::WrongCode),
-                _ => Ok(()),
-            }
-        };
         let about = || format!("cannot agree with {}", peer.remote());
-        let paired =
-            scope.in_time(about, async { Ok(pairing::listen(&mut stream, self.work.way(), known, settle).await) });
-        let (session, keys) = match paired.await? {
+        let paired = scope.in_time(about, async { Ok(self.pair(&mut stream).await) });
+        let (admitted, proof, keys) = match paired.await? {
             Ok(paired) => paired,
             Err(Failure::Error(error)) => return Err(error),
             Err(Failure::Refused(refusal)) => return Err(refused(&peer.remote().to_string(), refusal)),
         };
         (self.tell)(Step::Paired { peer: &peer });
-        let proof = tried.into_inner().unwrap_or_else(PoisonError::into_inner).0;
+        let session = admitted.1;
         let (known, number) = self.remember(session, keys.as_ref().filter(|_| proof == Proof::Code));
         let turn = self.turn(&known).await?;
-        self.state().running += 1;
         let newer = async {
             loop {
                 let newer = known.newer.notified();
@@ -195,14 +217,40 @@ impl Host {
             worked = self.work.run(stream, keys.as_ref(), &known.memory, self.tell.clone(), turn) => worked,
             () = newer => Err(Error::new(Kind::Cut, "the other end has come again over another connection")),
         };
+        drop(admitted);
         self.over(session, worked)
+    }
+
+    /// Greets who comes, and lets them in or not.
+    async fn pair(self: &Arc<Self>, stream: &mut BoxStream) -> Result<(Admitted, Proof, Option<Keys>), Failure> {
+        let tried = Mutex::new(None);
+        let known = |proof, session| {
+            let known = self.known(proof, session)?;
+            *tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(((proof, session), known.clone()));
+            Ok(known)
+        };
+        let mut admitted = None;
+        let settle = |right: bool| {
+            let tried = tried.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (who, tried) = tried.ok_or(Refusal::Unknown)?;
+            admitted = Some((self.settle(who, &tried, right)?, who.0));
+            Ok(())
+        };
+        let (_, keys) = pairing::listen(stream, self.work.way(), known, settle).await?;
+        let (admitted, proof) = admitted.ok_or(Failure::Refused(Refusal::Unknown))?;
+        Ok((admitted, proof, keys))
     }
 
     /// A session's secret is that of its pairing by code. A newer one might never reach the other end, which would come
     /// with the old one.
     fn remember(&self, session: Session, keys: Option<&Keys>) -> (Arc<Known>, u64) {
         let mut state = self.state();
-        let known = state.sessions.entry(session).or_insert_with(|| {
+        let State { sessions, running, .. } = &mut *state;
+        if sessions.len() >= SESSIONS {
+            // Those that broke and did not come again.
+            sessions.retain(|session, _| running.contains(session));
+        }
+        let known = sessions.entry(session).or_insert_with(|| {
             Arc::new(Known {
                 secret: Mutex::default(),
                 memory: Arc::default(),
@@ -227,7 +275,6 @@ impl Host {
 
     fn over(&self, session: Session, worked: Result<Summary>) -> Result<()> {
         let mut state = self.state();
-        state.running -= 1;
         match worked {
             Ok(summary) => {
                 state.sessions.remove(&session);
