@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Code, Lock, Step, Summary, Tell, Work,
+    Lock, Step, Summary, Tell, Work,
     incoming::Memory,
     pairing::{self, Failure, Keys, Proof, Refusal, Session},
 };
@@ -49,6 +49,8 @@ struct State {
     lock: Lock,
     /// The codes that have been ended by wrong guesses.
     wrong: u32,
+    /// Whether there is no next one.
+    ended: bool,
     sessions: HashMap<Session, Arc<Known>>,
     /// The sessions that are let in, for each connection.
     running: Vec<Session>,
@@ -69,9 +71,18 @@ impl Drop for Admitted {
     }
 }
 
+/// What both ends of a session know; nothing where the wire is trusted.
+type Secret = Option<Vec<u8>>;
+
+impl State {
+    fn secret(&self, session: Session) -> Secret {
+        self.sessions.get(&session)?.secret.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What is known of a session.
 struct Known {
-    secret: Mutex<Vec<u8>>,
+    secret: Mutex<Secret>,
     memory: Arc<Memory>,
     /// The one connection that works.
     turn: Arc<Turn<()>>,
@@ -86,6 +97,7 @@ impl Host {
         let state = State {
             lock,
             wrong: 0,
+            ended: false,
             sessions: HashMap::new(),
             running: Vec::new(),
             done: 0,
@@ -123,10 +135,8 @@ impl Host {
     fn known(&self, proof: Proof, session: Session) -> Result<Vec<u8>, Refusal> {
         let state = self.state();
         match (proof, &state.lock) {
-            (Proof::Again, Lock::Code(_)) => match state.sessions.get(&session) {
-                Some(known) => Ok(known.secret.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-                None => Err(Refusal::Unknown),
-            },
+            _ if state.ended => Err(Refusal::Busy),
+            (Proof::Again, Lock::Code(_)) => state.secret(session).ok_or(Refusal::Unknown),
             (Proof::Plain, Lock::Code(_)) => Err(Refusal::WantsCode),
             (Proof::Code | Proof::Again, Lock::Plain) => Err(Refusal::HasNoCode),
             _ if self.is_full(&state, session) => Err(Refusal::Busy),
@@ -161,8 +171,10 @@ impl Host {
         let mut state = self.state();
         let current = matches!(&state.lock, Lock::Code(code) if code.phrase().as_bytes() == tried);
         match (proof, right) {
+            _ if state.ended => Err(Refusal::WrongCode),
+            (Proof::Again, true) if state.secret(session).as_deref() == Some(tried) => self.admit(&mut state, session),
+            (Proof::Plain, true) => self.admit(&mut state, session),
             (Proof::Code, true) if current => self.admit(&mut state, session),
-            (Proof::Again | Proof::Plain, true) => self.admit(&mut state, session),
             (Proof::Code, false) if current => {
                 self.end_code(&mut state);
                 Err(Refusal::WrongCode)
@@ -174,13 +186,18 @@ impl Host {
     /// Puts another code in the place of one that somebody has guessed at.
     fn end_code(&self, state: &mut State) {
         state.wrong += 1;
-        let made_up = matches!(&state.lock, Lock::Code(code) if code.is_made_up());
-        match Code::random() {
-            Ok(code) if !made_up && state.wrong < CODES => {
+        let next = match &state.lock {
+            Lock::Code(code) if state.wrong < CODES => code.next(),
+            _ => None,
+        };
+        match next {
+            Some(code) => {
                 (self.tell)(Step::Code { code: &code, wrong: true });
                 state.lock = Lock::Code(code);
             }
-            _ => {
+            None => {
+                // Nobody is let in any more, whatever they guess meanwhile.
+                state.ended = true;
                 state.failure = Some(
                     Error::new(Kind::Tls, "somebody came with a wrong code, which has ended it")
                         .hint("start again with a new code"),
@@ -195,14 +212,14 @@ impl Host {
         let mut stream = link.reliable().stream();
         let about = || format!("cannot agree with {}", peer.remote());
         let paired = scope.in_time(about, async { Ok(self.pair(&mut stream).await) });
-        let (admitted, proof, keys) = match paired.await? {
+        let (admitted, secret, keys) = match paired.await? {
             Ok(paired) => paired,
             Err(Failure::Error(error)) => return Err(error),
             Err(Failure::Refused(refusal)) => return Err(refused(&peer.remote().to_string(), refusal)),
         };
         (self.tell)(Step::Paired { peer: &peer });
         let session = admitted.1;
-        let (known, number) = self.remember(session, keys.as_ref().filter(|_| proof == Proof::Code));
+        let (known, number) = self.remember(session, secret);
         let turn = self.turn(&known).await?;
         let newer = async {
             loop {
@@ -222,7 +239,7 @@ impl Host {
     }
 
     /// Greets who comes, and lets them in or not.
-    async fn pair(self: &Arc<Self>, stream: &mut BoxStream) -> Result<(Admitted, Proof, Option<Keys>), Failure> {
+    async fn pair(self: &Arc<Self>, stream: &mut BoxStream) -> Result<(Admitted, Secret, Option<Keys>), Failure> {
         let tried = Mutex::new(None);
         let known = |proof, session| {
             let known = self.known(proof, session)?;
@@ -233,17 +250,22 @@ impl Host {
         let settle = |right: bool| {
             let tried = tried.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (who, tried) = tried.ok_or(Refusal::Unknown)?;
-            admitted = Some((self.settle(who, &tried, right)?, who.0));
+            admitted = Some((self.settle(who, &tried, right)?, who.0, tried));
             Ok(())
         };
         let (_, keys) = pairing::listen(stream, self.work.way(), known, settle).await?;
-        let (admitted, proof) = admitted.ok_or(Failure::Refused(Refusal::Unknown))?;
-        Ok((admitted, proof, keys))
+        let (admitted, proof, tried) = admitted.ok_or(Failure::Refused(Refusal::Unknown))?;
+        let secret = match (proof, &keys) {
+            (Proof::Code, Some(keys)) => Some(keys.secret.to_vec()),
+            (Proof::Again, _) => Some(tried),
+            _ => None,
+        };
+        Ok((admitted, secret, keys))
     }
 
     /// A session's secret is that of its pairing by code. A newer one might never reach the other end, which would come
     /// with the old one.
-    fn remember(&self, session: Session, keys: Option<&Keys>) -> (Arc<Known>, u64) {
+    fn remember(&self, session: Session, secret: Secret) -> (Arc<Known>, u64) {
         let mut state = self.state();
         let State { sessions, running, .. } = &mut *state;
         if sessions.len() >= SESSIONS {
@@ -259,9 +281,7 @@ impl Host {
                 newer: Notify::new(),
             })
         });
-        if let Some(keys) = keys {
-            *known.secret.lock().unwrap_or_else(PoisonError::into_inner) = keys.secret.to_vec();
-        }
+        *known.secret.lock().unwrap_or_else(PoisonError::into_inner) = secret;
         let number = known.latest.fetch_add(1, Relaxed) + 1;
         known.newer.notify_waiters();
         (known.clone(), number)
