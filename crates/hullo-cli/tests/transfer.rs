@@ -66,8 +66,9 @@ fn a_person_is_told_what_to_type_at_the_other_end() {
     home.file("notes", "hullo");
     let waiting = Program::start(&mut home.hullo(&["send", "notes", "--listen", "tcp://127.0.0.1:0"]));
     let typed = |said: &str| {
-        let command = said.split_once("at the other end:\n  hullo ")?.1.split_once('\n')?.0.to_owned();
-        Some((command, said.split_once("code: ")?.1.split_once('\n')?.0.to_owned()))
+        let (commands, code) = said.split_once("at the other end:\n")?.1.split_once("\ncode: ")?;
+        // The last one has the address.
+        Some((commands.rsplit_once("  hullo ")?.1.to_owned(), code.split_once('\n')?.0.to_owned()))
     };
     let (command, code) = waiting.tells(typed).unwrap();
     let words: Vec<_> = command.split(' ').chain(["--into", "inbox"]).collect();

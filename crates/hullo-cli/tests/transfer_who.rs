@@ -190,7 +190,7 @@ fn words_that_mean_nothing_are_refused_before_anything_is_done() {
         (&["send", "-", "-", here], 2, "stdin can be sent only once"),
         (&["send", "-", "--times", "2", "--listen", HERE], 2, "stdin can be sent only once"),
         (&["send", "notes", here, "--times", "2"], 2, "--times is for the end that listens"),
-        (&["receive"], 2, "where is the other end?"),
+        (&["receive", "--plain"], 2, "without a code nobody is looked for"),
         (&["receive", here, "--listen", HERE], 2, "it can listen or connect, and not both"),
         (&["receive", here, "--overwrite", "--skip"], 2, "cannot be used with"),
         (&["receive", here, "--times", "0"], 2, "a number from 1 on"),

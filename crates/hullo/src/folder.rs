@@ -7,17 +7,17 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::{
     fs::{
-        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod,
-        flock, fstat, fsync, futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, symlinkat, unlinkat,
-        utimensat,
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT,
+        fchmod, flock, fstat, fsync, futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, symlinkat,
+        unlinkat, utimensat,
     },
     io::Errno,
 };
@@ -29,6 +29,9 @@ use crate::name::Name;
 pub(crate) struct Folder(Arc<OwnedFd>);
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Where the system shows our open files by their numbers.
+const OPEN_FILES: &str = "/proc/self/fd";
+
 const NO_LINK: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 
 impl Folder {
@@ -77,8 +80,8 @@ impl Folder {
             Err(Errno::ACCESS) => self.free(&temporary).and_then(|()| self.open_part(&temporary)),
             other => other,
         };
-        let part = self.locked(temporary, File::from(opened?))?;
-        let (ours, there) = (fstat(&part.file)?, self.status(&part.temporary)?);
+        let part = self.locked(temporary.clone(), File::from(opened?))?;
+        let (ours, there) = (fstat(&part.file)?, self.status(&temporary)?);
         if FileType::from_raw_mode(ours.st_mode) != FileType::RegularFile {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -105,6 +108,18 @@ impl Folder {
         }
     }
 
+    /// Begins a file that has no name at all until it is whole, and leaves nothing when we are killed; nothing where the
+    /// file system has no such files. Names are what costs most of a small file on the disk.
+    pub(crate) fn begin_nameless(&self) -> io::Result<Option<Part>> {
+        static LINKS: LazyLock<bool> = LazyLock::new(|| Path::new(OPEN_FILES).exists());
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match LINKS.then(|| openat(&self.0, ".", flags, Mode::RUSR | Mode::WUSR)) {
+            Some(Ok(file)) => Ok(Some(Part { folder: self.clone(), temporary: None, file: File::from(file) })),
+            None | Some(Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT)) => Ok(None),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
     /// Begins a file of which nobody has begun anything, in a folder that we have made ourselves.
     pub(crate) fn begin_first(&self, name: &Name) -> io::Result<Part> {
         let temporary = name.part();
@@ -116,7 +131,7 @@ impl Folder {
     /// A part that nobody else writes. The system lets go of it with the last descriptor, also when we are killed.
     fn locked(&self, temporary: Name, file: File) -> io::Result<Part> {
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Part { folder: self.clone(), temporary, file })
+        Ok(Part { folder: self.clone(), temporary: Some(temporary), file })
     }
 
     /// Makes a link of that name, which nobody here will follow.
@@ -181,7 +196,8 @@ impl AsFd for Folder {
 #[derive(Debug)]
 pub(crate) struct Part {
     folder: Folder,
-    temporary: Name,
+    /// Its name until then, if it has one.
+    temporary: Option<Name>,
     file: File,
 }
 
@@ -215,12 +231,22 @@ impl Part {
     /// [`io::ErrorKind::AlreadyExists`] where that name is taken, unless it may `replace` what is there: then it is still
     /// there as a part.
     pub(crate) fn name(&self, name: &Name, replace: bool) -> io::Result<()> {
-        self.folder.rename(&self.temporary, name, replace)
+        match &self.temporary {
+            Some(temporary) => self.folder.rename(temporary, name, replace),
+            None if replace => Err(io::ErrorKind::Unsupported.into()),
+            None => {
+                let file = format!("{OPEN_FILES}/{}", self.file.as_raw_fd());
+                Ok(linkat(CWD, file, &self.folder.0, name.as_os(), AtFlags::SYMLINK_FOLLOW)?)
+            }
+        }
     }
 
     /// Throws it away.
     pub(crate) fn discard(self) -> io::Result<()> {
-        Ok(unlinkat(&self.folder.0, self.temporary.as_os(), AtFlags::empty())?)
+        match &self.temporary {
+            Some(temporary) => Ok(unlinkat(&self.folder.0, temporary.as_os(), AtFlags::empty())?),
+            None => Ok(()),
+        }
     }
 }
 
@@ -290,6 +316,27 @@ mod tests {
         let status = folder.status(&name("a")).unwrap().unwrap();
         assert_eq!((status.st_mode & 0o7777, status.st_mtime, status.st_mtime_nsec), (0o755, -1, 999_000_000));
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_without_a_name_gets_one_that_is_free() {
+        let path = scratch("nameless");
+        let folder = Folder::open(&path).unwrap();
+        let Some(part) = folder.begin_nameless().unwrap() else {
+            eprintln!("skipped: this file system has no files without names");
+            return;
+        };
+        part.file().write_all(b"whole").unwrap();
+        part.dress(0o640, UNIX_EPOCH).unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        fs::write(path.join("taken"), "old").unwrap();
+        assert_eq!(part.name(&name("taken"), false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        part.name(&name("a"), false).unwrap();
+        assert_eq!(
+            (fs::read(path.join("taken")).unwrap(), fs::read(path.join("a")).unwrap()),
+            (b"old".into(), b"whole".into())
+        );
         fs::remove_dir_all(path).unwrap();
     }
 

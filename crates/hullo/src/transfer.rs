@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -341,16 +341,21 @@ impl Caller<'_> {
         let mut stream = link.reliable().stream();
         let (proof, known) = self.proof.shown();
         let about = || format!("cannot agree with {}", self.to.bare());
-        let paired = self.scope.in_time(about, async {
-            Ok(pairing::connect(&mut stream, self.work.way(), proof, self.proof.session, known).await)
-        });
-        let keys = match paired.await? {
+        let proven = AtomicBool::new(false);
+        let pairing = async {
+            Ok(pairing::connect(&mut stream, self.work.way(), proof, self.proof.session, known, &proven).await)
+        };
+        let paired = self.scope.in_time(about, pairing).await;
+        // To say it again would be to let whoever listens guess again.
+        let guessed = proof == Proof::Code && proven.load(Relaxed);
+        let keys = match paired.unwrap_or_else(|error| Err(Failure::Error(error))) {
             Ok(keys) => keys,
             Err(Failure::Refused(Refusal::Unknown)) if self.proof.secret.take().is_some() => {
                 // It began anew meanwhile; there is still the code.
                 return Err(Error::new(Kind::Cut, format!("{} has forgotten this transfer", self.to.bare())));
             }
             Err(Failure::Refused(refusal)) => return Err(turned_away(self.to, self.work.way(), refusal)),
+            Err(Failure::Error(error)) if guessed => return Err(unanswered(self.to, &error)),
             Err(Failure::Error(error)) => return Err(error),
         };
         self.proof.paired = true;
@@ -361,6 +366,12 @@ impl Caller<'_> {
         let turn = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
         self.work.run(stream, keys.as_ref(), &self.memory, self.tell.clone(), turn).await
     }
+}
+
+/// Whoever heard the proof of the code has not proven that it knows it too.
+fn unanswered(to: &Address, why: &Error) -> Error {
+    let about = format!("{} has not proven that it knows the code ({why}), and may have tried to guess it", to.bare());
+    Error::new(Kind::Tls, about).hint("start again at both ends, with a new code")
 }
 
 fn turned_away(to: &Address, way: Way, refusal: Refusal) -> Error {

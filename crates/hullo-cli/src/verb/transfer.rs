@@ -182,7 +182,7 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let host = Host::new(work.clone(), lock.clone(), times, progress.tell());
     let at = listen(&mut server, &work, meeting, host.clone(), voice).await?;
     let announced = match &lock {
-        Lock::Code(code) if matches!(work, Work::Send(_)) => announce(&at, code, voice),
+        Lock::Code(code) if matches!(work, Work::Send(_)) && !is_here_alone(&at) => announce(&at, code, voice),
         _ => None,
     };
     progress.invite(&at, &lock, announced.is_some());
@@ -200,6 +200,11 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
         Some(ended) => finish(&work, ended?, &progress),
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
+}
+
+/// Whether no other machine can come.
+fn is_here_alone(at: &Address) -> bool {
+    at.host == "localhost" || at.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Lets others in this network find us. Where that cannot be they need the address.

@@ -207,12 +207,11 @@ async fn send(
         }
         let length = (chunk.len() - LENGTH) as u32;
         chunk[..LENGTH].copy_from_slice(&length.to_le_bytes());
-        let sent = timeout(GONE, async {
-            writer.write_all(&chunk).await?;
-            // What waits for more must not wait in a buffer.
-            if chunks.is_empty() { writer.flush().await } else { Ok(()) }
-        });
-        sent.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(lost)?;
+        write(&mut writer, &chunk).await?;
+        // What waits for more must not wait in a buffer.
+        if chunks.is_empty() {
+            moving(writer.flush()).await?;
+        }
         spare.give(chunk);
     }
     writer.shutdown().await.map_err(lost)
@@ -230,8 +229,7 @@ async fn receive<T>(
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
         let mut bytes = spare.take();
-        let read = timeout(GONE, read(&mut reader, &mut bytes)).await;
-        if !read.unwrap_or_else(|_| Err(lost(std::io::ErrorKind::TimedOut.into())))? {
+        if !read(&mut reader, &mut bytes).await? {
             return Ok(());
         }
         if let Some(seal) = &mut seal {
@@ -244,20 +242,36 @@ async fn receive<T>(
     }
 }
 
+/// Writes all of it, however slowly, as long as some of it leaves.
+async fn write(writer: &mut WriteHalf<BoxStream>, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match moving(writer.write(bytes)).await? {
+            0 => return Err(gone()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+/// Waits for some bytes to move, and not for ever.
+async fn moving<T>(some: impl Future<Output = std::io::Result<T>>) -> Result<T> {
+    timeout(GONE, some).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(lost)
+}
+
 /// Reads one chunk; nothing at the end.
 async fn read(reader: &mut BufReader<ReadHalf<BoxStream>>, bytes: &mut Vec<u8>) -> Result<bool> {
     let mut length = [0; LENGTH];
-    if reader.read(&mut length[..1]).await.map_err(lost)? == 0 {
+    if moving(reader.read(&mut length[..1])).await? == 0 {
         return Ok(false);
     }
-    reader.read_exact(&mut length[1..]).await.map_err(lost)?;
+    moving(reader.read_exact(&mut length[1..])).await?;
     let length = u32::from_le_bytes(length) as usize;
     if length > LONGEST {
         return Err(malformed("a chunk that is too large"));
     }
     let mut rest = reader.take(length as u64);
     while bytes.len() < length {
-        if rest.read_buf(bytes).await.map_err(lost)? == 0 {
+        if moving(rest.read_buf(bytes)).await? == 0 {
             return Err(gone());
         }
     }

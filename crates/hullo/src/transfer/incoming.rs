@@ -194,7 +194,7 @@ impl Receiver<'_> {
         let place = self.places.add(self.number, parent, name, mode, modified)?;
         let Some((folder, name, path)) = within else { return Ok(()) };
         match made(&folder, &name, mode) {
-            Ok((folder, fresh)) => (place.folder, place.fresh) = (Some(folder), fresh),
+            Ok((folder, fresh, ours)) => (place.folder, place.fresh, place.ours) = (Some(folder), fresh, ours),
             Err(error) => self.unwritable(self.number, &path, &error)?,
         }
         Ok(())

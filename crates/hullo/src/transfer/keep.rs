@@ -155,7 +155,9 @@ impl Written {
             Job::File { id, parent, key, bytes, folder, path, name, mode, modified, hash, existing, content } => {
                 let part = match content {
                     Content::Part(part) => Ok(Some(part)),
-                    Content::Memory(bytes) if blake3::hash(&bytes) == hash => write(&folder, &name, &bytes).map(Some),
+                    Content::Memory(bytes) if blake3::hash(&bytes) == hash => {
+                        write(&folder, &name, &bytes, existing).map(Some)
+                    }
                     Content::Memory(_) => Ok(None),
                 };
                 let dressed = part.and_then(|part| {
@@ -190,14 +192,16 @@ impl Written {
     }
 }
 
-fn write(folder: &Folder, name: &Name, bytes: &[u8]) -> io::Result<Part> {
-    let part = match folder.begin_first(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+fn write(folder: &Folder, name: &Name, bytes: &[u8], existing: Existing) -> io::Result<Part> {
+    // What takes another's place needs a name before that.
+    let nameless = if existing == Existing::Replace { None } else { folder.begin_nameless()? };
+    let part = match nameless {
+        Some(part) => part,
+        None => {
             let part = folder.begin(name)?;
             part.file().set_len(0)?;
             part
         }
-        part => part?,
     };
     part.file().write_all_at(bytes, 0)?;
     Ok(part)

@@ -19,10 +19,10 @@ use super::{
     Outcome, Source, Step, Summary, Tell,
     carry::{Event, LENGTH, Port},
     walk::{self, Found, Place, Walk},
-    words::{self, Answer, CHUNK, Frame, HEAD, Hash, Told, malformed},
+    words::{self, Answer, CHUNK, Frame, HEAD, Hash, Told, block, malformed},
 };
 use crate::error::{Error, Kind, Result, plain};
-use content::{agreed, changed, each, extent, read_at, same, zeros};
+use content::{agreed, changed, each, extent, read_at, regular, same, zeros};
 
 pub(super) mod content;
 mod flow;
@@ -242,7 +242,7 @@ impl Sender {
             return Ok(());
         }
         let path = place.path.clone();
-        match place.open() {
+        match place.open().and_then(|file| regular(&file).map(|()| file)) {
             Ok(file) => self.opened(id, path, &file, status, verdict),
             Err(error) => {
                 self.unsettled.insert(id, (path, 0, [0; 32]));
@@ -272,6 +272,9 @@ impl Sender {
                 hasher.reset();
             }
             Verdict::Want { length, blocks } => {
+                if blocks.len() as u64 > length.min(size).div_ceil(block(size)) {
+                    return Err(malformed("more hashes than there are blocks"));
+                }
                 offset = agreed(&mut hasher, file, size, length, &blocks).unwrap_or_default();
                 if offset == 0 {
                     hasher.reset();

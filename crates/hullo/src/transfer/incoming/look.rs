@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, fchmod},
+    fs::{FileType, Mode, fchmod, fstat},
     io::Errno,
 };
 
@@ -135,13 +135,17 @@ fn hash(file: &File, offset: u64, length: u64) -> io::Result<Hash> {
     Ok(hasher.finalize().into())
 }
 
-/// Makes a folder, or takes the one that is there. One of ours is open to us until all of it has come.
-pub(super) fn made(folder: &Folder, name: &Name, mode: u32) -> io::Result<(Folder, bool)> {
+/// Makes a folder, or takes the one that is there. One of ours is open to us until all of it has come. Says whether it was
+/// made, and whether its mode is ours to set.
+pub(super) fn made(folder: &Folder, name: &Name, mode: u32) -> io::Result<(Folder, bool, bool)> {
     let (folder, fresh) = folder.make(name)?;
+    let open = mode & 0o777 | 0o700;
     if fresh {
-        fchmod(&folder, Mode::from_raw_mode(mode & 0o777 | 0o700))?;
+        fchmod(&folder, Mode::from_raw_mode(open))?;
     }
-    Ok((folder, fresh))
+    // One with these rights may be what an earlier attempt made: it is given the sender's at the end, which are no more.
+    let ours = fresh || fstat(&folder)?.st_mode & 0o777 == open;
+    Ok((folder, fresh, ours))
 }
 
 /// Whether a link in a folder of that depth may lead out of where we write. What goes up must do so at its beginning, where

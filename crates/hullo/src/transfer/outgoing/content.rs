@@ -102,6 +102,11 @@ pub(in super::super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
     }
 }
 
+/// Whether it is a file: a pipe may have taken its place.
+pub(in super::super) fn regular(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { Ok(()) } else { Err(changed()) }
+}
+
 /// Whether the file is still the one that was announced.
 pub(in super::super) fn same(file: &File, status: &Stat) -> io::Result<()> {
     let now = file.metadata()?;
