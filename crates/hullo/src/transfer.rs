@@ -156,7 +156,9 @@ pub struct Summary {
 impl Summary {
     fn count(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Done { bytes, .. } => (self.done, self.bytes) = (self.done + 1, self.bytes + bytes),
+            Outcome::Done { bytes, .. } => {
+                (self.done, self.bytes) = (self.done + 1, self.bytes.saturating_add(*bytes));
+            }
             Outcome::Here => self.here += 1,
             Outcome::Skipped => self.skipped += 1,
             Outcome::Failed(_) => self.failed += 1,
@@ -167,7 +169,7 @@ impl Summary {
 impl AddAssign for Summary {
     fn add_assign(&mut self, other: Self) {
         self.done += other.done;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.here += other.here;
         self.skipped += other.skipped;
         self.failed += other.failed;
@@ -255,7 +257,7 @@ pub async fn connect(
     (at_first, patience): (Duration, Duration),
     tell: Tell,
 ) -> Result<Summary> {
-    let (moved, counted) = counted(tell);
+    let (moved, counted) = counted(tell, matches!(work, Work::Send(_)));
     let mut to = to.clone();
     if matches!(to.scheme.as_str(), "ws" | "wss") && to.options.text("deflate").is_none() {
         // What is encrypted cannot be compressed.
@@ -286,17 +288,22 @@ pub async fn connect(
     }
 }
 
-/// The same teller, and what it has been told of bytes.
-fn counted(tell: Tell) -> (Arc<AtomicU64>, Tell) {
-    let moved = Arc::new(AtomicU64::new(0));
-    let count = moved.clone();
+/// The same teller, and a count that grows whenever the work has come further. What a sender puts on the wire may never
+/// arrive: of that only what the receiver has kept counts.
+fn counted(tell: Tell, sends: bool) -> (Arc<AtomicU64>, Tell) {
+    let (progress, furthest) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
+    let count = progress.clone();
     let counted = move |step: Step<'_>| {
-        if let Step::Moved(bytes) = step {
-            count.fetch_add(bytes, Relaxed);
-        }
+        let further = match &step {
+            Step::Moved(_) => !sends,
+            Step::Begun { from, .. } => furthest.fetch_max(*from, Relaxed) < *from,
+            Step::Ended { outcome, .. } => matches!(outcome, Outcome::Done { .. }),
+            _ => false,
+        };
+        count.fetch_add(u64::from(further), Relaxed);
         tell(step);
     };
-    (moved, Arc::new(counted))
+    (progress, Arc::new(counted))
 }
 
 struct Caller<'a> {

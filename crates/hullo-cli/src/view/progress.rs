@@ -200,8 +200,8 @@ impl Shared {
             text += &format!(" of {}", DecimalBytes(total));
         }
         text += &format!(" at {}/s", DecimalBytes(rate as u64));
-        if let Some(left) = left {
-            text += &format!(", {} left", HumanDuration(Duration::from_secs_f64(left)));
+        if let Some(left) = left.and_then(|left| Duration::try_from_secs_f64(left).ok()) {
+            text += &format!(", {} left", HumanDuration(left));
         }
         let facts = json!({
             "files": state.files, "bytes": state.moved, "total": state.total.map(|(_, bytes)| bytes), "rate": rate as u64,
@@ -212,7 +212,9 @@ impl Shared {
     }
 
     fn count(&self, bytes: u64) {
-        self.state().moved += bytes;
+        let mut state = self.state();
+        state.moved = state.moved.saturating_add(bytes);
+        drop(state);
         if let Some(bar) = &self.bar {
             bar.inc(bytes);
         }

@@ -17,6 +17,7 @@ use tokio::{
     task::spawn_blocking,
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     pairing::{Keys, lost},
@@ -163,13 +164,19 @@ where
     let (sealer, opener) = (seal(keys.map(|keys| keys.out))?, seal(keys.map(|keys| keys.back))?);
     let port = Port { out, events, own: own.downgrade(), spare: spare.clone() };
     let work = spawn_blocking(move || work(port));
+    let over = CancellationToken::new();
     let receiving = async {
         let lost = receive(reader, opener, &own, &spare).await.err().unwrap_or_else(gone);
         // The work may be over.
         let _ = own.send(Event::Lost(lost));
+        over.cancel();
     };
     let sending = async {
-        if let Err(lost) = send(writer, sealer, chunks, &spare).await {
+        let sent = tokio::select! {
+            sent = send(writer, sealer, chunks, &spare) => sent,
+            () = over.cancelled() => Err(gone()),
+        };
+        if let Err(lost) = sent {
             let _ = own.send(Event::Lost(lost));
         }
     };
@@ -210,7 +217,7 @@ async fn send(
         write(&mut writer, &chunk).await?;
         // What waits for more must not wait in a buffer.
         if chunks.is_empty() {
-            moving(writer.flush()).await?;
+            writer.flush().await.map_err(lost)?;
         }
         spare.give(chunk);
     }
@@ -242,10 +249,11 @@ async fn receive<T>(
     }
 }
 
-/// Writes all of it, however slowly, as long as some of it leaves.
+/// Writes all of it, however slowly: while the other end looks through a large file it may take nothing for long. That it
+/// is still there is heard by who reads.
 async fn write(writer: &mut WriteHalf<BoxStream>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
-        match moving(writer.write(bytes)).await? {
+        match writer.write(bytes).await.map_err(lost)? {
             0 => return Err(gone()),
             written => bytes = &bytes[written..],
         }

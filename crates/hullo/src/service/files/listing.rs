@@ -37,7 +37,7 @@ const FINDS: usize = 1_000;
 const ROWS: usize = 1_000;
 const PAGE: usize = 5_000;
 
-/// How long a search looks.
+/// How long a search looks, and how long a client waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Folders that are read at a time: each may be a large one.
@@ -45,9 +45,6 @@ const READERS: usize = 8;
 
 /// Those who may read a folder now.
 pub(super) struct Readers(Arc<Semaphore>);
-
-/// How long a client waits for its turn to have a folder read.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Default for Readers {
     fn default() -> Self {
