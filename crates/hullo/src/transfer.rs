@@ -33,6 +33,7 @@ use crate::{
 
 mod carry;
 mod code;
+mod content;
 mod host;
 mod incoming;
 mod keep;
@@ -265,7 +266,7 @@ pub async fn connect(
     }
     let to = &to;
     let mut caller = Caller { to, work, scope, tell: counted, proof: Pass::of(lock)?, memory: Arc::default() };
-    let (mut since, mut so_far, mut left) = (Instant::now(), 0, at_first);
+    let (mut since, mut so_far, mut left, mut broken) = (Instant::now(), 0, at_first, false);
     let mut failures = 0_u32;
     loop {
         let error = match caller.call().await {
@@ -273,7 +274,9 @@ pub async fn connect(
             Err(error) => error,
         };
         let now = moved.load(Relaxed);
-        if now > so_far || caller.proof.paired && left != patience {
+        // How long the other end may be away counts from the break, and from the next one only if the work came further.
+        let first = caller.proof.paired && !std::mem::replace(&mut broken, caller.proof.paired);
+        if now > so_far || first {
             (since, so_far, left, failures) = (Instant::now(), now, patience, 0);
         }
         let pause = Duration::from_millis(100 << failures.min(5));
@@ -357,6 +360,9 @@ impl Caller<'_> {
         let guessed = proof == Proof::Code && proven.load(Relaxed);
         let keys = match paired.unwrap_or_else(|error| Err(Failure::Error(error))) {
             Ok(keys) => keys,
+            Err(Failure::Refused(refusal)) if guessed => {
+                return Err(turned_away(self.to, self.work.way(), refusal).of(Kind::Tls));
+            }
             Err(Failure::Refused(Refusal::Unknown)) if self.proof.secret.take().is_some() => {
                 // It began anew meanwhile; there is still the code.
                 return Err(Error::new(Kind::Cut, format!("{} has forgotten this transfer", self.to.bare())));

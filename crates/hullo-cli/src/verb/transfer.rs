@@ -129,6 +129,7 @@ async fn call(to: &Address, work: Work, meeting: &Meeting, voice: Voice) -> Resu
 }
 
 async fn meet(to: &Address, work: Work, lock: Lock, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
+    serve::raise_file_limit();
     let progress = Progress::new(&work, voice);
     let scope = voice.scope(Limits::default());
     let patience = (meeting.wait.unwrap_or_default(), meeting.wait.unwrap_or(PATIENCE));

@@ -170,7 +170,7 @@ impl Shared {
 
     fn begun(&self, path: &Path, size: Option<u64>, from: u64) {
         self.count(from);
-        let path = shown(&path.to_string_lossy());
+        let path = named(path);
         if let Some(bar) = &self.bar {
             bar.set_message(path);
         } else if self.voice.json && size.is_none_or(|size| size > 1 << 20) {
@@ -222,7 +222,7 @@ impl Shared {
 
     fn ended(&self, path: &Path, outcome: &Outcome) {
         self.state().files += 1;
-        let path = shown(&path.to_string_lossy());
+        let path = named(path);
         let (word, why) = match outcome {
             Outcome::Done { .. } => ("done", None),
             Outcome::Here => ("here", None),
@@ -250,6 +250,11 @@ impl Shared {
 fn quoted(at: &Address) -> String {
     let text = at.to_string();
     if text.contains(['?', '&', '[']) { format!("'{text}'") } else { text }
+}
+
+/// A path from outside, in one line.
+fn named(path: &Path) -> String {
+    shown(&path.to_string_lossy()).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -29,6 +29,9 @@ use crate::{
 /// The codes that may be guessed at, one after the other, before we stop.
 const CODES: u32 = 10;
 
+/// The connections that work at once: each has threads.
+const AT_ONCE: usize = 128;
+
 /// The sessions that are known at once, but for those that work.
 const SESSIONS: usize = 256;
 
@@ -153,7 +156,7 @@ impl Host {
 
     /// Lets somebody in who has proven what there was to prove.
     fn admit(self: &Arc<Self>, state: &mut State, session: Session) -> Result<Admitted, Refusal> {
-        if self.is_full(state, session) {
+        if self.is_full(state, session) || state.running.len() >= AT_ONCE {
             return Err(Refusal::Busy);
         }
         state.running.push(session);
@@ -179,6 +182,8 @@ impl Host {
                 self.end_code(&mut state);
                 Err(Refusal::WrongCode)
             }
+            // It was over when the proof came.
+            (Proof::Again, true) => Err(Refusal::Unknown),
             _ => Err(Refusal::WrongCode),
         }
     }
@@ -234,8 +239,9 @@ impl Host {
             worked = self.work.run(stream, keys.as_ref(), &known.memory, self.tell.clone(), turn) => worked,
             () = newer => Err(Error::new(Kind::Cut, "the other end has come again over another connection")),
         };
+        let over = self.over(session, worked);
         drop(admitted);
-        self.over(session, worked)
+        over
     }
 
     /// Greets who comes, and lets them in or not.

@@ -16,7 +16,7 @@ use rustix::{
 
 use super::super::{
     Existing, Outcome,
-    outgoing::content::each,
+    content::each,
     walk,
     words::{Hash, Time, block},
 };

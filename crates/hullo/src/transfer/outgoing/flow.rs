@@ -141,6 +141,9 @@ impl Sender {
         }
         while !tail.ended {
             self.listen()?;
+            if !self.unsettled.contains_key(&id) {
+                return self.spoilt(id, &io::Error::other("the other end cannot keep it"));
+            }
             match tail.more() {
                 Ok(Some(piece)) => self.put(&piece)?,
                 Ok(None) => {}
