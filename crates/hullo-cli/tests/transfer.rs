@@ -22,9 +22,16 @@ use common::{
     transfer::{Waiting, folder, link, tree, with_code},
 };
 
-/// Every transport with streams. What goes over datagrams has its own tests.
-const TRANSPORTS: &[&str] =
-    &["tcp://127.0.0.1:0", "tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0", "unix:here"];
+/// Every transport: those with streams, and those with datagrams, which carry a stream of ours.
+const TRANSPORTS: &[&str] = &[
+    "tcp://127.0.0.1:0",
+    "tls://127.0.0.1:0",
+    "ws://127.0.0.1:0",
+    "wss://127.0.0.1:0",
+    "unix:here",
+    "udp://127.0.0.1:0",
+    "unix-dgram:packets",
+];
 
 // How it goes.
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use common::{
-    Home, Program,
+    Home, Program, at_once,
     transfer::{Between, CODE, Cut, Dice, Waiting, folder, noisy, parts, tree},
 };
 use rustix::process::Signal;
@@ -157,6 +157,35 @@ fn a_connection_that_is_cut_is_made_again_and_nothing_is_lost() {
         assert!(files(Path::new(&home.path("inbox/album"))) == album);
         assert_eq!(parts(Path::new(&home.path("inbox"))), [""; 0]);
     }
+}
+
+/// Over datagrams nobody hangs up: the end that comes learns it from the port where nobody is, and goes on with who waits
+/// there next.
+#[test]
+fn an_end_that_is_killed_over_datagrams_is_found_again() {
+    at_once(&[true, false], |&waiting_sends| {
+        let home = Home::new();
+        noisy(&home, "film", 80_000_000, 3);
+        let (send, receive) = (["send", "film"].as_slice(), ["receive", "--no-fsync", "--into", "inbox"].as_slice());
+        let (first, second) = if waiting_sends { (send, receive) } else { (receive, send) };
+        let wait = |at: &str| {
+            Waiting::run(home.hullo(&[&["--json"], first, &["--listen", at]].concat()).env(CODE, PHRASE))
+        };
+        let waiting = wait("udp://127.0.0.1:0");
+        let words = [&["--json"], second, &[&waiting.at, "--wait", "20s"]].concat();
+        let coming = Program::start(home.hullo(&words).env(CODE, PHRASE));
+        waiting.tells("begun", 0);
+        waiting.program.signal(Signal::KILL);
+        let at = waiting.at.clone();
+        assert_eq!(waiting.program.ended().code, 128 + 9);
+        let waiting = wait(&at);
+        let ended = coming.ended_within(Duration::from_secs(60));
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert!(ended.objects().iter().any(|event| event["event"] == "broken"), "{}", ended.err);
+        waiting.program.ended().good();
+        assert!(home.read("inbox/film") == home.read("film"), "the sender waits: {waiting_sends}");
+        assert_eq!(parts(Path::new(&home.path("inbox"))), [""; 0]);
+    });
 }
 
 /// The end that waits has said its last word of a greeting, and the other end never hears it.

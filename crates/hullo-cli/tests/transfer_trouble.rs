@@ -16,7 +16,9 @@ use std::{
 };
 
 use common::{
-    Ended, Home, Program, eventually, noise, peer,
+    Ended, Home, Program, at_once,
+    disk::Disk,
+    eventually, noise, peer,
     transfer::{CODE, Waiting, folder, link, parts, tree},
 };
 
@@ -294,4 +296,41 @@ fn two_receivers_at_one_place_do_not_mix() {
         }
         assert_eq!(thing, tree(home.path("all")).remove(name.as_bytes()).unwrap(), "{name}");
     }
+}
+
+// A full disk.
+
+/// Who is told of an end that gave up: the one that came ends, the one that waits goes on waiting. When there is room the
+/// same again is all that it takes.
+#[test]
+fn a_full_disk_is_told_at_both_ends_and_the_same_again_goes_on() {
+    at_once(&[true, false], |&waiting_sends| {
+        let what = format!("the sender waits: {waiting_sends}");
+        let home = Home::new();
+        let Some(disk) = Disk::new(home.path("disk"), "10m") else { return };
+        folder(&home, "album");
+        home.file("album/first", noise(10_000));
+        home.file("album/second", noise(20_000_000));
+        home.file("album/third", noise(10_000));
+        let (send, receive) = (["send", "album"].as_slice(), ["receive", "--into", "disk/inbox"].as_slice());
+        let (first, second) = if waiting_sends { (send, receive) } else { (receive, send) };
+        let waiting = Waiting::start(&home, &[first, &["--listen", HERE]].concat());
+        let words = [&["--json"], second, &[&waiting.at, "--wait", "20s"]].concat();
+        let ended = Program::start(&mut waiting.other(&home, &words)).ended();
+        let broken = waiting.tells("broken", 0);
+        for said in [&ended.event("error"), &broken] {
+            let said = said["message"].as_str().unwrap().to_lowercase();
+            assert!(said.contains("cannot write album/second: no space left on device"), "{what}: {said}");
+        }
+        assert_eq!(ended.code, 19, "{what}: {}", ended.err);
+        assert!(ended.event("error")["hint"].as_str().unwrap().contains("run the same again"), "{}", ended.err);
+        assert_eq!(parts(Path::new(&home.path("disk"))), ["inbox/album/.second.hullo-part"], "{what}");
+        disk.grow("64m");
+        let again = Program::start(&mut waiting.other(&home, &words)).ended();
+        assert_eq!(again.code, 0, "{what}: {}", again.err);
+        let begun = again.event("begun");
+        assert_eq!((&begun["path"], &begun["from"]), (&"album/second".into(), &(8 << 20).into()), "{what}");
+        waiting.program.ended().good();
+        assert_eq!(tree(home.path("album")), tree(home.path("disk/inbox/album")), "{what}");
+    });
 }

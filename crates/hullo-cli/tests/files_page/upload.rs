@@ -4,12 +4,11 @@ use std::{
     fs,
     io::Read,
     os::unix::fs::{PermissionsExt, symlink},
-    process::Command,
 };
 
 use crate::{
     Folder,
-    common::{eventually, noise, run, skipped},
+    common::{disk::Disk, eventually, noise, run},
 };
 
 #[test]
@@ -208,29 +207,11 @@ fn a_file_is_no_larger_than_it_may_be() {
     assert_eq!(folder.names(), ["small"]);
 }
 
-/// A file system with room for one MiB, which goes with this.
-struct Disk(String);
-
-impl Disk {
-    fn small(path: String) -> Option<Self> {
-        fs::create_dir_all(&path).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", &path]).output();
-        let mounted = mounted.is_ok_and(|ended| ended.status.success());
-        if mounted { Some(Self(path)) } else { skipped("right to mount a small disk") }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", &self.0]).output();
-    }
-}
-
 #[test]
 fn a_full_disk_is_told_and_what_has_come_may_be_gone_on_with() {
     let Some(folder) = Folder::served(&["--upload"]) else { return };
     let path = folder.home.path("shared/disk");
-    let Some(_disk) = Disk::small(path.clone()) else { return };
+    let Some(_disk) = Disk::new(path.clone(), "1m") else { return };
     let content = noise(900_000);
     let file = folder.home.file("file", &content);
     fs::write(format!("{path}/other"), noise(500_000)).unwrap();

@@ -103,7 +103,7 @@ impl Counting {
         std::thread::spawn(move || {
             // What is soon announced in whole is counted on the way.
             std::thread::park_timeout(SOON);
-            let total = on.load(Relaxed).then(|| walk::count(sources, || on.load(Relaxed))).flatten();
+            let total = on.load(Relaxed).then(|| walk::count(&sources, || on.load(Relaxed))).flatten();
             if let (Some(total), Some(own)) = (total, own.upgrade()) {
                 // The sending may be over.
                 let _ = own.send(Event::Own(total));

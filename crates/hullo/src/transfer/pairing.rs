@@ -151,8 +151,7 @@ pub(super) async fn listen(
     let known = match known {
         Ok(known) => known,
         Err(refusal) => {
-            write(stream, &Welcome::Refusal(refusal)).await?;
-            return Err(Failure::Refused(refusal));
+            return refuse(stream, &Welcome::Refusal(refusal), refusal).await;
         }
     };
     let (state, element) = begin(proof, &known, Side::Listens);
@@ -168,11 +167,18 @@ pub(super) async fn listen(
     let derived = Derived::of(state, &greeting.element, &theirs, &ours)?;
     let right = derived.is(CONNECTS, parse(&read(stream).await?)?)?;
     if let Err(refusal) = settle(right) {
-        write(stream, &Err::<[u8; 32], _>(refusal)).await?;
-        return Err(Failure::Refused(refusal));
+        return refuse(stream, &Err::<[u8; 32], _>(refusal), refusal).await;
     }
     write(stream, &Ok::<_, Refusal>(derived.expand::<32>(LISTENS)?)).await?;
     Ok((session, Some(derived.keys(Side::Listens)?)))
+}
+
+/// Says why we leave. What is dropped without an end takes what it said last along, where it runs over datagrams.
+async fn refuse<T>(stream: &mut BoxStream, words: &impl Serialize, refusal: Refusal) -> Result<T, Failure> {
+    write(stream, words).await?;
+    // The other end may be gone.
+    let _ = stream.shutdown().await;
+    Err(Failure::Refused(refusal))
 }
 
 /// What the proofs of the two ends are drawn with.

@@ -13,8 +13,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat},
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat},
     io::Errno,
+    path::Arg,
 };
 
 use super::{outgoing::Flow, words::Time};
@@ -217,21 +218,62 @@ fn names(folder: &impl AsFd) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// How many files there are, and how many bytes, as far as can be told.
-pub(super) fn count(sources: Vec<Source>, go_on: impl Fn() -> bool) -> Option<(u64, u64)> {
-    let (mut files, mut bytes) = (0, 0);
-    for found in Walk::new(sources) {
-        if !go_on() {
-            return None;
-        }
-        match found {
-            Found::File(_, status) => (files, bytes) = (files + 1, bytes + size(&status)),
-            // Nobody knows how long that is.
-            Found::Flow(_) => return None,
-            _ => {}
+/// How many files there are, and how many bytes, as far as can be told. It finds what a [`Walk`] finds, and keeps no names.
+pub(super) fn count(sources: &[Source], go_on: impl Fn() -> bool) -> Option<(u64, u64)> {
+    let (mut files, mut bytes, mut open) = (0, 0, Vec::new());
+    for source in sources {
+        // Nobody knows how long what flows is.
+        let Source::Path(path) = source else { return None };
+        let mut next = Some(look(CWD, path, true));
+        while let Some(looked) = next {
+            if !go_on() {
+                return None;
+            }
+            match looked {
+                Ok(Looked::File(size)) => (files, bytes) = (files + 1, bytes + size),
+                Ok(Looked::Folder(folder)) if open.len() < DEEPEST => open.push(folder),
+                _ => {}
+            }
+            next = inside(&mut open);
         }
     }
     Some((files, bytes))
+}
+
+/// What counts.
+enum Looked {
+    File(u64),
+    Folder(Dir),
+    Other,
+}
+
+fn look(folder: impl AsFd, name: impl Arg + Copy, follow: bool) -> Result<Looked, Errno> {
+    let (flags, open) = match follow {
+        true => (AtFlags::empty(), OFlags::empty()),
+        false => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
+    };
+    let status = statat(&folder, name, flags)?;
+    Ok(match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => Looked::File(size(&status)),
+        FileType::Directory => {
+            let open = open | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Looked::Folder(Dir::new(openat(folder, name, open, Mode::empty())?)?)
+        }
+        _ => Looked::Other,
+    })
+}
+
+/// What is next in the innermost of these folders that has something left.
+fn inside(open: &mut Vec<Dir>) -> Option<Result<Looked, Errno>> {
+    loop {
+        let folder = open.last_mut()?;
+        match folder.read() {
+            Some(Ok(entry)) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+            Some(Ok(entry)) if name::is_part(entry.file_name().to_bytes()) => {}
+            Some(entry) => return Some(entry.and_then(|entry| look(folder.fd()?, entry.file_name(), false))),
+            None => drop(open.pop()),
+        }
+    }
 }
 
 pub(super) fn size(status: &Stat) -> u64 {
