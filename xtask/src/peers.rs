@@ -42,6 +42,7 @@ const PEERS: &[Peer] = &[
     program("pg_ctlcluster", "postgresql"),
     program("python3", "python3"),
     program("script", "bsdutils"),
+    program("setpriv", "util-linux"),
     program("sha256sum", "coreutils"),
     program("socat", "socat"),
     program("sqlite3", "sqlite3"),

@@ -329,7 +329,9 @@ fn a_full_disk_is_told_at_both_ends_and_the_same_again_goes_on() {
         let again = Program::start(&mut waiting.other(&home, &words)).ended();
         assert_eq!(again.code, 0, "{what}: {}", again.err);
         let begun = again.event("begun");
-        assert_eq!((&begun["path"], &begun["from"]), (&"album/second".into(), &(8 << 20).into()), "{what}");
+        assert_eq!(begun["path"], "album/second", "{what}");
+        // Of the last block as much as there was room for.
+        assert!((8 << 20..10 << 20).contains(&begun["from"].as_u64().unwrap()), "{what}: {begun}");
         waiting.program.ended().good();
         assert_eq!(tree(home.path("album")), tree(home.path("disk/inbox/album")), "{what}");
     });

@@ -6,33 +6,28 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
 };
 
 use rustix::fs::Stat;
 
-use super::content::{agreed, changed, each, extent, read_at, regular, same, zeros};
 use super::{
     Outcome, Source, Step, Summary, Tell,
     carry::{Event, LENGTH, Port},
+    content::{agreed, changed, each, extent, read_at, regular, same, zeros},
     walk::{self, Found, Place, Walk},
     words::{self, Answer, CHUNK, Frame, HEAD, HOLE, Hash, Told, block, malformed},
 };
 use crate::error::{Error, Kind, Result, plain};
 
+mod counting;
 mod flow;
+
+use counting::Counting;
 
 pub use flow::Flow;
 
 /// How much is announced before its content is sent.
 const AHEAD: usize = 1024;
-
-/// How long the announcing may take before all is counted beside it.
-const SOON: Duration = Duration::from_millis(200);
 
 /// The least room for content that is worth a frame.
 const ROOM: usize = 4096;
@@ -91,32 +86,6 @@ pub(super) fn send(sources: Vec<Source>, port: Port<(u64, u64)>, tell: Tell) -> 
         }
     }
     sent.map(|()| sender.summary)
-}
-
-/// Counts what there is, beside the sending.
-struct Counting(Arc<AtomicBool>);
-
-impl Counting {
-    fn begin(sources: Vec<Source>, port: &Port<(u64, u64)>) -> Self {
-        let (go_on, own) = (Arc::new(AtomicBool::new(true)), port.own());
-        let on = go_on.clone();
-        std::thread::spawn(move || {
-            // What is soon announced in whole is counted on the way.
-            std::thread::park_timeout(SOON);
-            let total = on.load(Relaxed).then(|| walk::count(&sources, || on.load(Relaxed))).flatten();
-            if let (Some(total), Some(own)) = (total, own.upgrade()) {
-                // The sending may be over.
-                let _ = own.send(Event::Own(total));
-            }
-        });
-        Self(go_on)
-    }
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        self.0.store(false, Relaxed);
-    }
 }
 
 struct Sender {
