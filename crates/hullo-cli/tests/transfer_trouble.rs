@@ -235,7 +235,7 @@ fn what_cannot_be_read_is_said_and_the_rest_arrives() {
         home.file(name, name);
     }
     for name in ["all/secret", "all/closed"] {
-        fs::set_permissions(home.path(name), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(home.path(name), Permissions::from_mode(0o000)).unwrap();
     }
     let words = ["--json", "send", "all", "--listen", HERE];
     let Some(mut sender) = bound(&home, &words) else { return };

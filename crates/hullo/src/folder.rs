@@ -323,10 +323,8 @@ mod tests {
     fn a_file_without_a_name_gets_one_that_is_free() {
         let path = scratch("nameless");
         let folder = Folder::open(&path).unwrap();
-        let Some(part) = folder.begin_nameless().unwrap() else {
-            eprintln!("skipped: this file system has no files without names");
-            return;
-        };
+        // Not every file system has such files.
+        let Some(part) = folder.begin_nameless().unwrap() else { return };
         part.file().write_all(b"whole").unwrap();
         part.dress(0o640, UNIX_EPOCH).unwrap();
         assert_eq!(fs::read_dir(&path).unwrap().count(), 0);

@@ -119,7 +119,7 @@ impl Keeper {
 
 /// Keeps a batch. What is to be durable is written first and waited for then, so that the disk has all of it to do at once.
 fn keep(batch: Vec<Job>, durable: bool, own: &mpsc::UnboundedSender<Event<Vec<Kept>>>, place: OwnedSemaphorePermit) {
-    let written: Vec<_> = batch.into_iter().map(|job| Written::of(job)).collect();
+    let written: Vec<_> = batch.into_iter().map(Written::of).collect();
     let kept = written.into_iter().map(|one| one.settle(durable)).collect();
     // Nobody may wait for it any more.
     let _ = own.send(Event::Own(kept));

@@ -47,7 +47,7 @@ struct Waiting {
 }
 
 enum What {
-    File(Place, Stat),
+    File(Place, Box<Stat>),
     Flow(Flow),
     /// A folder or a link: there is nothing to send.
     Announced,
@@ -180,7 +180,7 @@ impl Sender {
                 let (mode, modified, size) = (status.st_mode, walk::modified(&status), Some(walk::size(&status)));
                 self.say(&Told::File { parent: place.parent, name: &name(&place), mode, modified, size })?;
                 self.counted = self.counted.map(|(files, bytes)| (files + 1, bytes + walk::size(&status)));
-                What::File(place, status)
+                What::File(place, Box::new(status))
             }
             Found::Flow(flow) => {
                 let (name, modified) = (flow.name().as_bytes(), flow.began());
