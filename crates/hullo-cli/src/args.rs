@@ -306,6 +306,8 @@ fn overview() -> String {
   hullo ask localhost:7007 hello
   hullo serve httpbin http://:8000               what httpbin.org answers, to try HTTP clients on
   hullo serve rest http://:8001                  items of JSON, kept in rest.db
+  hullo serve files ~/Public http://:8002        a folder for browsers and curl
+  hullo send photos                              files and folders; at the other end: hullo receive
   hullo connect tls://example.org:443
   hullo request POST https://example.org/items name=Ada
   hullo check --wait 30s localhost:5432
@@ -329,6 +331,7 @@ fn manual() -> String {
         "Environment",
         [
             ("HULLO_AUTH", "accounts as of serve --auth, one a line, which the command line would show to everybody"),
+            ("HULLO_CODE", "the code of send and receive; at the end that listens, one of your own"),
             ("NO_COLOR", "no colours, whatever its value"),
             ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
         ]

@@ -65,6 +65,34 @@
 //! }
 //! ```
 //!
+//! # Files
+//!
+//! [`transfer`] sends files and folders, resumed and verified, as `hullo send` and `hullo receive` do. Either end may
+//! listen: a [`transfer::Host`] is a service like any other, and [`transfer::connect`] is the other end.
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//! use hullo::{Limits, Scope, Server, transfer::{self, Code, Existing, Host, Lock, Source, Target, Work}};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> hullo::Result<()> {
+//! let code = Code::random()?;
+//! let sends = Work::Send(vec![Source::Path("photos".into())]);
+//! let host = Host::new(sends, Lock::Code(code.clone()), Some(1), Arc::new(|_| {}));
+//! let mut server = Server::new(Scope::new(Limits::server(), None));
+//! server.listen(&"tcp://127.0.0.1:0".parse()?, host.clone()).await?;
+//!
+//! let inbox = Target { into: "inbox".into(), existing: Existing::Refuse, durable: true, outside_links: false };
+//! let patience = (Duration::ZERO, Duration::from_secs(60));
+//! let (work, lock) = (Work::Receive(inbox), Lock::Code(code));
+//! let summary =
+//!     transfer::connect(server.address(), &work, &lock, &Scope::default(), patience, Arc::new(|_| {})).await?;
+//! assert_eq!(summary.failed, 0);
+//! host.ended().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What holds everywhere
 //!
 //! The end of one direction is a half-close, and the other goes on until *its* end. A normal end is `Ok(None)`, never an

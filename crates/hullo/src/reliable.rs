@@ -280,8 +280,10 @@ impl Connection {
             }
         }
         let mut in_order = true;
+        // A stranger's address may be forged, and there are many of them.
+        let room = (!self.names.is_known()).then_some(UNTOLD);
         if let Some(data) = &packet.data {
-            match self.inbox.take(data.at, data.bytes, data.end) {
+            match self.inbox.take(data.at, data.bytes, data.end, room) {
                 Ok(ordered) => in_order = ordered,
                 // It counts as lost, and will come again.
                 Err(Refused::NoRoom) => return,

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -33,6 +33,7 @@ use crate::{
 
 mod carry;
 mod code;
+mod content;
 mod host;
 mod incoming;
 mod keep;
@@ -156,7 +157,9 @@ pub struct Summary {
 impl Summary {
     fn count(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Done { bytes, .. } => (self.done, self.bytes) = (self.done + 1, self.bytes + bytes),
+            Outcome::Done { bytes, .. } => {
+                (self.done, self.bytes) = (self.done + 1, self.bytes.saturating_add(*bytes));
+            }
             Outcome::Here => self.here += 1,
             Outcome::Skipped => self.skipped += 1,
             Outcome::Failed(_) => self.failed += 1,
@@ -167,7 +170,7 @@ impl Summary {
 impl AddAssign for Summary {
     fn add_assign(&mut self, other: Self) {
         self.done += other.done;
-        self.bytes += other.bytes;
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.here += other.here;
         self.skipped += other.skipped;
         self.failed += other.failed;
@@ -255,7 +258,7 @@ pub async fn connect(
     (at_first, patience): (Duration, Duration),
     tell: Tell,
 ) -> Result<Summary> {
-    let (moved, counted) = counted(tell);
+    let (moved, counted) = counted(tell, matches!(work, Work::Send(_)));
     let mut to = to.clone();
     if matches!(to.scheme.as_str(), "ws" | "wss") && to.options.text("deflate").is_none() {
         // What is encrypted cannot be compressed.
@@ -263,7 +266,7 @@ pub async fn connect(
     }
     let to = &to;
     let mut caller = Caller { to, work, scope, tell: counted, proof: Pass::of(lock)?, memory: Arc::default() };
-    let (mut since, mut so_far, mut left) = (Instant::now(), 0, at_first);
+    let (mut since, mut so_far, mut left, mut broken) = (Instant::now(), 0, at_first, false);
     let mut failures = 0_u32;
     loop {
         let error = match caller.call().await {
@@ -271,7 +274,9 @@ pub async fn connect(
             Err(error) => error,
         };
         let now = moved.load(Relaxed);
-        if now > so_far || caller.proof.paired && left != patience {
+        // How long the other end may be away counts from the break, and from the next one only if the work came further.
+        let first = caller.proof.paired && !std::mem::replace(&mut broken, caller.proof.paired);
+        if now > so_far || first {
             (since, so_far, left, failures) = (Instant::now(), now, patience, 0);
         }
         let pause = Duration::from_millis(100 << failures.min(5));
@@ -286,17 +291,22 @@ pub async fn connect(
     }
 }
 
-/// The same teller, and what it has been told of bytes.
-fn counted(tell: Tell) -> (Arc<AtomicU64>, Tell) {
-    let moved = Arc::new(AtomicU64::new(0));
-    let count = moved.clone();
+/// The same teller, and a count that grows whenever the work has come further. What a sender puts on the wire may never
+/// arrive: of that only what the receiver has kept counts.
+fn counted(tell: Tell, sends: bool) -> (Arc<AtomicU64>, Tell) {
+    let (progress, furthest) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
+    let count = progress.clone();
     let counted = move |step: Step<'_>| {
-        if let Step::Moved(bytes) = step {
-            count.fetch_add(bytes, Relaxed);
-        }
+        let further = match &step {
+            Step::Moved(_) => !sends,
+            Step::Begun { from, .. } => furthest.fetch_max(*from, Relaxed) < *from,
+            Step::Ended { outcome, .. } => matches!(outcome, Outcome::Done { .. }),
+            _ => false,
+        };
+        count.fetch_add(u64::from(further), Relaxed);
         tell(step);
     };
-    (moved, Arc::new(counted))
+    (progress, Arc::new(counted))
 }
 
 struct Caller<'a> {
@@ -341,16 +351,24 @@ impl Caller<'_> {
         let mut stream = link.reliable().stream();
         let (proof, known) = self.proof.shown();
         let about = || format!("cannot agree with {}", self.to.bare());
-        let paired = self.scope.in_time(about, async {
-            Ok(pairing::connect(&mut stream, self.work.way(), proof, self.proof.session, known).await)
-        });
-        let keys = match paired.await? {
+        let proven = AtomicBool::new(false);
+        let pairing = async {
+            Ok(pairing::connect(&mut stream, self.work.way(), proof, self.proof.session, known, &proven).await)
+        };
+        let paired = self.scope.in_time(about, pairing).await;
+        // To say it again would be to let whoever listens guess again.
+        let guessed = proof == Proof::Code && proven.load(Relaxed);
+        let keys = match paired.unwrap_or_else(|error| Err(Failure::Error(error))) {
             Ok(keys) => keys,
+            Err(Failure::Refused(refusal)) if guessed => {
+                return Err(turned_away(self.to, self.work.way(), refusal).of(Kind::Tls));
+            }
             Err(Failure::Refused(Refusal::Unknown)) if self.proof.secret.take().is_some() => {
                 // It began anew meanwhile; there is still the code.
                 return Err(Error::new(Kind::Cut, format!("{} has forgotten this transfer", self.to.bare())));
             }
             Err(Failure::Refused(refusal)) => return Err(turned_away(self.to, self.work.way(), refusal)),
+            Err(Failure::Error(error)) if guessed => return Err(unanswered(self.to, &error)),
             Err(Failure::Error(error)) => return Err(error),
         };
         self.proof.paired = true;
@@ -361,6 +379,12 @@ impl Caller<'_> {
         let turn = Arc::new(tokio::sync::Mutex::new(())).lock_owned().await;
         self.work.run(stream, keys.as_ref(), &self.memory, self.tell.clone(), turn).await
     }
+}
+
+/// Whoever heard the proof of the code has not proven that it knows it too.
+fn unanswered(to: &Address, why: &Error) -> Error {
+    let about = format!("{} has not proven that it knows the code ({why}), and may have tried to guess it", to.bare());
+    Error::new(Kind::Tls, about).hint("start again at both ends, with a new code")
 }
 
 fn turned_away(to: &Address, way: Way, refusal: Refusal) -> Error {

@@ -8,15 +8,16 @@ use super::time;
 
 #[derive(ClapArgs)]
 #[command(
-    after_help = "Without an address it listens, and says what to type at the other end. What is sent is encrypted with a code
-phrase that the listening end shows; the connecting end asks for it, or takes it from the variable HULLO_CODE.
+    after_help = "Without an address it listens, and says what to type at the other end. What is sent is encrypted
+with a code phrase that the listening end shows; the connecting end asks for it, or takes it from
+the variable HULLO_CODE.
 
 A transfer that broke off is gone on with by typing the same again, at either end.
 
 Examples:
   hullo send photos                              at the other end: hullo receive
   hullo send photos notes.txt tcp://host:7400    where hullo receive --listen waits
-  hullo send photos --listen wss://:7400 --times any
+  hullo send photos --listen wss://0.0.0.0:7400 --times any
   tar c . | hullo send - --name all.tar host:7400
   hullo send disk.img udp://host:7400            a line that loses packets
   hullo send photos --listen unix:/tmp/s --plain on a wire that is trusted"
@@ -36,12 +37,13 @@ pub(crate) struct Send {
 
 #[derive(ClapArgs)]
 #[command(
-    after_help = "Without an address it looks for who sends in this network. What is sent is encrypted with a code phrase that the
-listening end shows; the connecting end asks for it, or takes it from the variable HULLO_CODE.
+    after_help = "Without an address it looks for who sends in this network. What is sent is encrypted with a code
+phrase that the listening end shows; the connecting end asks for it, or takes it from the variable
+HULLO_CODE.
 
-A file gets its name when it is whole and its hash (BLAKE3) is right. What was interrupted is gone on with by typing the
-same again. Files that are there already with the same content are left alone, and others of the same name are never
-overwritten unless told.
+A file gets its name when it is whole and its hash (BLAKE3) is right. What was interrupted is gone
+on with by typing the same again. Files that are there already with the same content are left alone,
+and others of the same name are never overwritten unless told.
 
 Examples:
   hullo receive                                  at the other end: hullo send photos

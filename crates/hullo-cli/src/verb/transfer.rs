@@ -129,6 +129,7 @@ async fn call(to: &Address, work: Work, meeting: &Meeting, voice: Voice) -> Resu
 }
 
 async fn meet(to: &Address, work: Work, lock: Lock, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
+    serve::raise_file_limit();
     let progress = Progress::new(&work, voice);
     let scope = voice.scope(Limits::default());
     let patience = (meeting.wait.unwrap_or_default(), meeting.wait.unwrap_or(PATIENCE));
@@ -182,7 +183,7 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let host = Host::new(work.clone(), lock.clone(), times, progress.tell());
     let at = listen(&mut server, &work, meeting, host.clone(), voice).await?;
     let announced = match &lock {
-        Lock::Code(code) if matches!(work, Work::Send(_)) => announce(&at, code, voice),
+        Lock::Code(code) if matches!(work, Work::Send(_)) && !is_here_alone(&at) => announce(&at, code, voice),
         _ => None,
     };
     progress.invite(&at, &lock, announced.is_some());
@@ -200,6 +201,11 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
         Some(ended) => finish(&work, ended?, &progress),
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
+}
+
+/// Whether no other machine can come.
+fn is_here_alone(at: &Address) -> bool {
+    at.host == "localhost" || at.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Lets others in this network find us. Where that cannot be they need the address.

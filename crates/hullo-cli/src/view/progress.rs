@@ -170,7 +170,7 @@ impl Shared {
 
     fn begun(&self, path: &Path, size: Option<u64>, from: u64) {
         self.count(from);
-        let path = shown(&path.to_string_lossy());
+        let path = named(path);
         if let Some(bar) = &self.bar {
             bar.set_message(path);
         } else if self.voice.json && size.is_none_or(|size| size > 1 << 20) {
@@ -200,8 +200,8 @@ impl Shared {
             text += &format!(" of {}", DecimalBytes(total));
         }
         text += &format!(" at {}/s", DecimalBytes(rate as u64));
-        if let Some(left) = left {
-            text += &format!(", {} left", HumanDuration(Duration::from_secs_f64(left)));
+        if let Some(left) = left.and_then(|left| Duration::try_from_secs_f64(left).ok()) {
+            text += &format!(", {} left", HumanDuration(left));
         }
         let facts = json!({
             "files": state.files, "bytes": state.moved, "total": state.total.map(|(_, bytes)| bytes), "rate": rate as u64,
@@ -212,7 +212,9 @@ impl Shared {
     }
 
     fn count(&self, bytes: u64) {
-        self.state().moved += bytes;
+        let mut state = self.state();
+        state.moved = state.moved.saturating_add(bytes);
+        drop(state);
         if let Some(bar) = &self.bar {
             bar.inc(bytes);
         }
@@ -220,7 +222,7 @@ impl Shared {
 
     fn ended(&self, path: &Path, outcome: &Outcome) {
         self.state().files += 1;
-        let path = shown(&path.to_string_lossy());
+        let path = named(path);
         let (word, why) = match outcome {
             Outcome::Done { .. } => ("done", None),
             Outcome::Here => ("here", None),
@@ -248,6 +250,11 @@ impl Shared {
 fn quoted(at: &Address) -> String {
     let text = at.to_string();
     if text.contains(['?', '&', '[']) { format!("'{text}'") } else { text }
+}
+
+/// A path from outside, in one line.
+fn named(path: &Path) -> String {
+    shown(&path.to_string_lossy()).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 fn style(template: &str) -> ProgressStyle {

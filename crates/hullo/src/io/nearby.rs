@@ -44,7 +44,11 @@ pub fn announce(at: &Address, number: Option<u8>) -> Result<Option<Announced>> {
     let (true, Some(port)) = (SCHEMES.contains(&at.scheme.as_str()), at.port) else { return Ok(None) };
     let daemon = daemon(ip)?;
     let number = number.map(|number| number.to_string()).unwrap_or_default();
-    let name = format!("hullo-{}-{port}", std::process::id());
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(std::io::Error::from)
+        .map_err(unheard)?;
+    let name = format!("hullo-{:016x}", u64::from_ne_bytes(random));
     let properties = [(NUMBER, number.as_str()), (SCHEME, at.scheme.as_str())];
     let info =
         ServiceInfo::new(SERVICE, &name, &format!("{name}.local."), "", port, &properties[..]).map_err(unheard)?;

@@ -35,8 +35,12 @@ pub(super) enum Refused {
 
 impl Inbox {
     /// Takes a piece, and says whether it came in order.
-    pub(super) fn take(&mut self, at: u64, bytes: &[u8], end: bool) -> Result<bool, Refused> {
+    /// Who is not known yet has `room` from the beginning on.
+    pub(super) fn take(&mut self, at: u64, bytes: &[u8], end: bool, room: Option<u64>) -> Result<bool, Refused> {
         let to = at + bytes.len() as u64;
+        if room.is_some_and(|room| to > room) {
+            return Err(Refused::NoRoom);
+        }
         let known_end = self.end.unwrap_or(u64::MAX);
         if to > known_end || end && (to < self.highest() || self.end.is_some_and(|known| known != to)) {
             return Err(Refused::Breach);

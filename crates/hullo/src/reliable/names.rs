@@ -83,6 +83,11 @@ impl Names {
         self.theirs.is_some() && (self.known || !self.opened)
     }
 
+    /// Whether the peer has shown that it hears us.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
     /// Whether the peer has spoken first.
     pub(super) fn was_met(&self) -> bool {
         self.theirs.is_some() && !self.opened

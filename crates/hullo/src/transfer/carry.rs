@@ -7,16 +7,18 @@
 use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::spawn_blocking,
-    time::timeout,
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     pairing::{Keys, lost},
@@ -48,6 +50,9 @@ const WAITING: usize = 4;
 /// How often an end says that it is still there, and how long the other one believes it without.
 const ALIVE: Duration = Duration::from_secs(5);
 const GONE: Duration = Duration::from_secs(30);
+
+/// How long the other end may take nothing, though it is there: it may be hashing a very large file.
+const STALLED: Duration = Duration::from_secs(900);
 
 /// How long the other end may take to leave after us.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -135,13 +140,18 @@ impl<T> Port<T> {
         self.events.try_recv().ok()
     }
 
+    /// Whether nobody carries what we say any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.out.is_closed()
+    }
+
     /// Where to tell ourselves of something. It is weak, since the end of the connection must be noticed by us.
     pub(super) fn own(&self) -> mpsc::WeakUnboundedSender<Event<T>> {
         self.own.clone()
     }
 }
 
-fn gone() -> Error {
+pub(super) fn gone() -> Error {
     Error::new(Kind::Cut, "the connection was lost")
 }
 
@@ -162,20 +172,37 @@ where
     let seal = |key: Option<[u8; 32]>| key.map(Seal::new).transpose();
     let (sealer, opener) = (seal(keys.map(|keys| keys.out))?, seal(keys.map(|keys| keys.back))?);
     let port = Port { out, events, own: own.downgrade(), spare: spare.clone() };
-    let work = spawn_blocking(move || work(port));
+    let (done, work_done) = oneshot::channel();
+    let runtime = Handle::current();
+    // A thread of its own: it lasts as long as the connection, and those of the runtime's pool are few.
+    let thread = thread::Builder::new().name("files".to_owned()).spawn(move || {
+        let _runtime = runtime.enter();
+        // Nobody may wait for it any more.
+        let _ = done.send(work(port));
+    });
+    thread.map_err(|error| Error::io("cannot start a thread for files", error))?;
+    let over = CancellationToken::new();
     let receiving = async {
         let lost = receive(reader, opener, &own, &spare).await.err().unwrap_or_else(gone);
         // The work may be over.
         let _ = own.send(Event::Lost(lost));
+        if !own.is_closed() {
+            over.cancel();
+        }
     };
     let sending = async {
-        if let Err(lost) = send(writer, sealer, chunks, &spare).await {
+        let sent = tokio::select! {
+            sent = send(writer, sealer, chunks, &spare) => sent,
+            // What the work says of it may still be heard.
+            () = async { over.cancelled().await; sleep(FAREWELL).await } => Err(gone()),
+        };
+        if let Err(lost) = sent {
             let _ = own.send(Event::Lost(lost));
         }
     };
     let worked = async {
         // What the work said last leaves before it counts.
-        let (worked, ()) = tokio::join!(work, sending);
+        let (worked, ()) = tokio::join!(work_done, sending);
         worked.unwrap_or_else(|_| Err(Error::new(Kind::Other, "the work on files broke off")))
     };
     let mut receiving = pin!(receiving);
@@ -207,12 +234,11 @@ async fn send(
         }
         let length = (chunk.len() - LENGTH) as u32;
         chunk[..LENGTH].copy_from_slice(&length.to_le_bytes());
-        let sent = timeout(GONE, async {
-            writer.write_all(&chunk).await?;
-            // What waits for more must not wait in a buffer.
-            if chunks.is_empty() { writer.flush().await } else { Ok(()) }
-        });
-        sent.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(lost)?;
+        write(&mut writer, &chunk).await?;
+        // What waits for more must not wait in a buffer.
+        if chunks.is_empty() {
+            within(STALLED, writer.flush()).await?;
+        }
         spare.give(chunk);
     }
     writer.shutdown().await.map_err(lost)
@@ -230,8 +256,7 @@ async fn receive<T>(
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
         let mut bytes = spare.take();
-        let read = timeout(GONE, read(&mut reader, &mut bytes)).await;
-        if !read.unwrap_or_else(|_| Err(lost(std::io::ErrorKind::TimedOut.into())))? {
+        if !read(&mut reader, &mut bytes).await? {
             return Ok(());
         }
         if let Some(seal) = &mut seal {
@@ -245,20 +270,41 @@ async fn receive<T>(
     }
 }
 
+/// Writes all of it, however slowly: while the other end looks through a large file it may take nothing for long. That it
+/// is still there is heard by who reads.
+async fn write(writer: &mut WriteHalf<BoxStream>, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match within(STALLED, writer.write(bytes)).await? {
+            0 => return Err(gone()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+/// Waits for some bytes to move, and not for ever.
+async fn moving<T>(some: impl Future<Output = std::io::Result<T>>) -> Result<T> {
+    within(GONE, some).await
+}
+
+async fn within<T>(time: Duration, some: impl Future<Output = std::io::Result<T>>) -> Result<T> {
+    timeout(time, some).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(lost)
+}
+
 /// Reads one chunk; nothing at the end.
 async fn read(reader: &mut BufReader<ReadHalf<BoxStream>>, bytes: &mut Vec<u8>) -> Result<bool> {
     let mut length = [0; LENGTH];
-    if reader.read(&mut length[..1]).await.map_err(lost)? == 0 {
+    if moving(reader.read(&mut length[..1])).await? == 0 {
         return Ok(false);
     }
-    reader.read_exact(&mut length[1..]).await.map_err(lost)?;
+    moving(reader.read_exact(&mut length[1..])).await?;
     let length = u32::from_le_bytes(length) as usize;
     if length > LONGEST {
         return Err(malformed("a chunk that is too large"));
     }
     let mut rest = reader.take(length as u64);
     while bytes.len() < length {
-        if rest.read_buf(bytes).await.map_err(lost)? == 0 {
+        if moving(rest.read_buf(bytes)).await? == 0 {
             return Err(gone());
         }
     }

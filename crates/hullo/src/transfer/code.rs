@@ -23,11 +23,15 @@ impl Code {
     /// # Errors
     /// The system has no randomness.
     pub fn random() -> Result<Self> {
-        let mut random = [0; 6];
-        super::random(&mut random)?;
-        let [a, b, c, d, e, _] = random;
-        let word = |high, low| Language::English.word_list()[usize::from(u16::from_be_bytes([high, low])) % 2048];
-        Ok(Self { phrase: format!("{}-{}-{}", 1 + e % 99, word(a, b), word(c, d)), made_up: false })
+        let mut number = [0];
+        super::random(&mut number)?;
+        Ok(Self { phrase: format!("{}-{}", 1 + number[0] % 99, words()?), made_up: false })
+    }
+
+    /// The one after a wrong guess, which is found by the same number; nothing where somebody made it up.
+    pub(super) fn next(&self) -> Option<Self> {
+        let number = self.number().filter(|_| !self.made_up)?;
+        Some(Self { phrase: format!("{number}-{}", words().ok()?), made_up: false })
     }
 
     /// What somebody typed: case, and what stands between the words, do not matter.
@@ -49,15 +53,18 @@ impl Code {
         &self.phrase
     }
 
-    /// Whether somebody made it up, so that there is no next one.
-    pub(super) fn is_made_up(&self) -> bool {
-        self.made_up
-    }
-
     /// The number before the words, which is no secret.
     pub fn number(&self) -> Option<u8> {
         self.phrase.split('-').next()?.parse().ok()
     }
+}
+
+fn words() -> Result<String> {
+    let mut random = [0; 4];
+    super::random(&mut random)?;
+    let [a, b, c, d] = random;
+    let word = |high, low| Language::English.word_list()[usize::from(u16::from_be_bytes([high, low])) % 2048];
+    Ok(format!("{}-{}", word(a, b), word(c, d)))
 }
 
 impl fmt::Debug for Code {
@@ -76,6 +83,8 @@ mod tests {
         let spoken = code.phrase().replace('-', "  ").to_uppercase();
         assert_eq!(Code::read(&format!(" {spoken}\n")).unwrap().phrase(), code.phrase());
         assert!((1..=99).contains(&code.number().unwrap()));
+        let next = code.next().unwrap();
+        assert_eq!((next.number(), next.phrase() == code.phrase()), (code.number(), false));
         assert!(Code::read("7-a").is_err());
         assert!(!format!("{code:?}").contains(code.phrase()));
     }

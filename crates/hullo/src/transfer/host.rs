@@ -15,19 +15,25 @@ use tokio::{
 };
 
 use super::{
-    Code, Lock, Step, Summary, Tell, Work,
+    Lock, Step, Summary, Tell, Work,
     incoming::Memory,
     pairing::{self, Failure, Keys, Proof, Refusal, Session},
 };
 use crate::{
     error::{Error, Kind, Result},
-    link::Link,
+    link::{BoxStream, Link},
     scope::BoxFuture,
     service::Service,
 };
 
 /// The codes that may be guessed at, one after the other, before we stop.
 const CODES: u32 = 10;
+
+/// The connections that work at once: each has threads.
+const AT_ONCE: usize = 128;
+
+/// The sessions that are known at once, but for those that work.
+const SESSIONS: usize = 256;
 
 /// How long the last connection of a session may take to notice that there is a new one.
 const TURN: Duration = Duration::from_secs(10);
@@ -46,16 +52,40 @@ struct State {
     lock: Lock,
     /// The codes that have been ended by wrong guesses.
     wrong: u32,
+    /// Whether there is no next one.
+    ended: bool,
     sessions: HashMap<Session, Arc<Known>>,
-    running: usize,
+    /// The sessions that are let in, for each connection.
+    running: Vec<Session>,
     done: usize,
     total: Summary,
     failure: Option<Error>,
 }
 
+/// A place among those who may come, for as long as this lives.
+struct Admitted(Arc<Host>, Session);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if let Some(at) = state.running.iter().position(|session| *session == self.1) {
+            state.running.swap_remove(at);
+        }
+    }
+}
+
+/// What both ends of a session know; nothing where the wire is trusted.
+type Secret = Option<Vec<u8>>;
+
+impl State {
+    fn secret(&self, session: Session) -> Secret {
+        self.sessions.get(&session)?.secret.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What is known of a session.
 struct Known {
-    secret: Mutex<Vec<u8>>,
+    secret: Mutex<Secret>,
     memory: Arc<Memory>,
     /// The one connection that works.
     turn: Arc<Turn<()>>,
@@ -70,8 +100,9 @@ impl Host {
         let state = State {
             lock,
             wrong: 0,
+            ended: false,
             sessions: HashMap::new(),
-            running: 0,
+            running: Vec::new(),
             done: 0,
             total: Summary::default(),
             failure: None,
@@ -107,41 +138,71 @@ impl Host {
     fn known(&self, proof: Proof, session: Session) -> Result<Vec<u8>, Refusal> {
         let state = self.state();
         match (proof, &state.lock) {
-            (Proof::Again, Lock::Code(_)) => match state.sessions.get(&session) {
-                Some(known) => Ok(known.secret.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-                None => Err(Refusal::Unknown),
-            },
+            _ if state.ended => Err(Refusal::Busy),
+            (Proof::Again, Lock::Code(_)) => state.secret(session).ok_or(Refusal::Unknown),
             (Proof::Plain, Lock::Code(_)) => Err(Refusal::WantsCode),
             (Proof::Code | Proof::Again, Lock::Plain) => Err(Refusal::HasNoCode),
-            _ if self.times.is_some_and(|times| state.running + state.done >= times)
-                && !state.sessions.contains_key(&session) =>
-            {
-                Err(Refusal::Busy)
-            }
+            _ if self.is_full(&state, session) => Err(Refusal::Busy),
             (Proof::Plain, Lock::Plain) => Ok(Vec::new()),
             (Proof::Code, Lock::Code(code)) => Ok(code.phrase().as_bytes().to_vec()),
         }
     }
 
-    /// Hears whether somebody knew the code that was `tried`: whoever did not has ended it, also for those who guess at
-    /// the same time.
-    fn settle(&self, tried: &[u8], right: bool) -> Result<(), Refusal> {
+    /// Whether as many have come as may, besides those of that session.
+    fn is_full(&self, state: &State, session: Session) -> bool {
+        let others = state.running.iter().filter(|running| **running != session).count();
+        self.times.is_some_and(|times| others + state.done >= times)
+    }
+
+    /// Lets somebody in who has proven what there was to prove.
+    fn admit(self: &Arc<Self>, state: &mut State, session: Session) -> Result<Admitted, Refusal> {
+        if self.is_full(state, session) || state.running.len() >= AT_ONCE {
+            return Err(Refusal::Busy);
+        }
+        state.running.push(session);
+        Ok(Admitted(self.clone(), session))
+    }
+
+    /// Hears whether somebody knew what was `tried`. Whoever did not know the code has ended it, also for those who guess
+    /// at the same time.
+    fn settle(
+        self: &Arc<Self>,
+        (proof, session): (Proof, Session),
+        tried: &[u8],
+        right: bool,
+    ) -> Result<Admitted, Refusal> {
         let mut state = self.state();
-        let Lock::Code(code) = &state.lock else { return Ok(()) };
-        if code.phrase().as_bytes() != tried {
-            return Err(Refusal::WrongCode);
+        let current = matches!(&state.lock, Lock::Code(code) if code.phrase().as_bytes() == tried);
+        match (proof, right) {
+            _ if state.ended => Err(Refusal::WrongCode),
+            (Proof::Again, true) if state.secret(session).as_deref() == Some(tried) => self.admit(&mut state, session),
+            (Proof::Plain, true) => self.admit(&mut state, session),
+            (Proof::Code, true) if current => self.admit(&mut state, session),
+            (Proof::Code, false) if current => {
+                self.end_code(&mut state);
+                Err(Refusal::WrongCode)
+            }
+            // It was over when the proof came.
+            (Proof::Again, true) => Err(Refusal::Unknown),
+            _ => Err(Refusal::WrongCode),
         }
-        if right {
-            return Ok(());
-        }
-        let made_up = code.is_made_up();
+    }
+
+    /// Puts another code in the place of one that somebody has guessed at.
+    fn end_code(&self, state: &mut State) {
         state.wrong += 1;
-        match Code::random() {
-            Ok(code) if !made_up && state.wrong < CODES => {
+        let next = match &state.lock {
+            Lock::Code(code) if state.wrong < CODES => code.next(),
+            _ => None,
+        };
+        match next {
+            Some(code) => {
                 (self.tell)(Step::Code { code: &code, wrong: true });
                 state.lock = Lock::Code(code);
             }
-            _ => {
+            None => {
+                // Nobody is let in any more, whatever they guess meanwhile.
+                state.ended = true;
                 state.failure = Some(
                     Error::new(Kind::Tls, "somebody came with a wrong code, which has ended it")
                         .hint("start again with a new code"),
@@ -149,39 +210,22 @@ impl Host {
                 self.ended.notify_waiters();
             }
         }
-        Err(Refusal::WrongCode)
     }
 
     async fn converse(self: Arc<Self>, link: Link) -> Result<()> {
         let (peer, scope) = (link.peer.clone(), link.scope.clone());
         let mut stream = link.reliable().stream();
-        let tried = Mutex::new((Proof::Plain, Vec::new()));
-        let known = |proof, session| {
-            let known = self.known(proof, session)?;
-            *tried.lock().unwrap_or_else(PoisonError::into_inner) = (proof, known.clone());
-            Ok(known)
-        };
-        let settle = |right: bool| {
-            let (proof, tried) = tried.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match proof {
-                Proof::Code => self.settle(&tried, right),
-                Proof::Again if !right => Err(Refusal::WrongCode),
-                _ => Ok(()),
-            }
-        };
         let about = || format!("cannot agree with {}", peer.remote());
-        let paired =
-            scope.in_time(about, async { Ok(pairing::listen(&mut stream, self.work.way(), known, settle).await) });
-        let (session, keys) = match paired.await? {
+        let paired = scope.in_time(about, async { Ok(self.pair(&mut stream).await) });
+        let (admitted, secret, keys) = match paired.await? {
             Ok(paired) => paired,
             Err(Failure::Error(error)) => return Err(error),
             Err(Failure::Refused(refusal)) => return Err(refused(&peer.remote().to_string(), refusal)),
         };
         (self.tell)(Step::Paired { peer: &peer });
-        let proof = tried.into_inner().unwrap_or_else(PoisonError::into_inner).0;
-        let (known, number) = self.remember(session, keys.as_ref().filter(|_| proof == Proof::Code));
+        let session = admitted.1;
+        let (known, number) = self.remember(session, secret);
         let turn = self.turn(&known).await?;
-        self.state().running += 1;
         let newer = async {
             loop {
                 let newer = known.newer.notified();
@@ -195,14 +239,46 @@ impl Host {
             worked = self.work.run(stream, keys.as_ref(), &known.memory, self.tell.clone(), turn) => worked,
             () = newer => Err(Error::new(Kind::Cut, "the other end has come again over another connection")),
         };
-        self.over(session, worked)
+        let over = self.over(session, worked);
+        drop(admitted);
+        over
+    }
+
+    /// Greets who comes, and lets them in or not.
+    async fn pair(self: &Arc<Self>, stream: &mut BoxStream) -> Result<(Admitted, Secret, Option<Keys>), Failure> {
+        let tried = Mutex::new(None);
+        let known = |proof, session| {
+            let known = self.known(proof, session)?;
+            *tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(((proof, session), known.clone()));
+            Ok(known)
+        };
+        let mut admitted = None;
+        let settle = |right: bool| {
+            let tried = tried.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (who, tried) = tried.ok_or(Refusal::Unknown)?;
+            admitted = Some((self.settle(who, &tried, right)?, who.0, tried));
+            Ok(())
+        };
+        let (_, keys) = pairing::listen(stream, self.work.way(), known, settle).await?;
+        let (admitted, proof, tried) = admitted.ok_or(Failure::Refused(Refusal::Unknown))?;
+        let secret = match (proof, &keys) {
+            (Proof::Code, Some(keys)) => Some(keys.secret.to_vec()),
+            (Proof::Again, _) => Some(tried),
+            _ => None,
+        };
+        Ok((admitted, secret, keys))
     }
 
     /// A session's secret is that of its pairing by code. A newer one might never reach the other end, which would come
     /// with the old one.
-    fn remember(&self, session: Session, keys: Option<&Keys>) -> (Arc<Known>, u64) {
+    fn remember(&self, session: Session, secret: Secret) -> (Arc<Known>, u64) {
         let mut state = self.state();
-        let known = state.sessions.entry(session).or_insert_with(|| {
+        let State { sessions, running, .. } = &mut *state;
+        if sessions.len() >= SESSIONS {
+            // Those that broke and did not come again.
+            sessions.retain(|session, _| running.contains(session));
+        }
+        let known = sessions.entry(session).or_insert_with(|| {
             Arc::new(Known {
                 secret: Mutex::default(),
                 memory: Arc::default(),
@@ -211,9 +287,7 @@ impl Host {
                 newer: Notify::new(),
             })
         });
-        if let Some(keys) = keys {
-            *known.secret.lock().unwrap_or_else(PoisonError::into_inner) = keys.secret.to_vec();
-        }
+        *known.secret.lock().unwrap_or_else(PoisonError::into_inner) = secret;
         let number = known.latest.fetch_add(1, Relaxed) + 1;
         known.newer.notify_waiters();
         (known.clone(), number)
@@ -227,7 +301,6 @@ impl Host {
 
     fn over(&self, session: Session, worked: Result<Summary>) -> Result<()> {
         let mut state = self.state();
-        state.running -= 1;
         match worked {
             Ok(summary) => {
                 state.sessions.remove(&session);

@@ -14,10 +14,10 @@ use std::{
 
 use super::{
     Existing, Outcome, Step, Summary, Target, Tell,
-    carry::{Event, Port},
+    carry::{Event, Port, gone},
     keep::{Job, Keeper, Kept},
     open_target, time,
-    words::{self, Answer, Frame, Hash, Time, Told, malformed},
+    words::{self, Answer, Frame, HOLE, Hash, Time, Told, malformed},
 };
 use crate::{
     error::{Error, Kind, Result, brief},
@@ -194,7 +194,7 @@ impl Receiver<'_> {
         let place = self.places.add(self.number, parent, name, mode, modified)?;
         let Some((folder, name, path)) = within else { return Ok(()) };
         match made(&folder, &name, mode) {
-            Ok((folder, fresh)) => (place.folder, place.fresh) = (Some(folder), fresh),
+            Ok((folder, fresh, ours)) => (place.folder, place.fresh, place.ours) = (Some(folder), fresh, ours),
             Err(error) => self.unwritable(self.number, &path, &error)?,
         }
         Ok(())
@@ -276,6 +276,13 @@ impl Receiver<'_> {
     }
 
     fn hole(&mut self, length: u64) -> Result<()> {
+        if length > HOLE {
+            return Err(malformed("a hole that is too large"));
+        }
+        // One chunk has room for many of them.
+        if self.port.is_gone() {
+            return Err(gone());
+        }
         self.more(length, |coming| coming.hole(length))
     }
 

@@ -15,16 +15,15 @@ use std::{
 
 use rustix::fs::Stat;
 
+use super::content::{agreed, changed, each, extent, read_at, regular, same, zeros};
 use super::{
     Outcome, Source, Step, Summary, Tell,
     carry::{Event, LENGTH, Port},
     walk::{self, Found, Place, Walk},
-    words::{self, Answer, CHUNK, Frame, HEAD, Hash, Told, malformed},
+    words::{self, Answer, CHUNK, Frame, HEAD, HOLE, Hash, Told, block, malformed},
 };
 use crate::error::{Error, Kind, Result, plain};
-use content::{agreed, changed, each, extent, read_at, same, zeros};
 
-pub(super) mod content;
 mod flow;
 
 pub use flow::Flow;
@@ -242,7 +241,7 @@ impl Sender {
             return Ok(());
         }
         let path = place.path.clone();
-        match place.open() {
+        match place.open().and_then(|file| regular(&file).map(|()| file)) {
             Ok(file) => self.opened(id, path, &file, status, verdict),
             Err(error) => {
                 self.unsettled.insert(id, (path, 0, [0; 32]));
@@ -272,6 +271,9 @@ impl Sender {
                 hasher.reset();
             }
             Verdict::Want { length, blocks } => {
+                if blocks.len() as u64 > length.min(size).div_ceil(block(size)) {
+                    return Err(malformed("more hashes than there are blocks"));
+                }
                 offset = agreed(&mut hasher, file, size, length, &blocks).unwrap_or_default();
                 if offset == 0 {
                     hasher.reset();
@@ -325,12 +327,15 @@ impl Sender {
             let mut end = size;
             if sparse {
                 let (data, hole) = extent(file, offset, size);
-                if data > offset {
-                    self.say(&Told::Hole { length: data - offset })?;
-                    zeros(hasher, data - offset);
-                    (self.tell)(Step::Moved(data - offset));
+                while data > offset {
+                    self.listen()?;
+                    let length = (data - offset).min(HOLE);
+                    self.say(&Told::Hole { length })?;
+                    zeros(hasher, length);
+                    (self.tell)(Step::Moved(length));
+                    offset += length;
                 }
-                (offset, end) = (data, hole);
+                end = hole;
             }
             while offset < end {
                 self.listen()?;

@@ -4,6 +4,8 @@
 //! connects proves first that it knows the code: whoever guesses learns only whether that one guess was right, and a
 //! wrong one ends the code.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest,
@@ -94,7 +96,8 @@ pub(super) struct Keys {
     pub(super) secret: [u8; 32],
 }
 
-/// The end that connects: says what it wants to prove, and proves it with what it knows.
+/// The end that connects: says what it wants to prove, and proves it with what it knows. Whoever hears the proof learns
+/// whether the one code that it guessed is right: `proven` says that it has left.
 ///
 /// # Errors
 /// What the other end refused, or that it does not know the code itself ([`Kind::Tls`]).
@@ -104,6 +107,7 @@ pub(super) async fn connect(
     proof: Proof,
     session: Session,
     known: &[u8],
+    proven: &AtomicBool,
 ) -> Result<Option<Keys>, Failure> {
     let (state, element) = begin(proof, known, Side::Connects);
     let ours = write(stream, &Greeting { magic: MAGIC, way, proof, session, element }).await?;
@@ -117,6 +121,7 @@ pub(super) async fn connect(
     }
     let Some(state) = state else { return Ok(None) };
     let derived = Derived::of(state, &greeting.element, &ours, &theirs)?;
+    proven.store(true, Relaxed);
     write(stream, &derived.expand::<32>(CONNECTS)?).await?;
     match parse(&read(stream).await?)? {
         Ok(proof) if derived.is(LISTENS, proof)? => Ok(Some(derived.keys(Side::Connects)?)),
@@ -134,7 +139,7 @@ pub(super) async fn listen(
     stream: &mut BoxStream,
     way: Way,
     known: impl FnOnce(Proof, Session) -> Result<Vec<u8>, Refusal>,
-    settle: impl FnOnce(bool) -> Result<(), Refusal>,
+    mut settle: impl FnMut(bool) -> Result<(), Refusal>,
 ) -> Result<(Session, Option<Keys>), Failure> {
     let theirs = read(stream).await?;
     let greeting: Greeting = parse(&theirs)?;
@@ -150,6 +155,12 @@ pub(super) async fn listen(
         }
     };
     let (state, element) = begin(proof, &known, Side::Listens);
+    if state.is_none()
+        && let Err(refusal) = settle(true)
+    {
+        write(stream, &Welcome::Refusal(refusal)).await?;
+        return Err(Failure::Refused(refusal));
+    }
     let welcome = Greeting { magic: MAGIC, way, proof, session, element };
     let ours = write(stream, &Welcome::Greeting(welcome)).await?;
     let Some(state) = state else { return Ok((session, None)) };

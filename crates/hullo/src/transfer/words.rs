@@ -12,6 +12,9 @@ use crate::error::{Error, Kind, Result};
 /// The content of a chunk, at most. Its frames are somewhat less.
 pub const CHUNK: usize = 256 << 10;
 
+/// The largest hole of one word: to hash it takes a moment, and not an hour.
+pub const HOLE: u64 = 1 << 30;
+
 /// The bytes before each frame.
 pub const HEAD: usize = 4;
 
@@ -40,7 +43,7 @@ pub enum Told<'a> {
     Leave { id: u64 },
     /// The content of that file follows, from that place on.
     Start { id: u64, offset: u64 },
-    /// So many zeros, which need no place on the disk.
+    /// So many zeros, which need no place on the disk; at most [`HOLE`] at once.
     Hole { length: u64 },
     /// The file is whole, and this is its hash.
     End { hash: Hash },

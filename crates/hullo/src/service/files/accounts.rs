@@ -55,7 +55,7 @@ pub(super) struct Accounts {
     reading_is_free: bool,
     writing_is_free: bool,
     guesses: Guesses,
-    verifying: Semaphore,
+    verifying: Arc<Semaphore>,
 }
 
 /// A name and its password under our key.
@@ -104,7 +104,7 @@ impl Accounts {
             reading_is_free: all.is_empty(),
             writing_is_free: all.is_empty() && writers.is_empty(),
             guesses: Guesses::default(),
-            verifying: Semaphore::new(AT_ONCE),
+            verifying: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
@@ -139,14 +139,20 @@ impl Accounts {
     async fn verify(&self, name: &str, password: String, proof: Proof, peer: &Peer) -> Result<May, Refusal> {
         let address = peer.remote().net().map_or(IpAddr::from([0; 4]), |address| network(address.ip()));
         self.guesses.begin(address, Instant::now())?;
-        let _place = self.verifying.acquire().await;
+        let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is about to stop");
+        let turn = self.verifying.clone().acquire_owned().await.map_err(busy)?;
         // It may have been verified while this waited.
         if let Some(may) = self.remembered(&proof) {
             self.guesses.forget(address);
             return Ok(may);
         }
         let (hashed, name) = (self.hashed.clone(), name.to_owned());
-        let verified = spawn_blocking(move || verified(&hashed, &name, password.as_bytes())).await.ok().flatten();
+        let verifying = spawn_blocking(move || {
+            // It goes on when the client has gone, and counts until then.
+            let _turn = turn;
+            verified(&hashed, &name, password.as_bytes())
+        });
+        let verified = verifying.await.ok().flatten();
         let may = verified.ok_or_else(|| unknown("the name or the password is wrong"))?;
         self.guesses.forget(address);
         // There is one for each account: no other password has its hash.

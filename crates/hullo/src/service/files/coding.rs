@@ -35,7 +35,9 @@ pub(super) async fn choose(asked: &Asked, place: &Place, kind: &Kind, opened: Op
         return plain;
     }
     let accepted = accepted(&asked.head.headers);
-    for (coding, end) in &accepted {
+    // Where files are uploaded anybody could put another content beside a file that may not be replaced.
+    let siblings = if asked.uploads.is_none() { &accepted[..] } else { &[] };
+    for (coding, end) in siblings {
         if let Some(opened) = compressed(asked, place, end, &plain.opened).await {
             return Version { opened, coding: Some(*coding), ..plain };
         }

@@ -8,10 +8,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, VARY},
+    header::{ACCEPT, CACHE_CONTROL, RETRY_AFTER, VARY},
 };
 use rustix::fs::FileType;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{
     Answer, Asked, Refusal, page,
@@ -22,6 +25,7 @@ use super::{
     with,
     words::Natural,
 };
+use crate::io::exchange::text;
 
 /// Entries that are read of a folder, or looked at in a search.
 const MOST: usize = 200_000;
@@ -33,28 +37,32 @@ const FINDS: usize = 1_000;
 const ROWS: usize = 1_000;
 const PAGE: usize = 5_000;
 
-/// How long a search looks.
+/// How long a search looks, and how long a client waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Folders that are read at a time: each may be a large one.
 const READERS: usize = 8;
 
 /// Those who may read a folder now.
-pub(super) struct Readers(Semaphore);
+pub(super) struct Readers(Arc<Semaphore>);
 
 impl Default for Readers {
     fn default() -> Self {
-        Self(Semaphore::new(READERS))
+        Self(Arc::new(Semaphore::new(READERS)))
     }
 }
 
 pub(super) async fn answer(asked: &Asked, folder: Opened) -> Answer {
     let query = Query::of(asked)?;
     let form = Form::of(asked);
-    let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is about to stop");
-    let _place = asked.readers.0.acquire().await.map_err(busy)?;
+    let Ok(Ok(reader)) = timeout(PATIENCE, asked.readers.0.clone().acquire_owned()).await else {
+        let busy = text(StatusCode::SERVICE_UNAVAILABLE, "too many folders are being read now: try again\n");
+        return Ok(with(busy, RETRY_AFTER, HeaderValue::from_static("5")));
+    };
     let (root, place) = (asked.root.clone(), asked.place.clone());
     let reading = tokio::task::spawn_blocking(move || {
+        // It goes on when the client has gone, and counts until then.
+        let _reader = reader;
         let mut listing = Listing::read(&root, &place, folder, &query)?;
         listing.sort(&query);
         let readme =

@@ -3,8 +3,8 @@
 use std::{io, os::unix::fs::FileExt};
 
 use super::super::{
+    content::{each, zeros},
     keep::Content,
-    outgoing::content::{each, zeros},
     words::{Hash, malformed},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! What is here already of what is announced.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     hash::{BuildHasher, RandomState},
     io,
@@ -10,13 +10,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, fchmod},
+    fs::{FileType, Mode, fchmod, fstat},
     io::Errno,
 };
 
 use super::super::{
     Existing, Outcome,
-    outgoing::content::each,
+    content::each,
     walk,
     words::{Hash, Time, block},
 };
@@ -26,17 +26,41 @@ use crate::{
     name::Name,
 };
 
+/// A file whose hash takes so long that it is remembered.
+const LARGE: u64 = 1 << 30;
+
 /// What this end has received in one session, over all its connections: it need not be compared again.
 #[derive(Default)]
 pub(in super::super) struct Memory {
     hasher: RandomState,
     known: Mutex<HashSet<u64>>,
+    /// The hashes of large files that were here, by what they are: a broken connection must not cost them again.
+    hashes: Mutex<HashMap<u64, Hash>>,
 }
 
 impl Memory {
     /// What a file is known by.
     pub(super) fn key(&self, path: &Path, size: Option<u64>, modified: Time) -> u64 {
         self.hasher.hash_one((path, size, modified))
+    }
+
+    /// The hash of a file that is here.
+    fn hash(&self, folder: &Folder, name: &Name) -> io::Result<Hash> {
+        let file = folder.read(name)?;
+        let status = fstat(&file)?;
+        let size = walk::size(&status);
+        if size < LARGE {
+            return hash(&file, 0, size);
+        }
+        let (modified, changed) = (walk::modified(&status), (status.st_ctime, status.st_ctime_nsec));
+        let key = self.hasher.hash_one((status.st_dev, status.st_ino, size, modified, changed));
+        let hashes = || self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hash) = hashes().get(&key) {
+            return Ok(*hash);
+        }
+        let hash = hash(&file, 0, size)?;
+        hashes().insert(key, hash);
+        Ok(hash)
     }
 
     fn knows(&self, key: u64) -> bool {
@@ -73,7 +97,7 @@ pub(super) struct Wanted<'a> {
 /// Looks for a file, and for what an earlier attempt left of it.
 pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memory: &Memory) -> io::Result<Look> {
     if existing == Existing::KeepBoth
-        && let Some(hash) = beside(folder, file)?
+        && let Some(hash) = beside(folder, file, memory)?
     {
         return Ok(Look::Compare(hash));
     }
@@ -85,7 +109,7 @@ pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memor
         if kind == FileType::RegularFile && file.size == Some(walk::size(&status)) {
             return match existing {
                 Existing::Skip => Ok(Look::Settled(Outcome::Skipped)),
-                _ => hash(&folder.read(file.name)?, 0, walk::size(&status)).map(Look::Compare),
+                _ => memory.hash(folder, file.name).map(Look::Compare),
             };
         }
         match existing {
@@ -114,14 +138,14 @@ pub(super) fn look(folder: &Folder, file: &Wanted<'_>, existing: Existing, memor
 }
 
 /// The hash of the file that an earlier attempt put beside the one of that name, if it did.
-fn beside(folder: &Folder, file: &Wanted<'_>) -> io::Result<Option<Hash>> {
+fn beside(folder: &Folder, file: &Wanted<'_>, memory: &Memory) -> io::Result<Option<Hash>> {
     for n in 2.. {
         let name = file.name.beside(n);
         let Some(status) = folder.status(&name)? else { break };
         let size = walk::size(&status);
         let regular = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
         if regular && file.size == Some(size) && walk::modified(&status) == file.modified {
-            return hash(&folder.read(&name)?, 0, size).map(Some);
+            return memory.hash(folder, &name).map(Some);
         }
     }
     Ok(None)
@@ -135,13 +159,17 @@ fn hash(file: &File, offset: u64, length: u64) -> io::Result<Hash> {
     Ok(hasher.finalize().into())
 }
 
-/// Makes a folder, or takes the one that is there. One of ours is open to us until all of it has come.
-pub(super) fn made(folder: &Folder, name: &Name, mode: u32) -> io::Result<(Folder, bool)> {
+/// Makes a folder, or takes the one that is there. One of ours is open to us until all of it has come. Says whether it was
+/// made, and whether its mode is ours to set.
+pub(super) fn made(folder: &Folder, name: &Name, mode: u32) -> io::Result<(Folder, bool, bool)> {
     let (folder, fresh) = folder.make(name)?;
+    let open = mode & 0o777 | 0o700;
     if fresh {
-        fchmod(&folder, Mode::from_raw_mode(mode & 0o777 | 0o700))?;
+        fchmod(&folder, Mode::from_raw_mode(open))?;
     }
-    Ok((folder, fresh))
+    // One with these rights may be what an earlier attempt made: it is given the sender's at the end, which are no more.
+    let ours = fresh || fstat(&folder)?.st_mode & 0o777 == open;
+    Ok((folder, fresh, ours))
 }
 
 /// Whether a link in a folder of that depth may lead out of where we write. What goes up must do so at its beginning, where

@@ -12,6 +12,9 @@ use crate::{error::Result, folder::Folder};
 /// The most folders at once: as deep as a sender may go, and what it announces ahead.
 const MOST: usize = 2048;
 
+/// The longest path: as deep as a sender goes, with the longest names.
+const LONGEST: usize = 64 << 10;
+
 /// Folders by their numbers.
 pub(super) struct Places(HashMap<u64, Place>);
 
@@ -21,6 +24,8 @@ pub(super) struct Place {
     pub(super) folder: Option<Folder>,
     /// Whether we made it, so that nothing of anybody else's is in it.
     pub(super) fresh: bool,
+    /// Whether its mode is ours to set.
+    pub(super) ours: bool,
     pub(super) path: PathBuf,
     pub(super) depth: usize,
     parent: u64,
@@ -60,6 +65,9 @@ impl Places {
         }
         let mut place = Place::new(parent, mode, modified, self.get(parent)?.depth + 1);
         place.path = self.path(parent, OsStr::from_bytes(name));
+        if place.path.as_os_str().len() > LONGEST {
+            return Err(malformed("a path that is too long"));
+        }
         self.begin(parent);
         Ok(self.0.entry(id).or_insert(place))
     }
@@ -94,7 +102,7 @@ impl Places {
         while self.0.get(&id).is_some_and(|place| place.left && place.open == 0) {
             let Some(place) = self.0.remove(&id) else { return };
             if let Some(folder) = place.folder {
-                let mode = place.fresh.then_some(place.mode);
+                let mode = place.ours.then_some(place.mode);
                 keeper.add(Job::Folder { folder, mode, modified: time(place.modified), path: place.path });
             }
             id = place.parent;
@@ -107,6 +115,17 @@ impl Places {
 
 impl Place {
     fn new(parent: u64, mode: u32, modified: Time, depth: usize) -> Self {
-        Self { folder: None, fresh: false, path: PathBuf::new(), depth, parent, mode, modified, open: 0, left: false }
+        Self {
+            folder: None,
+            fresh: false,
+            ours: false,
+            path: PathBuf::new(),
+            depth,
+            parent,
+            mode,
+            modified,
+            open: 0,
+            left: false,
+        }
     }
 }

@@ -6,7 +6,12 @@ use std::{
     fmt,
     io::{self, Read},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
 };
 
 use super::{
@@ -22,6 +27,13 @@ use crate::error::Result;
 /// in what the two systems hold of a connection.
 const KEPT: usize = 16 << 20;
 
+/// How much is read at once, and how many such pieces wait to be sent.
+const PIECE: usize = 128 << 10;
+const WAITING: usize = 4;
+
+/// How long the next piece is waited for before we look at the connection again.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Something that flows by once. It is sent as a file of that name, to one receiver.
 #[derive(Clone)]
 pub struct Flow(Arc<Inner>);
@@ -34,7 +46,8 @@ struct Inner {
 
 /// What was read, and the end of it.
 struct Tail {
-    reader: Box<dyn Read + Send>,
+    /// What another thread reads; an empty piece is the end.
+    pieces: Receiver<io::Result<Vec<u8>>>,
     kept: VecDeque<u8>,
     read: u64,
     hasher: blake3::Hasher,
@@ -44,13 +57,14 @@ struct Tail {
 impl Flow {
     /// What that reader gives, until it ends.
     pub fn new(name: impl Into<OsString>, reader: impl Read + Send + 'static) -> Self {
-        let tail = Tail {
-            reader: Box::new(reader),
-            kept: VecDeque::new(),
-            read: 0,
-            hasher: blake3::Hasher::new(),
-            ended: false,
-        };
+        let (pieces, arrivals) = sync_channel(WAITING);
+        let late = pieces.clone();
+        if let Err(error) = thread::Builder::new().name("flow".to_owned()).spawn(move || read(reader, &pieces)) {
+            // There is room for it, and who waits is told.
+            let _ = late.send(Err(error));
+        }
+        let tail =
+            Tail { pieces: arrivals, kept: VecDeque::new(), read: 0, hasher: blake3::Hasher::new(), ended: false };
         Self(Arc::new(Inner { name: name.into(), began: now(), tail: Mutex::new(tail) }))
     }
 
@@ -74,25 +88,39 @@ impl fmt::Debug for Flow {
     }
 }
 
-impl Tail {
-    /// Reads more, to the end of a buffer that has room.
-    fn more(&mut self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-        let start = buffer.len();
-        buffer.resize(start + most, 0);
-        let read = loop {
-            match self.reader.read(&mut buffer[start..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
+/// Reads until the end, or until nobody wants more. What pauses must not hold up who looks at the connection.
+fn read(mut reader: impl Read, pieces: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut piece = vec![0; PIECE];
+        let read = match reader.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read,
         };
-        buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-        let new = &buffer[start..];
-        self.hasher.update(new);
-        self.read += new.len() as u64;
-        self.kept.extend(new);
+        let more = matches!(read, Ok(1..));
+        let piece = read.map(|length| {
+            piece.truncate(length);
+            piece
+        });
+        if pieces.send(piece).is_err() || !more {
+            return;
+        }
+    }
+}
+
+impl Tail {
+    /// The next piece, if one comes soon; an empty one is the end.
+    fn more(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let piece = match self.pieces.recv_timeout(LOOK) {
+            Ok(piece) => piece?,
+            Err(RecvTimeoutError::Timeout) => return Ok(None),
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it cannot be read any more")),
+        };
+        self.hasher.update(&piece);
+        self.read += piece.len() as u64;
+        self.kept.extend(&piece);
         self.kept.drain(..self.kept.len().saturating_sub(KEPT));
-        self.ended |= matches!(read, Ok(0));
-        read
+        self.ended = piece.is_empty();
+        Ok(Some(piece))
     }
 }
 
@@ -108,32 +136,31 @@ impl Sender {
         };
         self.begin(id, path, None, from)?;
         let again: Vec<u8> = tail.kept.range(tail.kept.len() - behind..).copied().collect();
-        for piece in again.chunks(CHUNK / 2) {
-            self.flush()?;
+        for piece in again.chunks(PIECE) {
             self.put(piece)?;
         }
         while !tail.ended {
-            // It may pause for long: what is there leaves first.
-            self.flush()?;
             self.listen()?;
-            let (start, room) = self.room()?;
-            self.chunk.extend_from_slice(&[0; HEAD]);
-            match tail.more(&mut self.chunk, room) {
-                Ok(1..) => {
-                    words::content(&mut self.chunk, start);
-                    (self.tell)(Step::Moved((self.chunk.len() - start - HEAD) as u64));
-                }
-                Ok(0) => self.chunk.truncate(start),
-                Err(error) => {
-                    self.chunk.truncate(start);
-                    return self.spoilt(id, &error);
-                }
+            if !self.unsettled.contains_key(&id) {
+                return self.spoilt(id, &io::Error::other("the other end cannot keep it"));
+            }
+            match tail.more() {
+                Ok(Some(piece)) => self.put(&piece)?,
+                Ok(None) => {}
+                Err(error) => return self.spoilt(id, &error),
             }
         }
         self.whole(id, tail.read - from, &tail.hasher)
     }
 
+    /// Sends a piece, at once: it may be long until the next.
     fn put(&mut self, piece: &[u8]) -> Result<()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        if self.chunk.len() + HEAD + piece.len() > CHUNK {
+            self.flush()?;
+        }
         let start = self.chunk.len();
         self.chunk.extend_from_slice(&[0; HEAD]);
         self.chunk.extend_from_slice(piece);

@@ -12,13 +12,13 @@ use rustix::{
     io::{Errno, pread},
 };
 
-use super::super::{
+use super::{
     walk,
     words::{CHUNK, Hash, block},
 };
 
 /// How far what the receiver has is what we have; the hasher has then seen so much.
-pub(in super::super) fn agreed(
+pub(super) fn agreed(
     hasher: &mut blake3::Hasher,
     file: &File,
     size: u64,
@@ -45,12 +45,7 @@ pub(in super::super) fn agreed(
 }
 
 /// Reads a part of a file piece by piece.
-pub(in super::super) fn each(
-    file: &File,
-    mut offset: u64,
-    length: u64,
-    mut piece: impl FnMut(&[u8]),
-) -> io::Result<()> {
+pub(super) fn each(file: &File, mut offset: u64, length: u64, mut piece: impl FnMut(&[u8])) -> io::Result<()> {
     let end = offset + length;
     let piece_of = |offset| usize::try_from(end - offset).unwrap_or(usize::MAX).min(CHUNK);
     let mut buffer = Vec::with_capacity(piece_of(offset));
@@ -67,7 +62,7 @@ pub(in super::super) fn each(
 }
 
 /// Reads to the end of a buffer, at most so much.
-pub(in super::super) fn read_at(file: &File, buffer: &mut Vec<u8>, offset: u64, most: usize) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut Vec<u8>, offset: u64, most: usize) -> io::Result<usize> {
     let length = buffer.len();
     loop {
         match pread(file.as_fd(), spare_capacity(buffer), offset) {
@@ -82,7 +77,7 @@ pub(in super::super) fn read_at(file: &File, buffer: &mut Vec<u8>, offset: u64, 
 }
 
 /// Where the next data is from `offset` on, and where it ends.
-pub(in super::super) fn extent(file: &File, offset: u64, size: u64) -> (u64, u64) {
+pub(super) fn extent(file: &File, offset: u64, size: u64) -> (u64, u64) {
     // A file system without holes says so; then all of it is data.
     let data = match seek(file, SeekFrom::Data(offset)) {
         Ok(data) => data.min(size),
@@ -93,7 +88,7 @@ pub(in super::super) fn extent(file: &File, offset: u64, size: u64) -> (u64, u64
 }
 
 /// Hashes so many zeros.
-pub(in super::super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
+pub(super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
     static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     while length > 0 {
         let some = length.min(ZEROS.len() as u64);
@@ -102,13 +97,18 @@ pub(in super::super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
     }
 }
 
+/// Whether it is a file: a pipe may have taken its place.
+pub(super) fn regular(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { Ok(()) } else { Err(changed()) }
+}
+
 /// Whether the file is still the one that was announced.
-pub(in super::super) fn same(file: &File, status: &Stat) -> io::Result<()> {
+pub(super) fn same(file: &File, status: &Stat) -> io::Result<()> {
     let now = file.metadata()?;
     let then = (status.st_ino, walk::size(status), status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(-1));
     if (now.ino(), now.len(), now.mtime(), now.mtime_nsec()) == then { Ok(()) } else { Err(changed()) }
 }
 
-pub(in super::super) fn changed() -> io::Error {
+pub(super) fn changed() -> io::Error {
     io::Error::other("it changed while it was being sent")
 }
