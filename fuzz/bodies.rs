@@ -2,13 +2,32 @@
 //!
 //! That nothing panics is the least of it: each asserts what the parser promises.
 
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
 use bytes::BytesMut;
 use hullo::{
-    Address, Message,
+    Address, Endpoint, Link, Message, Peer, Scope, Service,
     framing::{FRAMINGS, Framing},
     http1::{Chunks, Piece, Search, read},
     reliable::{Connection, packet::Packet},
+    transfer::{
+        self, Code, Existing, Host, Lock, Source, Work,
+        words::{self, Answer, Frame, Told},
+    },
     websocket::{Reader, Received, Role, accept, write},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime::Builder,
 };
 
 /// A target: its name, and what it does with bytes.
@@ -21,6 +40,8 @@ pub const TARGETS: &[Target] = &[
     ("framing", framing),
     ("head", head),
     ("packet", packet),
+    ("transfer_words", transfer_words),
+    ("transfer_work", transfer_work),
     ("websocket", websocket),
 ];
 
@@ -149,6 +170,109 @@ pub fn packet(bytes: &[u8]) {
         piece.len()
     });
     assert!(data.starts_with(&read));
+}
+
+/// The first byte chooses who speaks: what is read as a frame of a transfer is written as one that reads the same.
+pub fn transfer_words(bytes: &[u8]) {
+    let &[way, ref rest @ ..] = bytes else { return };
+    let again = if way & 1 == 0 { told_again } else { answer_again };
+    let mut rest = rest;
+    while let Some(written) = again(&mut rest) {
+        let mut once_more = &written[..];
+        assert_eq!(again(&mut once_more).as_ref(), Some(&written));
+        assert!(once_more.is_empty());
+    }
+}
+
+fn told_again<'a>(chunk: &mut &'a [u8]) -> Option<Vec<u8>> {
+    frame_again::<Told<'a>>(chunk)
+}
+
+fn answer_again<'a>(chunk: &mut &'a [u8]) -> Option<Vec<u8>> {
+    frame_again::<Answer<'a>>(chunk)
+}
+
+/// The next frame as we would write it; nothing at the end, and where it is none.
+fn frame_again<'a, W: Serialize + Deserialize<'a>>(chunk: &mut &'a [u8]) -> Option<Vec<u8>> {
+    let mut written = Vec::new();
+    match words::next::<W>(chunk).ok()?? {
+        Frame::Words(said) => assert!(words::say(&mut written, &said).is_ok(), "it was read and cannot be written"),
+        Frame::Content(content) => {
+            written.resize(words::HEAD, 0);
+            written.extend_from_slice(content);
+            words::content(&mut written, 0);
+        }
+    }
+    Some(written)
+}
+
+/// The first byte chooses what listens: an end that sends or one that receives, on a trusted wire or with a code, and
+/// whether who comes has greeted it already. The rest is all that it hears. Whatever that is, nothing is written outside
+/// of the folder, nothing that is sent is changed, and it comes to its end.
+pub fn transfer_work(bytes: &[u8]) {
+    let &[how, ref said @ ..] = bytes else { return };
+    let scratch = Scratch::new();
+    let source = scratch.0.join("source");
+    let (sends, plain, greeted) = (how & 1 != 0, how & 2 == 0, how & 4 != 0);
+    let existing = [Existing::Refuse, Existing::Replace, Existing::KeepBoth, Existing::Skip][usize::from(how >> 3 & 3)];
+    let target = transfer::Target { into: scratch.0.join("inbox"), existing, durable: false, outside_links: false };
+    let work = if sends { Work::Send(vec![Source::Path(source)]) } else { Work::Receive(target) };
+    let code = || Code::read("7-quiet-harbour").map_or(Lock::Plain, Lock::Code);
+    let host = Host::new(work, if plain { Lock::Plain } else { code() }, Some(1), Arc::new(|_| {}));
+    let greeting = [&b"hullo-f1"[..], &[u8::from(sends), 0], &[1; 16], &[0]].concat();
+    let length = (greeting.len() as u32).to_le_bytes();
+    let heard = if greeted { [&length[..], &greeting, said].concat() } else { said.to_vec() };
+    let broke = visit(host, &heard);
+    assert_ne!(broke.as_deref(), Some("the work on files broke off"));
+    let names = |folder: &str| -> BTreeSet<_> {
+        fs::read_dir(scratch.0.join(folder)).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
+    };
+    let around = names("");
+    assert!(around.iter().all(|name| ["inbox", "source"].iter().any(|ours| name == ours)), "{around:?}");
+    assert_eq!(names("source"), ["one", "two"].map(Into::into).into());
+    assert_eq!(fs::read(scratch.0.join("source/two")).ok().as_deref(), Some(&b"hullo"[..]));
+}
+
+/// Says that to a host and leaves. What it came to, where it went wrong.
+fn visit(host: Arc<Host>, said: &[u8]) -> Option<String> {
+    let runtime = Builder::new_current_thread().enable_time().build().ok()?;
+    runtime.block_on(async {
+        let (stream, mut other) = tokio::io::duplex(1 << 20);
+        let peer = Peer::new("memory", Endpoint::Unnamed, Endpoint::Unnamed);
+        let served = host.serve(Link::over(stream, peer, Scope::default()));
+        let talk = async {
+            let mut answers = Vec::new();
+            // It may have left before.
+            let _ = other.write_all(said).await;
+            let _ = other.shutdown().await;
+            let _ = other.read_to_end(&mut answers).await;
+        };
+        tokio::join!(served, talk).0.err().map(|error| error.to_string())
+    })
+}
+
+/// A folder for one run, with a folder to send in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("hullo-fuzz-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let scratch = Self(std::env::temp_dir().join(name));
+        let made = |at: &Path| {
+            fs::create_dir_all(at)?;
+            fs::write(at.join("one"), "")?;
+            fs::write(at.join("two"), "hullo")
+        };
+        assert!(made(&scratch.0.join("source")).is_ok(), "no room in {}", scratch.0.display());
+        scratch
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The first byte chooses the end, whether messages may be compressed, and how the rest is cut: the cut makes no difference, no message is over `max`, a text

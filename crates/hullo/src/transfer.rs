@@ -1,6 +1,6 @@
 //! Files and folders from one end to the other: the library behind `hullo send` and `hullo receive`.
 //!
-//! Either end may listen, over any transport with streams, and over datagrams with [`Link::reliable`]. The layers, from
+//! Either end may listen, over any transport with streams, and over datagrams with [`Link::reliable`](crate::Link::reliable). The layers, from
 //! the wire up: a connection; `pairing`, by which the two ends prove to each other that they know the code, and have
 //! keys; `carry`, which seals what they say and carries it to the thread that works on files; `words`, what they say; and
 //! the two kinds of work, `outgoing` and `incoming`.

@@ -59,4 +59,23 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let packets = texts("packet");
     let good = packets.iter().filter(|bytes| hullo::reliable::packet::Packet::read(bytes).is_some()).count();
     assert!(good >= 8 && packets.len() - good >= 8, "{good} good packets of {}", packets.len());
+    let words = texts("transfer_words");
+    let (good, bad): (Vec<_>, Vec<_>) = words.iter().partition(|bytes| whole(bytes));
+    assert!(good.len() >= 4 && bad.len() >= 8, "{} good words of a transfer, {} bad", good.len(), bad.len());
+}
+
+/// Whether a chunk of a transfer is frames to its end.
+fn whole(bytes: &[u8]) -> bool {
+    use hullo::transfer::words::{Answer, Told, next};
+    let mut rest = &bytes[1..];
+    while !rest.is_empty() {
+        let next = match bytes[0] & 1 {
+            0 => next::<Told<'_>>(&mut rest).map(drop),
+            _ => next::<Answer<'_>>(&mut rest).map(drop),
+        };
+        if next.is_err() {
+            return false;
+        }
+    }
+    true
 }

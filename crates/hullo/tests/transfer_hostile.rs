@@ -70,7 +70,7 @@ impl Receiver {
     }
 
     /// Nothing has been written outside, and an honest sender is served.
-    async fn is_well(mut self, what: &str) {
+    async fn stays_well(mut self, what: &str) {
         in_time(what, self.ends.recv()).await.unwrap();
         let mut around: Vec<_> =
             fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -229,7 +229,7 @@ async fn a_name_that_leads_elsewhere_is_refused() {
             assert!(answers[0].starts_with("Failed { id: 1"), "{what}: {answers:?}");
             assert_eq!(answers.last().unwrap(), "Finished", "{what}");
             assert_eq!(receiver.kept(), [""; 0], "{what}");
-            receiver.is_well(&what).await;
+            receiver.stays_well(&what).await;
         }
     }
 }
@@ -254,7 +254,7 @@ async fn nothing_is_written_through_a_link() {
         assert!(answers.iter().any(|answer| answer.starts_with(&format!("Failed {{ id: {id}"))), "{answers:?}");
     }
     assert_eq!(receiver.kept(), ["f", "l"]);
-    receiver.is_well("a link").await;
+    receiver.stays_well("a link").await;
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_folder_that_becomes_a_link_meanwhile_leads_nowhere() {
     stranger.put(&chunk(&[Words(Told::Complete)])).await;
     assert_eq!(stranger.answers().await.last().unwrap(), "Finished");
     assert_eq!(fs::read(receiver.folder.path().join("aside/x")).unwrap(), b"x", "where the folder is now");
-    receiver.is_well("a folder that became a link").await;
+    receiver.stays_well("a folder that became a link").await;
 }
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn content_that_is_not_what_was_sent_is_thrown_away() {
             let answers = stranger.answers().await;
             assert!(answers.iter().any(|answer| answer.contains("what came is not what was sent")), "{answers:?}");
             assert_eq!(receiver.kept(), [""; 0]);
-            receiver.is_well("a wrong hash").await;
+            receiver.stays_well("a wrong hash").await;
         }
     }
 }
@@ -339,7 +339,7 @@ async fn what_breaks_the_rules_ends_the_conversation() {
         assert!(last.starts_with("Stop") || last.starts_with("Failed"), "{what}: {answers:?}");
         let files = receiver.kept().into_iter().filter(|name| receiver.inbox().join(name).is_file());
         assert!(files.into_iter().all(|name| name.ends_with(".hullo-part")), "{what}: something has a name");
-        receiver.is_well(what).await;
+        receiver.stays_well(what).await;
     }
 }
 
@@ -349,7 +349,7 @@ async fn a_chunk_that_says_it_is_huge_is_not_waited_for() {
     let mut stranger = Stranger::sends(receiver.server.address()).await;
     stranger.0.write_all(&[255; 4]).await.unwrap();
     assert!(stranger.answers().await.iter().any(|answer| answer.contains("a chunk that is too large")));
-    receiver.is_well("a huge chunk").await;
+    receiver.stays_well("a huge chunk").await;
 }
 
 /// Whoever has begun and says nothing more is let go. Time is moved by hand, since real threads wait here.

@@ -270,7 +270,7 @@ fn reachable(at: &Address) -> Vec<Address> {
     let ours = |interface: &if_addrs::Interface| {
         let ip = interface.ip();
         let usable = !ip.is_loopback() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        (usable && ip.is_ipv4() == !at.host.contains(':')).then(|| Address { host: ip.to_string(), ..at.clone() })
+        (usable && ip.is_ipv6() == at.host.contains(':')).then(|| Address { host: ip.to_string(), ..at.clone() })
     };
     let found: Vec<_> = if_addrs::get_if_addrs().unwrap_or_default().iter().filter_map(ours).collect();
     if found.is_empty() { vec![Address { host: "127.0.0.1".to_owned(), ..at.clone() }] } else { found }

@@ -158,8 +158,7 @@ pub(super) async fn listen(
     if state.is_none()
         && let Err(refusal) = settle(true)
     {
-        write(stream, &Welcome::Refusal(refusal)).await?;
-        return Err(Failure::Refused(refusal));
+        return refuse(stream, &Welcome::Refusal(refusal), refusal).await;
     }
     let welcome = Greeting { magic: MAGIC, way, proof, session, element };
     let ours = write(stream, &Welcome::Greeting(welcome)).await?;

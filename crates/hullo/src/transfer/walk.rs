@@ -40,7 +40,7 @@ impl Source {
     /// The name that it will have at the other end.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: the path has no name, as `/`.
+    /// [`Kind::Usage`](crate::Kind::Usage): the path has no name, as `/`.
     pub fn name(&self) -> Result<OsString> {
         let path = match self {
             Self::Flow(flow) => return Ok(flow.name().to_owned()),
