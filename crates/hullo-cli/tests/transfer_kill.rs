@@ -168,9 +168,8 @@ fn an_end_that_is_killed_over_datagrams_is_found_again() {
         noisy(&home, "film", 80_000_000, 3);
         let (send, receive) = (["send", "film"].as_slice(), ["receive", "--no-fsync", "--into", "inbox"].as_slice());
         let (first, second) = if waiting_sends { (send, receive) } else { (receive, send) };
-        let wait = |at: &str| {
-            Waiting::run(home.hullo(&[&["--json"], first, &["--listen", at]].concat()).env(CODE, PHRASE))
-        };
+        let wait =
+            |at: &str| Waiting::run(home.hullo(&[&["--json"], first, &["--listen", at]].concat()).env(CODE, PHRASE));
         let waiting = wait("udp://127.0.0.1:0");
         let words = [&["--json"], second, &[&waiting.at, "--wait", "20s"]].concat();
         let coming = Program::start(home.hullo(&words).env(CODE, PHRASE));

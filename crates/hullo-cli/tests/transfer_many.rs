@@ -34,12 +34,10 @@ fn many_files_need_little_memory_at_either_end() {
     for n in 0..FILES {
         home.file(&format!("all/{n:0>NAME$}"), "");
     }
-    let ends = [(["send", "all"].as_slice(), ["receive", "--no-fsync", "--into", "inbox"].as_slice(), SENDER, "send"), (
-        ["receive", "--no-fsync", "--into", "inbox2"].as_slice(),
-        ["send", "all"].as_slice(),
-        RECEIVER,
-        "receive",
-    )];
+    let ends = [
+        (["send", "all"].as_slice(), ["receive", "--no-fsync", "--into", "inbox"].as_slice(), SENDER, "send"),
+        (["receive", "--no-fsync", "--into", "inbox2"].as_slice(), ["send", "all"].as_slice(), RECEIVER, "receive"),
+    ];
     at_once(&ends, |(first, second, most, what)| {
         // It waits for another one then, and can be asked.
         let words = ["--times", "2", "--plain", "--listen", "tcp://127.0.0.1:0"];

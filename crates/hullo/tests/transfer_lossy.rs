@@ -52,10 +52,9 @@ async fn transferred(seed: usize, sender_waits: bool, lock: Lock) {
     let server = serving(&at, host.clone()).await;
     let (scope, patience) = (Scope::new(Limits::default(), None), (Duration::ZERO, Duration::ZERO));
     let to = address(&server.address().bare().to_string());
-    let (came, waited) = in_time(&what, async {
-        tokio::join!(connect(&to, &second, &lock, &scope, patience, silent), host.ended())
-    })
-    .await;
+    let (came, waited) =
+        in_time(&what, async { tokio::join!(connect(&to, &second, &lock, &scope, patience, silent), host.ended()) })
+            .await;
     for sum in [came, waited] {
         let sum = sum.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!((sum.done, sum.failed, sum.bytes), (8, 0, 1_869_138), "{what}");
