@@ -221,8 +221,9 @@ pub fn transfer_work(bytes: &[u8]) {
     let host = Host::new(work, if plain { Lock::Plain } else { code() }, Some(1), Arc::new(|_| {}));
     let greeting = [&b"hullo-f1"[..], &[u8::from(sends), 0], &[1; 16], &[0]].concat();
     let length = (greeting.len() as u32).to_le_bytes();
-    let heard = if greeted { [&length[..], &greeting, said].concat() } else { said.to_vec() };
-    let broke = visit(host, &heard);
+    let greeting = if greeted { [&length[..], &greeting].concat() } else { Vec::new() };
+    // Who answers must have been asked: what comes first is the welcome, and then all that is announced.
+    let broke = visit(host, &greeting, if sends && greeted { 2 } else { 0 }, said);
     assert_ne!(broke.as_deref(), Some("the work on files broke off"));
     let names = |folder: &str| -> BTreeSet<_> {
         fs::read_dir(scratch.0.join(folder)).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
@@ -233,8 +234,8 @@ pub fn transfer_work(bytes: &[u8]) {
     assert_eq!(fs::read(scratch.0.join("source/two")).ok().as_deref(), Some(&b"hullo"[..]));
 }
 
-/// Says that to a host and leaves. What it came to, where it went wrong.
-fn visit(host: Arc<Host>, said: &[u8]) -> Option<String> {
+/// Greets a host, hears so much, says something and leaves. What it came to, where it went wrong.
+fn visit(host: Arc<Host>, greeting: &[u8], hear: usize, said: &[u8]) -> Option<String> {
     let runtime = Builder::new_current_thread().enable_time().build().ok()?;
     runtime.block_on(async {
         let (stream, mut other) = tokio::io::duplex(1 << 20);
@@ -243,6 +244,11 @@ fn visit(host: Arc<Host>, said: &[u8]) -> Option<String> {
         let talk = async {
             let mut answers = Vec::new();
             // It may have left before.
+            let _ = other.write_all(greeting).await;
+            for _ in 0..hear {
+                let length = other.read_u32_le().await.unwrap_or_default();
+                let _ = (&mut other).take(length.into()).read_to_end(&mut answers).await;
+            }
             let _ = other.write_all(said).await;
             let _ = other.shutdown().await;
             let _ = other.read_to_end(&mut answers).await;
