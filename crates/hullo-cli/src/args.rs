@@ -62,7 +62,7 @@ pub(crate) enum Verb {
 #[derive(ClapArgs)]
 #[command(after_help = serve_help())]
 pub(crate) struct Serve {
-    /// The service; without one, all of them are served as a playground
+    /// The service; without one, a playground of them is served
     pub(crate) service: Option<String>,
 
     /// Where to listen, as in tcp://:7007, ws://:7008, https://0.0.0.0:8443 or unix:/tmp/x.sock; for files the folder

@@ -29,10 +29,10 @@ use crate::name::Name;
 pub(crate) struct Folder(Arc<OwnedFd>);
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const NO_LINK: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
+
 /// Where the system shows our open files by their numbers.
 const OPEN_FILES: &str = "/proc/self/fd";
-
-const NO_LINK: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
 
 impl Folder {
     /// Opens a folder that the user named; links in that path are the user's own, and are followed.

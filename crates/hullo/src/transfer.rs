@@ -405,7 +405,7 @@ fn turned_away(to: &Address, way: Way, refusal: Refusal) -> Error {
         Refusal::Busy => (
             Kind::Refused,
             "as many have come as may, or another is there".to_owned(),
-            "start it again with --times 2".to_owned(),
+            "if an earlier attempt broke off, wait half a minute; or start the other end with --times 2".to_owned(),
         ),
         Refusal::Unknown => (Kind::Cut, "it does not know this transfer".to_owned(), "run the same again".to_owned()),
     };

@@ -223,6 +223,9 @@ async fn listen(server: &mut Server, work: &Work, meeting: &Meeting, host: Arc<H
     if !wanted.is_empty() {
         let address: Address = wanted.parse()?;
         let mut address = if address.scheme.starts_with("http") { there(wanted)? } else { address };
+        if address.scheme == "memory" {
+            return Err(Error::usage(format!("cannot listen on {address}: nobody else is in this process")));
+        }
         if address.port.is_none() && !address.host.is_empty() {
             address.port = Some(PORT);
         }

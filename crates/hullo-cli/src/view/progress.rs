@@ -35,7 +35,10 @@ struct Shared {
 struct State {
     began: Option<Instant>,
     said: Instant,
+    /// What there is of the files, also from earlier.
     moved: u64,
+    /// What travelled, over all connections.
+    travelled: u64,
     total: Option<(u64, u64)>,
     files: u64,
 }
@@ -47,7 +50,7 @@ impl Progress {
             bar.set_style(style("{spinner} {decimal_bytes}  {decimal_bytes_per_sec}  {wide_msg}"));
             bar
         });
-        let state = State { began: None, said: Instant::now(), moved: 0, total: None, files: 0 };
+        let state = State { began: None, said: Instant::now(), moved: 0, travelled: 0, total: None, files: 0 };
         Self(Arc::new(Shared { voice, sends: matches!(work, Work::Send(_)), bar, state: Mutex::new(state) }))
     }
 
@@ -86,12 +89,13 @@ impl Progress {
 
     /// Says what was done.
     pub(crate) fn sum(&self, summary: &Summary) {
-        let took = self.0.state().began.map_or(Duration::ZERO, |began| began.elapsed());
+        let (began, bytes) = (self.0.state().began, self.0.state().travelled);
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
         let verb = if self.0.sends { "sent" } else { "received" };
-        let rate = summary.bytes as f64 / took.as_secs_f64().max(0.001);
+        let rate = bytes as f64 / took.as_secs_f64().max(0.001);
         let files = if summary.done == 1 { "1 file".to_owned() } else { format!("{} files", summary.done) };
-        let mut text = format!("{verb} {files}, {} in {:.1} s", DecimalBytes(summary.bytes), took.as_secs_f64());
-        if summary.bytes > 0 {
+        let mut text = format!("{verb} {files}, {} in {:.1} s", DecimalBytes(bytes), took.as_secs_f64());
+        if bytes > 0 {
             text += &format!(" ({}/s)", DecimalBytes(rate as u64));
         }
         for (count, what) in
@@ -102,7 +106,7 @@ impl Progress {
             }
         }
         let facts = json!({
-            "files": summary.done, "bytes": summary.bytes, "here": summary.here, "skipped": summary.skipped,
+            "files": summary.done, "bytes": bytes, "here": summary.here, "skipped": summary.skipped,
             "failed": summary.failed, "seconds": took.as_secs_f64(),
         });
         self.0.voice.say(verb, &text, facts);
@@ -182,6 +186,9 @@ impl Shared {
 
     fn moved(&self, bytes: u64) {
         self.count(bytes);
+        let mut state = self.state();
+        state.travelled = state.travelled.saturating_add(bytes);
+        drop(state);
         if self.bar.is_some() {
             return;
         }

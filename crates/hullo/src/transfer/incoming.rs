@@ -20,7 +20,7 @@ use super::{
     words::{self, Answer, Frame, HOLE, Hash, Time, Told, malformed},
 };
 use crate::{
-    error::{Error, Kind, Result, brief},
+    error::{Error, Kind, Result, brief, plain},
     folder::{Folder, Part},
     name::Name,
 };
@@ -437,7 +437,7 @@ impl Receiver<'_> {
 }
 
 fn trouble(path: &Path, error: &io::Error) -> Error {
-    Error::new(Kind::File, format!("cannot write {}: {error}", path.display()))
+    Error::new(Kind::File, format!("cannot write {}: {}", path.display(), plain(&error.to_string())))
         .hint("make room and run the same again: it goes on where it stopped")
 }
 
