@@ -234,10 +234,18 @@ impl Part {
         match &self.temporary {
             Some(temporary) => self.folder.rename(temporary, name, replace),
             None if replace => Err(io::ErrorKind::Unsupported.into()),
-            None => {
+            None => Ok(self.link(name)?),
+        }
+    }
+
+    /// Gives a file without a name one. Before Linux 6.10 only root may say so by the file itself.
+    fn link(&self, name: &Name) -> Result<(), Errno> {
+        match linkat(&self.file, "", &self.folder.0, name.as_os(), AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT | Errno::PERM) => {
                 let file = format!("{OPEN_FILES}/{}", self.file.as_raw_fd());
-                Ok(linkat(CWD, file, &self.folder.0, name.as_os(), AtFlags::SYMLINK_FOLLOW)?)
+                linkat(CWD, file, &self.folder.0, name.as_os(), AtFlags::SYMLINK_FOLLOW)
             }
+            linked => linked,
         }
     }
 
