@@ -89,7 +89,7 @@ impl Progress {
 
     /// Says what was done.
     pub(crate) fn sum(&self, summary: &Summary) {
-        let (began, bytes) = (self.0.state().began, self.0.state().travelled);
+        let State { began, travelled: bytes, .. } = *self.0.state();
         let took = began.map_or(Duration::ZERO, |began| began.elapsed());
         let verb = if self.0.sends { "sent" } else { "received" };
         let rate = bytes as f64 / took.as_secs_f64().max(0.001);
