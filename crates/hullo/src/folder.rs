@@ -278,6 +278,14 @@ fn times(modified: SystemTime) -> Timestamps {
     Timestamps { last_access: omit, last_modification: timespec(modified) }
 }
 
+/// Seconds since 1970 and nanoseconds after them, as a time; what is none is 1970.
+pub(crate) fn time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let begin = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let rest = Duration::from_nanos(nanoseconds.min(999_999_999).into());
+    begin.and_then(|time| time.checked_add(rest)).unwrap_or(UNIX_EPOCH)
+}
+
 fn timespec(time: SystemTime) -> Timespec {
     let split = |since: Duration| (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()));
     let (tv_sec, tv_nsec) = match time.duration_since(UNIX_EPOCH) {

@@ -25,7 +25,7 @@ use crate::{
     address::Address,
     dial::dial,
     error::{Error, Kind, Result},
-    folder::Folder,
+    folder::{Folder, time},
     link::BoxStream,
     peer::Peer,
     scope::Scope,
@@ -429,13 +429,4 @@ fn random(bytes: &mut [u8]) -> Result<()> {
 fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (i64::try_from(since.as_secs()).unwrap_or_default(), since.subsec_nanos())
-}
-
-/// A time of the wire as the system has it.
-fn time((seconds, nanos): Time) -> SystemTime {
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let begin = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    begin
-        .and_then(|time| time.checked_add(Duration::from_nanos(u64::from(nanos.min(999_999_999)))))
-        .unwrap_or(UNIX_EPOCH)
 }

@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -32,7 +32,10 @@ use rustix::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{exchange::Body, scratch};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    folder::time,
+};
 
 /// How much is read at once where the kernel does not send it.
 const PIECE: usize = 64 << 10;
@@ -65,10 +68,7 @@ impl Stamp {
 
     /// When it was written last.
     pub(crate) fn modified(&self) -> SystemTime {
-        let (seconds, nanoseconds) = self.modified;
-        let whole = Duration::from_secs(seconds.unsigned_abs());
-        let time = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-        time.and_then(|time| time.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
+        time(self.modified)
     }
 }
 

@@ -251,9 +251,7 @@ impl Asked {
     fn says(&self, word: &str) -> bool {
         self.head.uri.query().is_some_and(|query| says(query, word))
     }
-}
 
-impl Asked {
     /// The value of that word of the query.
     fn value(&self, word: &str) -> Option<String> {
         let query = self.head.uri.query().unwrap_or_default();
