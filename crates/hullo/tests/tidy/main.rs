@@ -17,6 +17,7 @@ const LONG: usize = 500;
 const FLOORS: &[(&str, u8)] = &[
     // Words: pure.
     ("address", 0),
+    ("chat", 0),
     ("error", 0),
     ("framing", 0),
     ("html", 0),
