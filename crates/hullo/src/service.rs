@@ -197,6 +197,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
         Kind::Program => StatusCode::BAD_GATEWAY,
+        Kind::Denied => StatusCode::FORBIDDEN,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
