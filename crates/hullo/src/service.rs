@@ -410,6 +410,10 @@ macro_rules! services {
     };
 }
 
+mod chat;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 services! { chargen, convert, discard, echo, exec, files, greet, httpbin, json, rest }
 
 /// The service of that name.
