@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use http::{Request, Response};
@@ -34,7 +34,7 @@ use crate::{
     io::exchange::Body,
     link::Link,
     peer::Peer,
-    scope::{BoxFuture, Limits, Scope},
+    scope::{BoxFuture, Scope},
 };
 
 mod accounts;
@@ -66,7 +66,7 @@ const FILE: &str = "chat.db";
 const NOWHERE: &str = "none";
 
 /// The most of one line or event: with its escapes, the longest text fits.
-const LINE: usize = 32 << 10;
+const LINE: &str = "32KiB";
 
 /// Rooms that this process holds; nobody can make more.
 const ROOMS: usize = 10_000;
@@ -85,7 +85,9 @@ pub struct Chat {
     history: Option<History>,
     /// The name of the log in which ids count.
     log: Arc<str>,
-    ids: AtomicU64,
+    /// The next id. Its lock is held until the entry of that id is the writer's: so whatever has a smaller id than one that
+    /// is written is written too.
+    ids: Mutex<u64>,
     /// The numbers of connections and rooms.
     numbers: AtomicU64,
     flood: Option<u32>,
@@ -103,11 +105,12 @@ struct Draft {
     network: Option<String>,
     uid: Option<String>,
     what: What,
-    /// Is told the id once the entry is on disk.
+    /// Is called once the entry is on disk.
     kept: Option<Kept>,
 }
 
-type Kept = Box<dyn FnOnce(Result<u64>) + Send>;
+/// Is told the uid and the id.
+type Kept = Box<dyn FnOnce(&str, Result<u64>) + Send>;
 
 impl Chat {
     /// Opens the history of the settings.
@@ -134,7 +137,7 @@ impl Chat {
             accounts: Accounts::new(&settings.accounts)?,
             history,
             log: log.into(),
-            ids: AtomicU64::new(next),
+            ids: Mutex::new(next),
             numbers: AtomicU64::new(1),
             flood: settings.flood.map_or(Some(FLOOD), |flood| (flood > 0).then_some(flood)),
             posts: Mutex::default(),
@@ -148,6 +151,10 @@ impl Chat {
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Room>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_id(&self) -> MutexGuard<'_, u64> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn number(&self) -> u64 {
@@ -168,17 +175,51 @@ impl Chat {
     }
 
     fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
-        let last = self.ids.load(Relaxed).saturating_sub(1);
+        let last = self.next_id().saturating_sub(1);
         let room = Arc::new(Room::new(name, self.number(), kept && self.history.is_some(), rules, last));
         rooms.insert(room.name.clone(), room.clone());
         room
+    }
+
+    /// The room in which somebody is alone with another, who is told by their name and author. It is kept where both have
+    /// accounts; else it is one of these two persons, whoever has their names later.
+    fn private(&self, person: &Person, (other, author): (&str, &Arc<str>), is_account: bool) -> Arc<Room> {
+        let name = name::private(&person.name(), other);
+        let mut parties = [person.author.clone(), author.clone()];
+        parties.sort();
+        let mut rooms = self.rooms();
+        if let Some(room) = rooms.get(name.as_str())
+            && room.parties.as_ref() == Some(&parties)
+        {
+            return room.clone();
+        }
+        let last = self.next_id().saturating_sub(1);
+        let kept = is_account && person.account && self.history.is_some();
+        let room = Arc::new(Room::new(&name, self.number(), kept, Rules::default(), last).of(parties));
+        rooms.insert(room.name.clone(), room.clone());
+        room
+    }
+
+    /// The rooms that somebody is in.
+    fn rooms_of(&self, person: &Person) -> Vec<Arc<Room>> {
+        let rooms: Vec<_> = self.rooms().values().cloned().collect();
+        rooms.into_iter().filter(|room| room.state().has(&person.author)).collect()
+    }
+
+    /// How the account of that key is written, and the hash of its password where it is kept.
+    async fn account(&self, key: &str) -> Result<Option<(String, String)>> {
+        match &self.history {
+            Some(history) => history.account(key).await,
+            None => Ok(None),
+        }
     }
 
     /// Forgets a room that nobody is in and in which nothing holds that cannot be read again.
     fn tidy(&self, room: &Arc<Room>) {
         let mut rooms = self.rooms();
         let state = room.state();
-        let idle = if room.kept { state.is_idle(self.written()) && state.rules == Rules::default() } else { state.is_empty() };
+        let (written, rules) = if room.kept { (self.written(), Rules::default()) } else { (u64::MAX, state.rules.clone()) };
+        let idle = state.is_idle(written) && state.rules == rules;
         if idle && *room.name != *LOBBY && rooms.get(&room.name).is_some_and(|known| Arc::ptr_eq(known, room)) {
             rooms.remove(&room.name);
         }
@@ -214,7 +255,9 @@ impl Chat {
         if matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. }) {
             state.rules.hear(&room.name, who, time)?;
         }
-        let id = self.ids.fetch_add(1, Relaxed);
+        let mut next = self.next_id();
+        let id = *next;
+        *next += 1;
         let uid: Arc<str> = draft.uid.map_or_else(|| format!("{}-{id}", self.log), |uid| uid).into();
         let entry = Arc::new(Entry {
             id,
@@ -230,12 +273,14 @@ impl Chat {
         match (place, &self.history) {
             (Some(place), Some(history)) => {
                 let kept = draft.kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
-                    Box::new(move |result| kept(result.map(|()| id)))
+                    let uid = uid.clone();
+                    Box::new(move |result| kept(&uid, result.map(|()| id)))
                 });
                 history.append(place, Write { entry: entry.clone(), rules, position: None, unsent: false, kept });
             }
-            _ => drop(draft.kept.map(|kept| kept(Ok(id)))),
+            _ => drop(draft.kept.map(|kept| kept(&uid, Ok(id)))),
         }
+        drop(next);
         expel(&mut state, &entry);
         Ok(uid)
     }
@@ -261,11 +306,12 @@ impl Chat {
         match &self.history {
             // It may still be on its way to the disk: behind it, the same once more writes nothing.
             Some(history) if room.kept && id > history.written() => {
-                let kept = Box::new(move |result: Result<()>| kept(result.map(|()| id)));
+                let again = uid.clone();
+                let kept = Box::new(move |result: Result<()>| kept(&again, result.map(|()| id)));
                 let place = history.place().await?;
                 history.append(place, Write { entry, rules: None, position: None, unsent: false, kept: Some(kept) });
             }
-            _ => kept(Ok(id)),
+            _ => kept(&uid, Ok(id)),
         }
         Ok(uid)
     }
@@ -302,10 +348,8 @@ impl Service for Chat {
         Box::pin(web::answer(self, request, peer, scope))
     }
 
-    fn limits(&self, limits: &mut Limits) {
-        limits.max = LINE;
-        // Who only listens is welcome; whether they are still there is found out by keeping connections alive.
-        limits.idle = None;
-        limits.keepalive = Some(Duration::from_secs(60));
+    fn options(&self) -> &'static [(&'static str, &'static str)] {
+        // Who only listens is welcome; whether they are still there is for the system to find out.
+        &[("idle", "off"), ("keepalive", "60s"), ("max", LINE)]
     }
 }

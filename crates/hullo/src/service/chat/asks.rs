@@ -364,7 +364,8 @@ impl Talk {
         if password.len() > PASSWORD || password.chars().count() < 8 {
             return Err(Error::usage(format!("a password has 8 characters or more, and at most {PASSWORD} bytes")));
         }
-        let Some(history) = self.chat.history.clone() else {
+        let chat = self.chat.clone();
+        let Some(history) = &chat.history else {
             return Err(Error::usage("there are no accounts here: nothing is kept"));
         };
         let hash = self.chat.accounts.hash(password).await?;
@@ -421,8 +422,13 @@ impl super::Chat {
         let mut entries: Vec<Entry> = match (self.history.as_ref().filter(|_| room.kept), words) {
             (Some(history), Some(words)) => history.search(&room.name, words, before, limit + 1).await?,
             (Some(history), None) => {
-                history.settle().await?;
-                history.before(&room.name, before, limit + 1).await?
+                let mut entries = history.before(&room.name, before, limit + 1).await?;
+                // What is not written yet is at hand.
+                let newest = entries.last().map_or(0, |last| last.id);
+                if let Some(tail) = room.state().over(newest).filter(|_| before.is_none()) {
+                    entries.extend(tail.map(|entry| (**entry).clone()));
+                }
+                entries
             }
             (None, Some(_)) => return Err(Error::usage("nothing is kept here that could be searched")),
             (None, None) => {

@@ -30,6 +30,11 @@ impl Flood {
         (self.left < 0.0).then(|| Duration::from_secs_f64(-self.left / rate))
     }
 
+    /// Gives back what was taken last: it does not count.
+    pub(super) fn give_back(&mut self) {
+        self.left += 1.0;
+    }
+
     /// Whether nothing of it is used, so that it need not be remembered.
     pub(super) fn is_full(&self, now: Instant) -> bool {
         let Some(rate) = self.rate else { return true };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     Draft,
     history::History,
+    member::Door,
     people::Person,
     room::{Room, State},
     talk::Talk,
@@ -82,15 +83,17 @@ impl Talk {
         Ok(room)
     }
 
-    fn admit(&self, room: &Room, word: Option<&str>) -> Result<()> {
+    /// Lets us into a room, or not.
+    pub(super) fn admit(&self, room: &Room, word: Option<&str>) -> Result<()> {
         let who = self.chat.who(&self.member.person, self.member.network.as_deref());
         room.state().rules.admit(&room.name, who, word, super::now())
     }
 
     /// Tells what can be read of the past, as far as that is wished.
     async fn past(&mut self, room: &Room, wish: &Wish) -> Result<Past> {
-        let history = self.chat.history.clone().filter(|_| room.kept);
-        if let Some(until) = self.seen(room, wish, history.as_ref()).await? {
+        let chat = self.chat.clone();
+        let history = chat.history.as_ref().filter(|_| room.kept);
+        if let Some(until) = self.seen(room, wish, history).await? {
             return Ok(Past { until, messages: 0, recovered: Some(true) });
         }
         let recovered = wish.after.map(|_| false);
@@ -126,8 +129,7 @@ impl Talk {
 
     /// Reads what lies between what was told and what is at hand.
     async fn read_on(&mut self, room: &Room, past: &mut Past) -> Result<()> {
-        let history = self.chat.history.clone().filter(|_| room.kept);
-        let entries = match history {
+        let entries = match self.chat.history.as_ref().filter(|_| room.kept) {
             Some(history) => history.after(&room.name, past.until, PAGE).await?,
             None => Vec::new(),
         };
@@ -222,10 +224,7 @@ impl Talk {
         let other = name::person(other)?;
         let key = name::key(&other);
         let here = self.chat.people.of_key(&key);
-        let account = match &self.chat.history {
-            Some(history) => history.account(&key).await?.map(|(shown, _)| shown),
-            None => None,
-        };
+        let account = self.chat.account(&key).await?.map(|(shown, _)| shown);
         let (shown, is_account) = match (&here, account) {
             (Some(person), _) => (person.name().to_string(), person.account),
             (None, Some(shown)) => (shown, true),
@@ -240,12 +239,13 @@ impl Talk {
 
     /// Has somebody come into a private room too, on all their connections.
     pub(super) fn bring(&mut self, room: &Arc<Room>, person: &Person) {
-        for member in self.chat.members_of(person) {
+        for member in person.members() {
             if member.has_come(room) {
                 let mut state = room.state();
                 state.enter(&room.name, &member);
-                let people = state.people().iter().map(|person| person.name().to_string()).collect();
-                member.tell_of_room(&room.name, people, state.last);
+                if member.door != Door::Lines {
+                    member.tell(&self.joined(room, &state, None), "");
+                }
                 drop(state);
                 self.is_untold(room);
             }

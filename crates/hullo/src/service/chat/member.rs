@@ -1,18 +1,21 @@
 //! One connection in the rooms: what it is told, and in which form.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::{people::Person, room::Item};
+use super::{
+    people::Person,
+    room::{Item, Room},
+};
 use crate::{
     chat::{
         Event, What,
         line::{Lines, said},
         name::parties,
     },
-    error::Kind,
+    error::{Error, Kind},
     message::Message,
     session::{Outbox, Post},
 };
@@ -38,17 +41,47 @@ pub(super) struct Member {
     pub(super) network: Option<String>,
     /// The number of the room that is spoken in if none is named.
     pub(super) current: AtomicU64,
+    rooms: Mutex<Vec<Arc<Room>>>,
     outbox: Outbox,
+    ended: OnceLock<&'static str>,
 }
 
 impl Member {
     pub(super) fn new(number: u64, door: Door, person: Arc<Person>, network: Option<String>, outbox: Outbox) -> Self {
-        Self { number, door, person, network, current: AtomicU64::new(0), outbox }
+        let (current, rooms, ended) = (AtomicU64::new(0), Mutex::default(), OnceLock::new());
+        Self { number, door, person, network, current, rooms, outbox, ended }
     }
 
     /// The same connection as somebody else's.
     pub(super) fn of(&self, person: Arc<Person>) -> Self {
         Self::new(self.number, self.door, person, self.network.clone(), self.outbox.clone())
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rooms that it is in.
+    pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
+        self.places().clone()
+    }
+
+    pub(super) fn is_in(&self, room: &Arc<Room>) -> bool {
+        self.places().iter().any(|other| Arc::ptr_eq(other, room))
+    }
+
+    /// It is in that room from now on. Says whether it was not.
+    pub(super) fn has_come(&self, room: &Arc<Room>) -> bool {
+        let mut rooms = self.places();
+        let is_new = !rooms.iter().any(|other| Arc::ptr_eq(other, room));
+        if is_new {
+            rooms.push(room.clone());
+        }
+        is_new
+    }
+
+    pub(super) fn has_left(&self, room: &Arc<Room>) {
+        self.places().retain(|other| !Arc::ptr_eq(other, room));
     }
 
     /// Tells it something, at once as far as it reads. Whoever does not read any more has its end come to it.
@@ -61,9 +94,9 @@ impl Member {
     /// The same, from a thread that is no runtime's.
     pub(super) fn tell_later(&self, event: &Event, current: &str) {
         if let Some(message) = self.form(event, current)
-            && self.outbox.queue(&mut message.into()).is_err()
+            && let Err(error) = self.outbox.queue(&mut message.into())
         {
-            self.end("you read too slowly");
+            self.failed(&error);
         }
     }
 
@@ -72,20 +105,26 @@ impl Member {
         self.post(&mut Post::new(events.filter_map(|event| self.form(event, current)).collect()));
     }
 
-    /// Ends it, with a reason.
-    pub(super) fn end(&self, reason: &str) {
-        let bye = Event::Bye { reason: reason.to_owned() };
-        self.outbox.end(self.form(&bye, ""));
+    /// Why it was ended, if it was.
+    pub(super) fn why_ended(&self) -> Option<&'static str> {
+        self.ended.get().copied()
+    }
+
+    /// What could not be told to it is lost to it: then it has to go, and to come again.
+    fn failed(&self, error: &Error) {
+        if error.kind() == Kind::TooLarge {
+            let reason = self.ended.get_or_init(|| "you read too slowly, and too much waits for you");
+            let bye = Event::Bye { reason: (*reason).to_owned() };
+            self.outbox.end(self.form(&bye, ""));
+        }
     }
 
     fn post(&self, post: &mut Post) {
         if post.messages().is_empty() {
             return;
         }
-        if let Err(error) = self.outbox.post(post)
-            && error.kind() == Kind::TooLarge
-        {
-            self.end("you read too slowly, and too much waits for you");
+        if let Err(error) = self.outbox.post(post) {
+            self.failed(&error);
         }
     }
 

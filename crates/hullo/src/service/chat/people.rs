@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -13,6 +13,7 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use super::member::Member;
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},
@@ -33,6 +34,7 @@ pub(super) struct Person {
     /// What a later connection shows to be the same person.
     pub(super) token: String,
     state: Mutex<State>,
+    members: Mutex<Vec<Weak<Member>>>,
 }
 
 struct State {
@@ -46,7 +48,7 @@ impl Person {
     fn new(author: String, account: bool, token: String, nick: Nick) -> Arc<Self> {
         let shown = nick.shown.as_str().into();
         let state = Mutex::new(State { nick, shown, connections: 0, left: None });
-        Arc::new(Self { author: author.into(), account, token, state })
+        Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,6 +58,18 @@ impl Person {
     /// Their name.
     pub(super) fn name(&self) -> Arc<str> {
         self.state().shown.clone()
+    }
+
+    /// They have this connection too.
+    pub(super) fn comes_by(&self, member: &Arc<Member>) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(member));
+    }
+
+    /// Their connections.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// What makes their name the same as another.
@@ -140,9 +154,32 @@ impl People {
         }
     }
 
-    /// Somebody of that name.
-    pub(super) fn find(&self, nick: &Nick) -> Option<Arc<Person>> {
-        self.known().names.get(&nick.key).filter(|person| person.state().connections > 0).cloned()
+    /// Somebody who is here, and whose name is the same as others of that key.
+    pub(super) fn of_key(&self, key: &str) -> Option<Arc<Person>> {
+        self.known().names.get(key).filter(|person| person.state().connections > 0).cloned()
+    }
+
+    /// Somebody who sends requests from that place, one by one, and has the name for as long as they do. They have a
+    /// connection more.
+    ///
+    /// # Errors
+    /// The name is somebody else's.
+    pub(super) fn visitor(&self, place: &str, nick: Nick) -> Result<Arc<Person>> {
+        let author = format!("visitor:{place}:{}", nick.key);
+        let mut known = self.known();
+        known.sweep(Instant::now());
+        match known.names.get(&nick.key).cloned() {
+            Some(person) if *person.author == *author => {
+                known.come(&person);
+                Ok(person)
+            }
+            Some(_) => Err(taken(&nick.shown)),
+            None => {
+                let person = Person::new(author, false, secret()?, nick);
+                known.add(&person);
+                Ok(person)
+            }
+        }
     }
 
     /// A connection of theirs has ended.

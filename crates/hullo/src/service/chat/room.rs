@@ -14,12 +14,13 @@ use super::{
     member::{Door, Member, Telling},
     people::Person,
 };
-use crate::chat::{Entry, Event, Presence, Rules, What};
+use crate::chat::{Entry, Event, Presence, Rules, What, name};
 
 /// Entries that a room keeps at hand for whoever comes.
 const TAIL: usize = 256;
 
-/// Comings and goings are told in rooms of up to so many: each of them is a message for all the others.
+/// Comings and goings are told in rooms of up to so many: each of them is a message for all the others. Where two talk
+/// alone they are not, since a private room is entered by being talked to.
 const TELLS_PRESENCE: usize = 100;
 
 /// Names that are told of who is in a room.
@@ -35,6 +36,8 @@ pub(super) struct Room {
     pub(super) number: u64,
     /// Whether what is said here is written to the history.
     pub(super) kept: bool,
+    /// Who talk here, where it is two people alone.
+    pub(super) parties: Option<[Arc<str>; 2]>,
     state: Mutex<State>,
     /// The batch has become smaller.
     told: Notify,
@@ -105,7 +108,12 @@ impl Room {
             sequence: 0,
             telling: false,
         };
-        Self { name: name.into(), number, kept, state: Mutex::new(state), told: Notify::new() }
+        Self { name: name.into(), number, kept, parties: None, state: Mutex::new(state), told: Notify::new() }
+    }
+
+    /// A room of two.
+    pub(super) fn of(self, parties: [Arc<str>; 2]) -> Self {
+        Self { parties: Some(parties), ..self }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -159,6 +167,9 @@ impl State {
     pub(super) fn add(&mut self, entry: &Arc<Entry>, by: Option<u64>, written: u64) -> bool {
         let changed = self.rules.apply(entry);
         self.last = entry.id;
+        if let What::Edit { of, .. } | What::Delete { of } = &entry.what {
+            self.change(of, entry);
+        }
         self.tail.push_back(entry.clone());
         while self.tail.len() > TAIL && self.tail.front().is_some_and(|first| first.id <= written) {
             self.floor = self.tail.pop_front().map_or(self.floor, |first| first.id);
@@ -169,6 +180,19 @@ impl State {
         };
         self.put(Ok(entry.clone()), by, size);
         changed
+    }
+
+    /// A message at hand reads as it was changed: what was taken back is told to nobody any more.
+    fn change(&mut self, of: &str, by: &Entry) {
+        let Some(said) = self.tail.iter_mut().find(|entry| &*entry.uid == of) else { return };
+        let mut changed = Entry::clone(said);
+        if let What::Say { text, edited, deleted, .. } = &mut changed.what {
+            match &by.what {
+                What::Edit { text: new, .. } => (*text, *edited) = (new.clone(), Some(by.time)),
+                _ => (*text, *deleted) = (String::new(), true),
+            }
+        }
+        *said = Arc::new(changed);
     }
 
     /// Tells the members something that is not kept.
@@ -190,6 +214,11 @@ impl State {
     /// All entries over that id; nothing where not all of them are at hand.
     pub(super) fn over(&self, id: u64) -> Option<impl Iterator<Item = &Arc<Entry>>> {
         (id >= self.floor).then(|| self.tail.iter().filter(move |entry| entry.id > id))
+    }
+
+    /// All entries over this id are at hand.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// The newest entries, as far as they are at hand.
@@ -226,7 +255,7 @@ impl State {
     /// Tells of somebody who is here that something happened to them.
     pub(super) fn presence(&mut self, room: &str, name: Arc<str>, is: Presence, by: Option<u64>) {
         let count = self.people.len();
-        if count <= TELLS_PRESENCE {
+        if count <= TELLS_PRESENCE && name::parties(room).is_none() {
             let (room, name) = (room.to_owned(), name.to_string());
             self.announce(Event::Presence { room, name, is, count }, by);
         }
@@ -258,7 +287,7 @@ impl State {
 
     /// Whether nobody would miss it: nobody is here, and nothing is at hand that is not written.
     pub(super) fn is_idle(&self, written: u64) -> bool {
-        self.seats.is_empty() && self.batch.is_empty() && !self.telling && self.last <= written
+        self.seats.is_empty() && !self.telling && self.last <= written
     }
 }
 

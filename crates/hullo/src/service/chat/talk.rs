@@ -72,6 +72,7 @@ impl Talk {
         let member = Member::new(chat.number(), door, chat.people.guest()?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
+        member.person.comes_by(&member);
         Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood })
     }
 
@@ -83,6 +84,21 @@ impl Talk {
         let talked = match Box::pin(self.begin()).await {
             Ok(()) => self.talk().await,
             failed => failed,
+        };
+        Box::pin(self.part(talked)).await
+    }
+
+    /// Only listens, to one room.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), or that the room does not let it in.
+    pub(super) async fn listen(mut self, wish: Wish) -> Result<()> {
+        let talked = match Box::pin(self.join(wish)).await {
+            Ok(_) => self.talk().await,
+            Err(error) => {
+                self.refuse(&error, None, None);
+                Err(error)
+            }
         };
         Box::pin(self.part(talked)).await
     }
@@ -161,7 +177,12 @@ impl Talk {
             let goes_on = match typed(line, current) {
                 // The most frequent one, without a box of its own.
                 Ok(Typed::Ask(Ask::Say { room, text, uid, me })) => self.say(&room, &text, uid, me).await.map(|()| true),
-                Ok(typed) => Box::pin(self.typed(typed)).await,
+                Ok(typed) => {
+                    let done = Box::pin(self.typed(typed)).await;
+                    // What it has changed is told before whatever answers the next line.
+                    self.tell().await;
+                    done
+                }
                 Err(error) => Err(error),
             };
             match goes_on {
@@ -263,6 +284,7 @@ impl Talk {
         self.leave_all().await;
         self.chat.people.leave(&self.member.person);
         self.member = Arc::new(self.member.of(person));
+        self.member.person.comes_by(&self.member);
         self.said = None;
     }
 
