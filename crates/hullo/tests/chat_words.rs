@@ -47,7 +47,7 @@ impl Parts {
 
     fn said(&self) -> Said {
         let (text, edited) = (self.text.clone(), self.flag.then_some(self.time));
-        Said { at: self.at(), text, me: self.flag, edited, deleted: !self.flag && self.number % 2 == 0 }
+        Said { at: self.at(), text, me: self.flag, edited, deleted: !self.flag && self.number.is_multiple_of(2) }
     }
 
     fn events(&self) -> Vec<Event> {

@@ -69,8 +69,11 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     }
 }
 
-/// What a text of a chat may be, by how that is read.
-const KINDS: &[(&str, fn(&str) -> bool)] = &[
+/// Something that a text may be, and whether it is that.
+type Reading = (&'static str, fn(&str) -> bool);
+
+/// What a text of a chat may be.
+const KINDS: &[Reading] = &[
     ("events", |text| serde_json::from_str::<hullo::chat::Event>(text).is_ok()),
     ("requests", |text| serde_json::from_str::<hullo::chat::Asked>(text).is_ok()),
     ("commands", |text| text.starts_with('/') && hullo::chat::typed::typed(text, "lobby").is_ok()),
