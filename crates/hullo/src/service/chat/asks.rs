@@ -310,7 +310,8 @@ impl Talk {
         match (name, password, token) {
             (Some(name), Some(password), _) => self.own(&name, &password).await?,
             (name, _, token) => {
-                if let Some(person) = token.and_then(|token| self.chat.people.again(&token)) {
+                if let Some(token) = token.filter(|token| *token != self.member.person.token) {
+                    let person = self.chat.people.again(&token)?;
                     self.become_person(person).await;
                 }
                 let current = self.member.person.name();

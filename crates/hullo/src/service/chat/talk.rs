@@ -56,6 +56,31 @@ pub(super) struct Talk {
     /// When they were last told to be writing.
     pub(super) typing: Option<Instant>,
     flood: Flood,
+    stay: Stay,
+}
+
+/// What a connection takes up for as long as it is here, also where its task is dropped.
+struct Stay {
+    chat: Arc<Chat>,
+    member: Arc<Member>,
+}
+
+impl Stay {
+    /// For a member whose person has this connection by now.
+    fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
+        member.person.comes_by(member);
+        Self { chat: chat.clone(), member: member.clone() }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        for room in self.member.rooms() {
+            room.state().leave(&room.name, &self.member);
+            self.member.has_left(&room);
+        }
+        self.chat.people.leave(&self.member.person);
+    }
 }
 
 impl Talk {
@@ -75,8 +100,8 @@ impl Talk {
         let member = Member::new(chat.number(), door, chat.people.guest()?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
-        member.person.comes_by(&member);
-        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood })
+        let stay = Stay::begin(&chat, &member);
+        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood, stay })
     }
 
     /// Talks until one of the two ends it.
@@ -206,6 +231,7 @@ impl Talk {
         self.leave_all().await;
         self.member = Arc::new(self.member.through(Door::Json));
         self.member.person.comes_by(&self.member);
+        self.stay.member = self.member.clone();
         self.welcome().await
     }
 
@@ -301,9 +327,8 @@ impl Talk {
     /// Is somebody else from now on, who is in no room yet.
     pub(super) async fn become_person(&mut self, person: Arc<Person>) {
         self.leave_all().await;
-        self.chat.people.leave(&self.member.person);
         self.member = Arc::new(self.member.of(person));
-        self.member.person.comes_by(&self.member);
+        self.stay = Stay::begin(&self.chat, &self.member);
         self.said = None;
     }
 
@@ -325,7 +350,6 @@ impl Talk {
 
     async fn part(mut self, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
-        self.chat.people.leave(&self.member.person);
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
