@@ -409,6 +409,7 @@ macro_rules! services {
     };
 }
 
+mod accounts;
 mod chat;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -49,7 +49,6 @@ pub(super) const STEPS: &[&str] = &["
     CREATE VIRTUAL TABLE words USING fts5 (
         room, text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
     );
-    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
 "];
 
 /// What is read of an entry, in the order in which [`entry`] takes it.

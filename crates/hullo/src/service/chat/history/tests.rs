@@ -50,6 +50,7 @@ fn plain(entry: Entry) -> Write {
 async fn how_fast_it_appends() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (count, keep) = (number("HULLO_COUNT", 200_000), number("HULLO_KEEP", 1_000_000));
+    let ordered = number("HULLO_ORDERED", 1) == 1;
     let home = Home::new();
     let Opened { history, next, .. } = History::open(&home.file(), Keep { count: keep, age: None }).unwrap();
     let words = "the quick brown fox jumps over a lazy dog while it rains in town and nobody knows why".split(' ');
@@ -70,7 +71,8 @@ async fn how_fast_it_appends() {
         }
         text.truncate(64);
         let mut entry = say(next + at, "lobby", &text);
-        entry.uid = format!("{:016x}{:08x}", random(), random() as u32).into();
+        let first = if ordered { at } else { random() };
+        entry.uid = format!("{first:016x}{:08x}", random() as u32).into();
         history.append(history.place().await.unwrap(), plain(entry));
         since += 1;
         if since == 100_000 {

@@ -378,7 +378,7 @@ impl<'a> Group<'a> {
         match self.message(room, of)? {
             Some((message, Some(old))) => {
                 self.forget_edits(id, room, of)?;
-                unindex(self.begun, message, room, &old)?;
+                erase(self.begun, message, room, &old)?;
                 let sql = "UPDATE entries SET text = ?2, edited = ?3 WHERE id = ?1";
                 self.begun.prepare_cached(sql)?.execute(params![message, text, time])?;
                 index(self.begun, message, room, text)?;
@@ -395,7 +395,7 @@ impl<'a> Group<'a> {
     fn delete(&mut self, id: i64, room: i64, of: &str) -> rusqlite::Result<()> {
         self.forget_edits(id, room, of)?;
         if let Some((message, Some(old))) = self.message(room, of)? {
-            unindex(self.begun, message, room, &old)?;
+            erase(self.begun, message, room, &old)?;
             self.begun.prepare_cached("UPDATE entries SET text = NULL WHERE id = ?1")?.execute([message])?;
         }
         self.written.erased = true;
@@ -448,6 +448,22 @@ impl Touched {
 fn index(connection: &Connection, id: i64, room: i64, text: &str) -> rusqlite::Result<()> {
     let sql = "INSERT INTO words (rowid, room, text) VALUES (?1, ?2, ?3)";
     connection.prepare_cached(sql)?.execute(params![id, room, text])?;
+    Ok(())
+}
+
+/// Takes words out of the index so that nothing of them is left in the file. It takes long, and what becomes too old is
+/// taken out in the other way, which leaves marks until the parts of the index are merged.
+fn erase(connection: &Connection, id: i64, room: i64, text: &str) -> rusqlite::Result<()> {
+    let flush = || connection.prepare_cached("INSERT INTO words (words) VALUES ('flush')")?.execute([]);
+    let secure = |how: i64| {
+        let sql = "INSERT INTO words (words, rank) VALUES ('secure-delete', ?1)";
+        connection.prepare_cached(sql)?.execute([how])
+    };
+    flush()?;
+    secure(1)?;
+    unindex(connection, id, room, text)?;
+    flush()?;
+    secure(0)?;
     Ok(())
 }
 
