@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use super::*;
 use crate::chat::{Act, Barred, What};
 
+mod full;
 mod killed;
 mod model;
 mod speed;

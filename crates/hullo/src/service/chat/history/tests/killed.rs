@@ -1,7 +1,7 @@
 //! What was said to be kept is there after a kill, and no id is given twice.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::{BufRead, BufReader, Write as _},
     process::{Command, Stdio},
 };
@@ -19,7 +19,7 @@ const FILE: &str = "HULLO_TEST_HISTORY";
 #[ignore = "the other test runs it, and kills it"]
 async fn the_one_that_is_killed() {
     let Ok(file) = std::env::var(FILE) else { return };
-    let Opened { history, next, .. } = History::open(&file, Keep { count: 500, age: None }).unwrap();
+    let Opened { history, next, .. } = History::open(&file, ALL).unwrap();
     for id in next.. {
         let place = history.place().await.unwrap();
         print(&format!("gives {id}"));
@@ -27,8 +27,9 @@ async fn the_one_that_is_killed() {
             kept.unwrap();
             print(&format!("kept {id}"));
         });
-        history.append(place, Write { kept: Some(kept), ..plain(entry(id, "lobby", say(&format!("message {id}")))) });
-        // An edit now and then, of what may be there or not.
+        // An edit takes more than one step, which a kill must not part.
+        let what = if id % 5 == 4 { edit(id - 1, &format!("edited {id}")) } else { say(&format!("message {id}")) };
+        history.append(place, Write { kept: Some(kept), ..plain(entry(id, "lobby", what)) });
         tokio::task::yield_now().await;
     }
 }
@@ -42,7 +43,7 @@ fn print(line: &str) {
 async fn what_was_kept_is_there_after_a_kill() {
     let home = Home::new();
     let test = "service::chat::history::tests::killed::the_one_that_is_killed";
-    let (mut given, mut last) = (HashSet::new(), 0);
+    let (mut given, mut all) = (HashSet::new(), Vec::new());
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--ignored", "--nocapture"])
@@ -71,15 +72,24 @@ async fn what_was_kept_is_there_after_a_kill() {
         assert!(kept.len() >= until, "it ends before it is killed the time {kill}");
         let Opened { history, next, .. } = History::open(&home.file(), ALL).unwrap();
         assert!(given.iter().all(|id| *id < next), "{next} is new");
-        let newest = *kept.last().unwrap();
-        assert!(newest > last);
-        last = newest;
-        let there: HashSet<u64> = history.ids("lobby").await.into_iter().collect();
-        let first = there.iter().min().copied().unwrap();
-        for id in kept.into_iter().filter(|id| *id >= first) {
-            assert!(there.contains(&id), "{id} was kept, and is not there after kill {kill}");
+        let there: HashMap<u64, What> = history
+            .after("lobby", 0, usize::MAX)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.id, entry.what))
+            .collect();
+        all.extend(kept);
+        for id in &all {
+            assert!(there.contains_key(id), "{id} was kept, and is not there after kill {kill}");
+            let of = there.get(&(id - 1)).filter(|_| id % 5 == 4);
+            assert!(
+                of.is_none_or(|of| matches!(of, What::Say { text, .. } if *text == format!("edited {id}"))),
+                "{of:?}"
+            );
         }
-        assert!(there.contains(&newest));
+        // One that no edit has changed.
+        let newest = all.iter().rfind(|id| *id % 5 < 3).unwrap();
         assert_eq!(history.search("lobby", &newest.to_string(), None, 9).await.unwrap().len(), 1);
     }
 }
