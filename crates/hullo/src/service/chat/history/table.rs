@@ -123,3 +123,8 @@ pub(super) fn entry(row: &Row<'_>, room: Arc<str>) -> rusqlite::Result<Entry> {
 pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+/// What cannot be written as JSON, or read, is no reason to end.
+pub(super) fn strange(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
+}

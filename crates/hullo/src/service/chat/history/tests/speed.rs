@@ -1,4 +1,5 @@
 //! How fast it appends.
+#![allow(clippy::print_stdout, reason = "a figure is what it is run for")]
 
 use std::{fs, time::Instant};
 
