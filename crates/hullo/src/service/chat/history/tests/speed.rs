@@ -61,3 +61,24 @@ async fn how_fast_it_appends() {
     let found = history.search("lobby", "quick fox", None, 50).await.unwrap();
     println!("search: {} in {:?}", found.len(), begun.elapsed());
 }
+
+/// Says how fast messages of a long history are changed.
+#[tokio::test]
+#[ignore = "it measures"]
+async fn how_fast_it_edits() {
+    const COUNT: u64 = 5_000;
+    let home = Home::new();
+    let history = History::open(&home.file(), ALL).unwrap().history;
+    for part in 0..=10 {
+        let begun = Instant::now();
+        for at in 1..=COUNT {
+            let text = format!("the quick brown fox jumps over the lazy dog {}", at * 7919 % 50_000);
+            let what = if part < 10 { say(&text) } else { edit(at * 9, &text) };
+            history.append(history.place().await.unwrap(), plain(entry(part * COUNT + at, "lobby", what)));
+        }
+        while history.written() < (part + 1) * COUNT {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        println!("{:.0} a second", COUNT as f64 / begun.elapsed().as_secs_f64());
+    }
+}
