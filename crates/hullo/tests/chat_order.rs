@@ -29,9 +29,14 @@ const ROOMS: [&str; 2] = ["lobby", "dev"];
 /// What one member does, by the milliseconds that pass before.
 #[derive(Clone, Debug)]
 enum Step {
-    Say { after: u64, room: usize },
+    Say {
+        after: u64,
+        room: usize,
+    },
     /// The connection is gone, and whatever was under way on it.
-    Cut { after: u64 },
+    Cut {
+        after: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Draft, Kept,
     joining::Wish,
     member::Door,
     people::{self, taken},
+    posting::{Draft, Kept},
     room::Room,
     rules,
     talk::Talk,
@@ -347,10 +347,7 @@ impl Talk {
     }
 
     async fn own(&mut self, name: &str, password: &str) -> Result<()> {
-        let nick = name::nick(name)?;
-        let stored = self.chat.account(&nick.key).await?;
-        self.chat.accounts.verify(&nick.key, password, self.inbox.peer(), stored.map(|(_, hash)| hash)).await?;
-        let person = self.chat.people.owner(nick)?;
+        let person = self.chat.owner(name, password, self.inbox.peer()).await?;
         self.become_person(person).await;
         Ok(())
     }
@@ -358,7 +355,7 @@ impl Talk {
     async fn register(&mut self, password: &str) -> Result<()> {
         let person = self.member.person.clone();
         let (shown, key) = (person.name().to_string(), person.key());
-        if person.account || name::is_guest(&shown) {
+        if person.account || name::is_guest(&shown) || self.chat.accounts.listed(&key).is_some() {
             let error = Error::usage(format!("'{shown}' cannot be made an account"));
             return Err(error.hint("take a name of your own first: /nick NAME"));
         }
