@@ -93,6 +93,26 @@
 //! # }
 //! ```
 //!
+//! # A chat
+//!
+//! [`chat`] has the words of a chat, as `hullo serve chat` speaks them with programs:
+//!
+//! ```no_run
+//! use hullo::{Message, chat::Event, framing};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> hullo::Result<()> {
+//! let mut session = hullo::connect("ws://127.0.0.1:8060/").await?.session(&framing::json::SPEC);
+//! session.send(Message::text(r#"{"do":"join","room":"lobby"}"#)).await?;
+//! while let Some(message) = session.recv().await? {
+//!     if let Ok(Event::Message(said)) = serde_json::from_slice(&message.bytes) {
+//!         println!("{}: {}", said.at.from, said.text);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What holds everywhere
 //!
 //! The end of one direction is a half-close, and the other goes on until *its* end. A normal end is `Ok(None)`, never an
