@@ -310,7 +310,7 @@ impl Talk {
         match (name, password, token) {
             (Some(name), Some(password), _) => self.own(&name, &password).await?,
             (name, _, token) => {
-                if let Some(token) = token.filter(|token| *token != self.member.person.token) {
+                if let Some(token) = token.filter(|token| self.member.person.token.as_deref() != Some(token)) {
                     let person = self.chat.people.again(&token)?;
                     self.become_person(person).await;
                 }
@@ -329,7 +329,8 @@ impl Talk {
             Some(history) if person.account => history.private(&person.name()).await?,
             _ => Vec::new(),
         };
-        let (name, token, log) = (person.name().to_string(), person.token.clone(), self.chat.log.to_string());
+        let (name, log) = (person.name().to_string(), self.chat.log.to_string());
+        let token = person.token.as_deref().unwrap_or_default().to_owned();
         self.tell_me(&Event::Welcome { name, account: person.account, token, log, private });
         Ok(())
     }

@@ -86,7 +86,7 @@ impl Drop for Stay {
 impl Talk {
     /// Begins with a guest. Messages that arrive whole, on a wire that has an end, are a program's events; all else is
     /// lines.
-    pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Self> {
+    pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Box<Self>> {
         let door = match &link.wire {
             Wire::Packets(packets) if packets.ends() => Door::Json,
             _ => Door::Lines,
@@ -94,21 +94,22 @@ impl Talk {
         Self::through(chat, link, door)
     }
 
-    pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Self> {
+    pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
-        let member = Member::new(chat.number(), door, chat.people.guest()?, network, outbox);
+        let member = Member::new(chat.number(), door, chat.people.guest(door != Door::Lines)?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
         let stay = Stay::begin(&chat, &member);
-        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood, stay })
+        let (current, untold, said, typing) = (None, Vec::new(), None, None);
+        Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
     }
 
     /// Talks until one of the two ends it.
     ///
     /// # Errors
     /// The wire's, or that the member did not read.
-    pub(super) async fn run(mut self) -> Result<()> {
+    pub(super) async fn run(mut self: Box<Self>) -> Result<()> {
         let talked = match Box::pin(self.begin()).await {
             Ok(()) => self.talk().await,
             failed => failed,
@@ -120,7 +121,7 @@ impl Talk {
     ///
     /// # Errors
     /// As [`run`](Self::run), or that the room does not let it in.
-    pub(super) async fn listen(mut self, wish: Wish) -> Result<()> {
+    pub(super) async fn listen(mut self: Box<Self>, wish: Wish) -> Result<()> {
         let talked = match Box::pin(self.join(wish)).await {
             Ok(_) => self.talk().await,
             Err(error) => {
@@ -230,8 +231,8 @@ impl Talk {
     async fn speak_json(&mut self) -> Result<()> {
         self.leave_all().await;
         self.member = Arc::new(self.member.through(Door::Json));
-        self.member.person.comes_by(&self.member);
-        self.stay.member = self.member.clone();
+        let person = self.chat.people.guest(true)?;
+        self.become_person(person).await;
         self.welcome().await
     }
 
@@ -348,7 +349,7 @@ impl Talk {
         self.chat.tidy(room);
     }
 
-    async fn part(mut self, talked: Result<()>) -> Result<()> {
+    async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
         let slow = self.member.why_ended();
         if slow.is_none() {
@@ -381,6 +382,6 @@ mod tests {
         let peer = crate::Peer::new("memory", crate::Endpoint::Unnamed, crate::Endpoint::Unnamed);
         let talk = Talk::over(chat, Link::over(stream, peer, crate::Scope::default())).unwrap();
         let (of_talk, of_future) = (size_of::<Talk>(), size_of_val(&talk.run()));
-        assert!(of_talk <= 256 && of_future <= 1024, "{of_talk} {of_future}");
+        assert!(of_talk <= 192 && of_future <= 256, "{of_talk} {of_future}");
     }
 }
