@@ -1,0 +1,359 @@
+//! What a client must remember to come back to where it was: who it is, what it has seen of each room, and what it has
+//! said that is not known to be kept. Pure.
+
+use std::collections::{HashSet, VecDeque};
+
+use hullo::chat::{Ask, Asked, At, Event, LOBBY, name};
+
+/// How many uids are remembered, for all rooms together.
+const SEEN: usize = 20_000;
+
+/// The mark of the first thing that is said to a server.
+pub(super) const HELLO: &str = "hello";
+
+/// The mark of leaving the lobby, in which one is without having asked for it: that it fails is of no interest.
+pub(super) const UNWANTED: &str = "unwanted";
+
+/// Who we want to be.
+#[derive(Clone, Default)]
+pub(super) struct Who {
+    pub(super) name: Option<String>,
+    pub(super) password: Option<String>,
+}
+
+/// What is remembered from one connection to the next.
+pub(super) struct Memory {
+    who: Who,
+    token: Option<String>,
+    /// The log in which the server's ids count now.
+    log: String,
+    rooms: Vec<Place>,
+    history: Option<usize>,
+    /// Whether the lobby is one of the rooms that are wanted.
+    lobby: bool,
+    unkept: VecDeque<Asked>,
+    seen: Seen,
+    /// How many of the things we said will never be kept.
+    refused: usize,
+}
+
+/// How far we are in a room.
+struct Place {
+    room: String,
+    /// The last that was seen, with all before it.
+    seen: Option<Mark>,
+    /// The last that came since we asked for the room; it counts once we are in it again.
+    coming: Option<Mark>,
+    /// Whether all before `coming` is here too.
+    live: bool,
+    /// Something came that we know: nothing is missing before it.
+    met: bool,
+    /// The word for the invited.
+    token: Option<String>,
+}
+
+#[derive(Clone)]
+struct Mark {
+    id: u64,
+    uid: Option<String>,
+    log: String,
+}
+
+impl Memory {
+    pub(super) fn new(who: Who, rooms: &[String], history: Option<usize>) -> Self {
+        let names = if rooms.is_empty() { vec![LOBBY.to_owned()] } else { rooms.to_vec() };
+        Self {
+            who,
+            token: None,
+            log: String::new(),
+            lobby: names.iter().any(|room| room == LOBBY),
+            rooms: names.into_iter().map(Place::new).collect(),
+            history,
+            unkept: VecDeque::new(),
+            seen: Seen::default(),
+            refused: 0,
+        }
+    }
+
+    /// What is said first on a new connection: who we are, where we were, and what may not have arrived.
+    pub(super) fn greeting(&mut self) -> Vec<Asked> {
+        let mut asks = Vec::new();
+        let Who { name, password } = self.who.clone();
+        if name.is_some() || self.token.is_some() {
+            let ask = Ask::Hello { name, password, token: self.token.clone() };
+            asks.push(Asked { tag: Some(HELLO.to_owned()), ask });
+        }
+        for place in &mut self.rooms {
+            (place.live, place.met, place.coming) = (false, false, None);
+            asks.push(Asked { tag: None, ask: place.join(self.history) });
+        }
+        if !self.lobby {
+            asks.push(Asked { tag: Some(UNWANTED.to_owned()), ask: Ask::Leave { room: LOBBY.to_owned() } });
+        }
+        asks.extend(self.unkept.iter().cloned());
+        asks
+    }
+
+    /// Takes notice of what is about to be asked.
+    pub(super) fn asks(&mut self, asked: &Asked) {
+        match &asked.ask {
+            Ask::Say { uid: Some(_), .. } | Ask::Tell { uid: Some(_), .. } => self.unkept.push_back(asked.clone()),
+            Ask::Join { room, token, .. } => {
+                self.lobby |= room == LOBBY;
+                let mut place = Place::new(room.clone());
+                place.token.clone_from(token);
+                // Only when we are in it is it a place to come back to; what opens it is remembered now.
+                if token.is_some() {
+                    self.rooms.retain(|known| known.room != place.room);
+                    self.rooms.push(place);
+                }
+            }
+            Ask::Hello { name: Some(name), password, .. } => {
+                self.who = Who { name: Some(name.clone()), password: password.clone() };
+            }
+            Ask::Register { password } => self.who.password = Some(password.clone()),
+            _ => {}
+        }
+    }
+
+    /// Takes notice of what the server tells; whether it is news.
+    pub(super) fn hears(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Welcome { name, token, log, .. } => {
+                if self.token.is_some() || self.who.name.is_some() {
+                    self.who.name = self.who.name.take().or_else(|| Some(name.clone()));
+                }
+                (self.token, self.log) = (Some(token.clone()), log.clone());
+            }
+            Event::Joined { room, last, recovered, .. } => self.joined(room, *last, recovered.is_some()),
+            Event::Left { room, .. } => self.rooms.retain(|place| place.room != *room),
+            Event::Message(said) => return self.entry(&said.at),
+            Event::Edited { at, .. } | Event::Deleted { at, .. } | Event::Topic { at, .. } | Event::Ruled { at, .. } => {
+                return self.entry(at);
+            }
+            Event::Kept { uid, .. } => self.unkept.retain(|asked| uid_of(&asked.ask) != Some(uid)),
+            Event::Error { uid: Some(uid), .. } => {
+                let before = self.unkept.len();
+                self.unkept.retain(|asked| uid_of(&asked.ask) != Some(uid));
+                self.refused += before - self.unkept.len();
+            }
+            Event::Presence { name, is: hullo::chat::Presence::Now { new }, .. } => {
+                // Whoever comes again wants to be called what they were called last.
+                if self.who.name.as_ref() == Some(name) && self.who.password.is_none() {
+                    self.who.name = Some(new.clone());
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Whether something may be missing in the room that we have just entered again: the server could not tell all, and
+    /// nothing of what it told is known.
+    pub(super) fn has_gap(&self, event: &Event) -> Option<String> {
+        let Event::Joined { room, recovered: Some(false), last, .. } = event else { return None };
+        let place = self.rooms.iter().find(|place| same(&place.room, room))?;
+        (!place.met && *last > 0).then(|| room.clone())
+    }
+
+    /// Whether we are an account, and nobody else will do.
+    pub(super) fn has_password(&self) -> bool {
+        self.who.password.is_some()
+    }
+
+    /// How much of what we said is not known to be kept.
+    pub(super) fn unkept(&self) -> usize {
+        self.unkept.len()
+    }
+
+    /// How much of it will never be.
+    pub(super) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    fn joined(&mut self, room: &str, last: u64, answers: bool) {
+        let log = self.log.clone();
+        let place = match self.rooms.iter_mut().position(|place| same(&place.room, room)) {
+            Some(at) => &mut self.rooms[at],
+            None => {
+                self.rooms.push(Place::new(room.to_owned()));
+                let at = self.rooms.len() - 1;
+                &mut self.rooms[at]
+            }
+        };
+        room.clone_into(&mut place.room);
+        // A server puts everybody into the lobby: that is no answer to where we want to go on.
+        if place.seen.is_some() && !answers && !place.live {
+            return;
+        }
+        let uid = place.coming.as_ref().or(place.seen.as_ref()).and_then(|mark| mark.uid.clone());
+        let told = Mark { id: last, uid, log };
+        let coming = place.coming.take().filter(|coming| coming.id >= last);
+        (place.seen, place.live) = (Some(coming.unwrap_or(told)), true);
+    }
+
+    fn entry(&mut self, at: &At) -> bool {
+        let news = self.seen.add(&at.uid);
+        let mark = Mark { id: at.id, uid: Some(at.uid.clone()), log: self.log.clone() };
+        if let Some(place) = self.rooms.iter_mut().find(|place| place.room == at.room) {
+            place.met |= !news;
+            let slot = if place.live { &mut place.seen } else { &mut place.coming };
+            // After a search or in another order an older one may come: it takes nothing back.
+            if slot.as_ref().is_none_or(|known| known.log != mark.log || known.id < mark.id) {
+                *slot = Some(mark);
+            }
+        }
+        news
+    }
+}
+
+/// Whether the name of a room that was asked for is the one that the server tells.
+fn same(asked: &str, told: &str) -> bool {
+    asked == told || name::key(asked.trim_start_matches('#')) == name::key(told)
+}
+
+fn uid_of(ask: &Ask) -> Option<&String> {
+    match ask {
+        Ask::Say { uid, .. } | Ask::Tell { uid, .. } => uid.as_ref(),
+        _ => None,
+    }
+}
+
+impl Place {
+    fn new(room: String) -> Self {
+        Self { room, seen: None, coming: None, live: false, met: false, token: None }
+    }
+
+    fn join(&self, history: Option<usize>) -> Ask {
+        let (room, token) = (self.room.clone(), self.token.clone());
+        match self.seen.clone() {
+            Some(Mark { id, uid, log }) => {
+                Ask::Join { room, after: Some(id), log: Some(log), uid, history: None, token }
+            }
+            None => Ask::Join { room, after: None, log: None, uid: None, history, token },
+        }
+    }
+}
+
+/// The uids that came last.
+#[derive(Default)]
+struct Seen {
+    uids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Seen {
+    /// Whether it is new.
+    fn add(&mut self, uid: &str) -> bool {
+        if !self.uids.insert(uid.to_owned()) {
+            return false;
+        }
+        self.order.push_back(uid.to_owned());
+        if self.order.len() > SEEN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.uids.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hullo::chat::Said;
+
+    use super::*;
+
+    fn message(id: u64) -> Event {
+        let at = At { id, uid: format!("u{id}"), room: "lobby".into(), from: "ann".into(), time: 0 };
+        Event::Message(Said { at, text: "hi".into(), me: false, edited: None, deleted: false })
+    }
+
+    fn welcome(log: &str) -> Event {
+        Event::Welcome { name: "me".into(), account: false, token: "t".into(), log: log.into(), private: Vec::new() }
+    }
+
+    fn joined(last: u64, recovered: Option<bool>) -> Event {
+        let (room, topic) = ("lobby".to_owned(), String::new());
+        Event::Joined { room, topic, people: Vec::new(), count: 1, last, recovered, operator: false, closed: false }
+    }
+
+    fn say(uid: &str) -> Asked {
+        Asked { tag: None, ask: Ask::Say { room: "lobby".into(), text: "hi".into(), uid: Some(uid.into()), me: false } }
+    }
+
+    fn joins(memory: &mut Memory) -> Vec<Ask> {
+        memory.greeting().into_iter().map(|asked| asked.ask).filter(|ask| matches!(ask, Ask::Join { .. })).collect()
+    }
+
+    fn after(id: u64, log: &str, uid: &str) -> Ask {
+        let (log, uid) = (Some(log.to_owned()), Some(uid.to_owned()));
+        Ask::Join { room: "lobby".into(), after: Some(id), log, uid, history: None, token: None }
+    }
+
+    #[test]
+    fn it_comes_back_to_where_it_was() {
+        let mut memory = Memory::new(Who::default(), &[], Some(7));
+        assert_eq!(joins(&mut memory), [Ask::Join { room: "lobby".into(), after: None, log: None, uid: None, history: Some(7), token: None }]);
+        for event in [welcome("L"), message(3), joined(3, None), message(5)] {
+            assert!(memory.hears(&event));
+        }
+        assert_eq!(joins(&mut memory), [after(5, "L", "u5")]);
+        // The connection breaks again in the middle of what was missed: nothing of that counts as seen in order.
+        assert!(memory.hears(&welcome("L")) && memory.hears(&joined(9, None)) && memory.hears(&message(8)));
+        assert_eq!(joins(&mut memory), [after(5, "L", "u5")]);
+        assert!(!memory.hears(&message(8)), "and what came already does not come twice");
+        assert!(memory.hears(&message(9)) && memory.hears(&joined(9, Some(true))));
+        assert_eq!(joins(&mut memory), [after(9, "L", "u9")]);
+    }
+
+    #[test]
+    fn another_log_counts_anew() {
+        let mut memory = Memory::new(Who::default(), &[], None);
+        for event in [welcome("L"), message(50), joined(50, None)] {
+            memory.hears(&event);
+        }
+        memory.greeting();
+        for event in [welcome("M"), message(2), joined(2, Some(true)), message(3)] {
+            memory.hears(&event);
+        }
+        assert_eq!(joins(&mut memory), [after(3, "M", "u3")]);
+    }
+
+    #[test]
+    fn a_gap_is_known_and_so_is_that_there_is_none() {
+        for (told, gap) in [(vec![message(90), message(91)], true), (vec![message(5), message(91)], false)] {
+            let mut memory = Memory::new(Who::default(), &[], None);
+            for event in [welcome("L"), message(5), joined(5, None)] {
+                memory.hears(&event);
+            }
+            memory.greeting();
+            told.iter().for_each(|event| _ = memory.hears(event));
+            let last = joined(91, Some(false));
+            memory.hears(&last);
+            assert_eq!(memory.has_gap(&last).is_some(), gap);
+        }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_said_again_and_under_the_same_name() {
+        let mut memory = Memory::new(Who::default(), &[], None);
+        memory.greeting();
+        for uid in ["a", "b", "c"] {
+            memory.asks(&say(uid));
+        }
+        memory.hears(&Event::Kept { uid: "b".into(), id: 1, room: "lobby".into() });
+        memory.hears(&Event::Error { error: "no".into(), hint: None, tag: None, uid: Some("c".into()) });
+        assert_eq!((memory.unkept(), memory.refused()), (1, 1));
+        assert_eq!(memory.greeting().last(), Some(&say("a")));
+    }
+
+    #[test]
+    fn who_wants_other_rooms_is_not_left_in_the_lobby() {
+        let mut memory = Memory::new(Who { name: Some("ann".into()), password: None }, &["dev".into()], None);
+        let asks: Vec<_> = memory.greeting().into_iter().map(|asked| asked.ask).collect();
+        assert!(matches!(&asks[..], [Ask::Hello { .. }, Ask::Join { room, .. }, Ask::Leave { room: lobby }] if room == "dev" && lobby == "lobby"));
+        memory.asks(&Asked { tag: None, ask: Ask::Join { room: LOBBY.into(), after: None, log: None, uid: None, history: None, token: None } });
+        assert!(!memory.greeting().iter().any(|asked| matches!(asked.ask, Ask::Leave { .. })));
+    }
+}

@@ -1,0 +1,191 @@
+//! What becomes of a line that was typed.
+
+use hullo::{
+    Error,
+    chat::{
+        Ask, Event,
+        line::Lines,
+        text,
+        typed::{Typed, help, typed},
+    },
+};
+
+use super::{
+    news::Wish,
+    room::{Fate, What},
+    state::{EARLIER, State},
+};
+
+/// What the screen itself can do, which the help of the commands does not know.
+const KEYS: &str = "Tab completes; Alt-1 to Alt-9, Ctrl-N and Ctrl-P change the room; PgUp and PgDn scroll, Esc goes to the end; \
+                    Alt-Enter begins a new line; Ctrl-C leaves";
+
+impl State {
+    /// Does what was typed.
+    pub(super) fn submit(&mut self, now: i64) -> Vec<Wish> {
+        let typed_text = self.input.text().to_owned();
+        if self.lines {
+            self.input.take();
+            return self.say_lines(&typed_text, now);
+        }
+        let Some(current) = self.room().map(|room| room.name.clone()) else { return Vec::new() };
+        match typed(&typed_text, &current) {
+            Ok(meant) => {
+                self.input.take();
+                self.mean(meant, current, now)
+            }
+            // The line stays, to be mended.
+            Err(error) => {
+                self.complain(&error, now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// To a server that knows lines alone each of them is sent as it is: it knows what they mean.
+    fn say_lines(&mut self, text: &str, now: i64) -> Vec<Wish> {
+        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+        for line in &lines {
+            if !line.starts_with("/login ") && !line.starts_with("/register ") {
+                self.echo_line(line, now);
+            }
+            let word = line.trim().trim_start_matches('/');
+            self.leaving = ["byebye", "bye", "exit", "quit"].contains(&word);
+        }
+        if let Some(room) = self.room_mut() {
+            (room.anchor, room.unread_from) = (None, None);
+        }
+        lines.into_iter().map(Wish::Line).collect()
+    }
+
+    fn mean(&mut self, meant: Typed, room: String, now: i64) -> Vec<Wish> {
+        let ask = match meant {
+            Typed::Nothing => return Vec::new(),
+            Typed::Bye => return vec![Wish::Quit],
+            Typed::Help(command) => {
+                let text = help(command.as_deref());
+                self.note(self.current, &text, now);
+                if command.is_none() {
+                    self.note(self.current, KEYS, now);
+                }
+                return Vec::new();
+            }
+            Typed::Ask(ask) => ask,
+            Typed::Current(wanted) => return self.go(wanted),
+            Typed::Login { name, password } => {
+                Ask::Hello { name: Some(name), password: Some(password), token: None }
+            }
+            Typed::History { room: other, count } => {
+                Ask::History { room: other.unwrap_or(room), before: None, limit: Some(count) }
+            }
+            Typed::EditLast(text) => match self.last_of_ours() {
+                Some(of) => Ask::Edit { room, of, text },
+                None => return self.nothing_of_ours(now),
+            },
+            Typed::DeleteLast => match self.last_of_ours() {
+                Some(of) => Ask::Delete { room, of },
+                None => return self.nothing_of_ours(now),
+            },
+        };
+        self.ask(ask, now)
+    }
+
+    /// Asks for something, and shows at once what it says.
+    fn ask(&mut self, mut ask: Ask, now: i64) -> Vec<Wish> {
+        let says = matches!(ask, Ask::Say { .. } | Ask::Tell { .. });
+        if !says && !self.is_here() {
+            self.note(self.current, "! there is no connection now; what you say is kept until there is", now);
+            return Vec::new();
+        }
+        if let Ask::Join { room, .. } = &ask {
+            self.wanted = Some(room.clone());
+        }
+        if says {
+            let before = self.rooms.len();
+            self.echo(&mut ask, now);
+            // A conversation with one person that begins with this is what one looks at.
+            if self.rooms.len() > before {
+                self.show(before);
+            }
+        }
+        vec![Wish::Ask(ask)]
+    }
+
+    /// Shows that room, which may have to be entered first.
+    fn go(&mut self, wanted: String) -> Vec<Wish> {
+        let known = self.rooms.iter().position(|room| room.name == wanted || room.title(&self.me) == wanted);
+        if let Some(index) = known {
+            self.show(index);
+            return Vec::new();
+        }
+        self.wanted = Some(wanted.clone());
+        vec![Wish::Ask(Ask::Join { room: wanted, after: None, log: None, uid: None, history: None, token: None })]
+    }
+
+    /// Asks for what was said before all that is here, where there is more.
+    pub(super) fn fetch(&mut self) -> Vec<Wish> {
+        let (epoch, ready) = (self.epoch, self.is_here() && !self.lines);
+        let Some(room) = self.room_mut() else { return Vec::new() };
+        if !ready || !room.more || room.fetching || !room.live {
+            return Vec::new();
+        }
+        room.fetching = true;
+        let before = room.oldest(epoch);
+        vec![Wish::Ask(Ask::History { room: room.name.clone(), before, limit: None })]
+    }
+
+    /// Tells an event as lines that nobody said.
+    pub(super) fn tell(&mut self, index: usize, event: &Event, now: i64) {
+        if let Event::History { room, messages, .. } = event {
+            return self.found(room, messages, now);
+        }
+        let current = self.rooms.get(index).map(|room| room.name.clone()).unwrap_or_default();
+        let lines = Lines { me: self.me.clone(), current };
+        if let Some(line) = lines.line(event) {
+            let line = line.strip_prefix("* ").unwrap_or(&line);
+            self.note(index, &line.replace("\n  | ", "\n  "), now);
+        }
+    }
+
+    /// What a search has found, with the times of this clock.
+    fn found(&mut self, room: &str, messages: &[hullo::chat::Said], now: i64) {
+        let lines = Lines { me: self.me.clone(), current: String::new() };
+        let mut text = match messages.len() {
+            0 => format!("there is nothing of that in {}", lines.place(room)),
+            found => format!("{found} found in {}:", lines.place(room)),
+        };
+        for said in messages {
+            let (day, time) = (self.clock.words(said.at.time), self.clock.time(said.at.time));
+            text += &format!("\n  {day} {time} {}: {}", said.at.from, text::clean(&said.text, false));
+        }
+        self.note(self.current, &text, now);
+    }
+
+    /// The uid of what we said last here.
+    fn last_of_ours(&self) -> Option<String> {
+        self.room()?.entries.iter().rev().find_map(|entry| match &entry.what {
+            What::Said { said, fate: Fate::Kept, .. } if said.at.from == self.me && !said.deleted => {
+                Some(said.at.uid.clone())
+            }
+            _ => None,
+        })
+    }
+
+    fn nothing_of_ours(&mut self, now: i64) -> Vec<Wish> {
+        self.note(self.current, "! you have said nothing here that is kept", now);
+        Vec::new()
+    }
+
+    fn complain(&mut self, error: &Error, now: i64) {
+        let hint = error.advice().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        self.note(self.current, &format!("! {error}{hint}"), now);
+    }
+}
+
+/// The mark of a question, by which its answer is known.
+pub(crate) fn tag(ask: &Ask) -> Option<String> {
+    match ask {
+        Ask::History { room, before: Some(_), .. } => Some(format!("{EARLIER}{room}")),
+        _ => None,
+    }
+}
