@@ -48,6 +48,12 @@ pub fn guest(number: u64) -> Nick {
     Nick { key: key(&shown), shown }
 }
 
+/// Whether that name is one that [`guest`] gives.
+pub fn is_guest(name: &str) -> bool {
+    let number = name.strip_prefix(GUEST).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+}
+
 /// Checks the name of somebody who may be there, who may be a guest: trimmed, and in normal form C.
 ///
 /// # Errors
