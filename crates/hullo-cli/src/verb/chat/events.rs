@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::memory::{HELLO, Memory, UNWANTED};
+use super::memory::{HELLO, Memory};
 use crate::view::chat::{News, say::tag};
 
 /// So much of what we said may be on its way; the rest waits until some of that is kept.
@@ -195,14 +195,17 @@ impl<'a> Conversation<'a> {
             Event::Welcome { .. } => self.welcomed = true,
             Event::Pong => self.pings = self.pings.saturating_sub(1),
             // Who has shown a password wants to be that account, and nobody else.
-            Event::Error { error, hint, tag: Some(tag), .. } if tag == HELLO && memory.has_password() => {
+            Event::Error { error, hint, tag: Some(tag), .. } if tag == HELLO && memory.is_locked_out() => {
                 let refused = Error::new(Kind::Protocol, format!("{} does not let us in: {error}", self.address.bare()));
                 return Err(hint.clone().map_or(refused, |hint| Error::new(Kind::Protocol, error.clone()).hint(hint)));
             }
-            Event::Error { tag: Some(tag), .. } if tag == UNWANTED => return Ok(()),
             _ => {}
         }
         let news = memory.hears(&event);
+        for asked in memory.welcomed(&event) {
+            // That it cannot be sent is what the next look at the connection says.
+            let _ = self.send(&asked).await;
+        }
         if let Some(room) = memory.has_gap(&event) {
             // Nobody listens any more only when we leave.
             let _ = ends.news.send(News::Gap { room }).await;

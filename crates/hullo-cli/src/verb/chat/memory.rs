@@ -11,9 +11,6 @@ const SEEN: usize = 20_000;
 /// The mark of the first thing that is said to a server.
 pub(super) const HELLO: &str = "hello";
 
-/// The mark of leaving the lobby, in which one is without having asked for it: that it fails is of no interest.
-pub(super) const UNWANTED: &str = "unwanted";
-
 /// Who we want to be.
 #[derive(Clone, Default)]
 pub(super) struct Who {
@@ -24,13 +21,15 @@ pub(super) struct Who {
 /// What is remembered from one connection to the next.
 pub(super) struct Memory {
     who: Who,
+    /// Who we have asked to be meanwhile, and may be once we are welcome.
+    asked: Option<Who>,
+    /// Our name here.
+    me: String,
     token: Option<String>,
     /// The log in which the server's ids count now.
     log: String,
     rooms: Vec<Place>,
     history: Option<usize>,
-    /// Whether the lobby is one of the rooms that are wanted.
-    lobby: bool,
     unkept: VecDeque<Asked>,
     seen: Seen,
     /// How many of the things we said will never be kept.
@@ -64,9 +63,10 @@ impl Memory {
         let names = if rooms.is_empty() { vec![LOBBY.to_owned()] } else { rooms.to_vec() };
         Self {
             who,
+            asked: None,
+            me: String::new(),
             token: None,
             log: String::new(),
-            lobby: names.iter().any(|room| room == LOBBY),
             rooms: names.into_iter().map(Place::new).collect(),
             history,
             unkept: VecDeque::new(),
@@ -83,15 +83,34 @@ impl Memory {
             let ask = Ask::Hello { name, password, token: self.token.clone() };
             asks.push(Asked { tag: Some(HELLO.to_owned()), ask });
         }
-        for place in &mut self.rooms {
-            (place.live, place.met, place.coming) = (false, false, None);
-            asks.push(Asked { tag: None, ask: place.join(self.history) });
-        }
-        if !self.lobby {
-            asks.push(Asked { tag: Some(UNWANTED.to_owned()), ask: Ask::Leave { room: LOBBY.to_owned() } });
-        }
+        self.asked = None;
+        asks.extend(self.entering());
         asks.extend(self.unkept.iter().cloned());
         asks
+    }
+
+    /// What is said to be in all rooms again.
+    fn entering(&mut self) -> Vec<Asked> {
+        let history = self.history;
+        let join = |place: &mut Place| {
+            (place.live, place.met, place.coming) = (false, false, None);
+            Asked { tag: None, ask: place.join(history) }
+        };
+        self.rooms.iter_mut().map(join).collect()
+    }
+
+    /// What is to be said to a welcome: who has become somebody else is in no room any more.
+    pub(super) fn welcomed(&mut self, event: &Event) -> Vec<Asked> {
+        match (event, self.asked.take()) {
+            (Event::Welcome { .. }, Some(asked)) => {
+                self.who = asked;
+                self.entering()
+            }
+            (_, asked) => {
+                self.asked = asked;
+                Vec::new()
+            }
+        }
     }
 
     /// Takes notice of what is about to be asked.
@@ -99,7 +118,6 @@ impl Memory {
         match &asked.ask {
             Ask::Say { uid: Some(_), .. } | Ask::Tell { uid: Some(_), .. } => self.unkept.push_back(asked.clone()),
             Ask::Join { room, token, .. } => {
-                self.lobby |= room == LOBBY;
                 let mut place = Place::new(room.clone());
                 place.token.clone_from(token);
                 // Only when we are in it is it a place to come back to; what opens it is remembered now.
@@ -108,10 +126,9 @@ impl Memory {
                     self.rooms.push(place);
                 }
             }
-            Ask::Hello { name: Some(name), password, .. } => {
-                self.who = Who { name: Some(name.clone()), password: password.clone() };
+            Ask::Hello { name, password, .. } => {
+                self.asked = Some(Who { name: name.clone(), password: password.clone() });
             }
-            Ask::Register { password } => self.who.password = Some(password.clone()),
             _ => {}
         }
     }
@@ -120,10 +137,7 @@ impl Memory {
     pub(super) fn hears(&mut self, event: &Event) -> bool {
         match event {
             Event::Welcome { name, token, log, .. } => {
-                if self.token.is_some() || self.who.name.is_some() {
-                    self.who.name = self.who.name.take().or_else(|| Some(name.clone()));
-                }
-                (self.token, self.log) = (Some(token.clone()), log.clone());
+                (self.me, self.token, self.log) = (name.clone(), Some(token.clone()), log.clone());
             }
             Event::Joined { room, last, recovered, .. } => self.joined(room, *last, recovered.is_some()),
             Event::Left { room, .. } => self.rooms.retain(|place| place.room != *room),
@@ -139,7 +153,8 @@ impl Memory {
             }
             Event::Presence { name, is: hullo::chat::Presence::Now { new }, .. } => {
                 // Whoever comes again wants to be called what they were called last.
-                if self.who.name.as_ref() == Some(name) && self.who.password.is_none() {
+                if self.me == *name {
+                    self.me.clone_from(new);
                     self.who.name = Some(new.clone());
                 }
             }
@@ -156,9 +171,9 @@ impl Memory {
         (!place.met && *last > 0).then(|| room.clone())
     }
 
-    /// Whether we are an account, and nobody else will do.
-    pub(super) fn has_password(&self) -> bool {
-        self.who.password.is_some()
+    /// Whether we want to be an account, and have never been let in as it: then nobody else will do.
+    pub(super) fn is_locked_out(&self) -> bool {
+        self.who.password.is_some() && self.rooms.iter().all(|place| place.seen.is_none())
     }
 
     /// How much of what we said is not known to be kept.
@@ -349,11 +364,18 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_other_rooms_is_not_left_in_the_lobby() {
-        let mut memory = Memory::new(Who { name: Some("ann".into()), password: None }, &["dev".into()], None);
-        let asks: Vec<_> = memory.greeting().into_iter().map(|asked| asked.ask).collect();
-        assert!(matches!(&asks[..], [Ask::Hello { .. }, Ask::Join { room, .. }, Ask::Leave { room: lobby }] if room == "dev" && lobby == "lobby"));
-        memory.asks(&Asked { tag: None, ask: Ask::Join { room: LOBBY.into(), after: None, log: None, uid: None, history: None, token: None } });
-        assert!(!memory.greeting().iter().any(|asked| matches!(asked.ask, Ask::Leave { .. })));
+    fn who_becomes_somebody_else_enters_again() {
+        let mut memory = Memory::new(Who::default(), &[], None);
+        memory.greeting();
+        for event in [welcome("L"), message(5), joined(5, None)] {
+            memory.hears(&event);
+            assert!(memory.welcomed(&event).is_empty(), "{event:?}");
+        }
+        let hello = Ask::Hello { name: Some("ann".into()), password: Some("secret".into()), token: None };
+        memory.asks(&Asked { tag: None, ask: hello });
+        memory.hears(&welcome("L"));
+        let asks: Vec<_> = memory.welcomed(&welcome("L")).into_iter().map(|asked| asked.ask).collect();
+        assert_eq!(asks, [after(5, "L", "u5")]);
+        assert!(matches!(&memory.greeting()[0].ask, Ask::Hello { password: Some(password), .. } if password == "secret"));
     }
 }

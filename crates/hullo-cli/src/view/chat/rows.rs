@@ -89,7 +89,8 @@ fn pieces(entry: &Entry, look: &Look<'_>) -> Vec<(String, Style)> {
     let plain = Style::new();
     let (said, fate) = match &entry.what {
         What::Note(text) => {
-            return vec![(format!("{} {text}", look.clock.time(entry.time)), look.quiet())];
+            let style = if text.starts_with("! ") { look.loud() } else { look.quiet() };
+            return vec![(format!("{} ", look.clock.time(entry.time)), look.quiet()), (text.clone(), style)];
         }
         What::Said { said, fate, .. } => (said, *fate),
     };
