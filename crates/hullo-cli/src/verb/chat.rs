@@ -94,9 +94,7 @@ async fn rooms(address: &Address, args: &Chat, who: Who, on_screen: bool, voice:
         let talk = events::talk(session, address, &scope, &mut memory, &mut ends);
         if on_screen {
             let mut state = state(address, false, prefix);
-            if let Some(room) = args.room.first() {
-                state.want(room);
-            }
+            state.want(&args.room);
             let pass = move |wish| match wish {
                 Wish::Ask(ask) => asks.try_send(ask).is_ok(),
                 _ => false,

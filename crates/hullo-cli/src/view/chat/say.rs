@@ -164,7 +164,8 @@ impl State {
     /// The uid of what we said last here.
     fn last_of_ours(&self) -> Option<String> {
         self.room()?.entries.iter().rev().find_map(|entry| match &entry.what {
-            What::Said { said, fate: Fate::Kept, .. } if said.at.from == self.me && !said.deleted => {
+            // One that is not kept yet is on its way before the change to it.
+            What::Said { said, fate: Fate::Kept | Fate::Unkept, .. } if said.at.from == self.me && !said.deleted => {
                 Some(said.at.uid.clone())
             }
             _ => None,
@@ -172,7 +173,7 @@ impl State {
     }
 
     fn nothing_of_ours(&mut self, now: i64) -> Vec<Wish> {
-        self.note(self.current, "! you have said nothing here that is kept", now);
+        self.note(self.current, "! you have said nothing here", now);
         Vec::new()
     }
 

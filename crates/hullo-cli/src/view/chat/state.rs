@@ -110,9 +110,15 @@ impl State {
         }
     }
 
-    /// The room to be shown first.
-    pub(crate) fn want(&mut self, room: &str) {
-        self.wanted = Some(room.to_owned());
+    /// The rooms that were asked for, of which the first is shown.
+    pub(crate) fn want(&mut self, rooms: &[String]) {
+        for room in rooms {
+            // One that is no room is for the server to refuse; of a private one it knows the name.
+            if let Ok(room) = name::room(room) {
+                self.enter(&room);
+            }
+        }
+        self.wanted = rooms.first().cloned();
     }
 
     pub(crate) fn room(&self) -> Option<&Room> {
