@@ -12,3 +12,6 @@ pub(crate) mod say;
 pub(crate) mod state;
 
 pub(crate) use self::news::{News, Wish};
+
+#[cfg(test)]
+mod tests;

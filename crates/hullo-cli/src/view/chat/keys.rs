@@ -51,8 +51,8 @@ impl State {
         let (control, alt) = (key.modifiers.contains(KeyModifiers::CONTROL), key.modifiers.contains(KeyModifiers::ALT));
         match key.code {
             KeyCode::Char(c) if control => return self.control(c),
-            KeyCode::Char(c @ '1'..='9') if alt => self.show(c as usize - '1' as usize),
-            KeyCode::Char('0') if alt => self.show(9),
+            KeyCode::Char(c @ '1'..='9') if alt => return self.show(c as usize - '1' as usize),
+            KeyCode::Char('0') if alt => return self.show(9),
             KeyCode::Char('b') | KeyCode::Left if alt || control => self.input.word_left(),
             KeyCode::Char('f') | KeyCode::Right if alt || control => self.input.word_right(),
             KeyCode::Enter if alt => self.input.insert("\n"),
@@ -97,8 +97,8 @@ impl State {
             'u' => self.input.delete_to_start(),
             'k' => self.input.delete_to_end(),
             'j' => self.input.insert("\n"),
-            'n' => self.show((self.current + 1) % self.rooms.len().max(1)),
-            'p' => self.show((self.current + self.rooms.len().max(1) - 1) % self.rooms.len().max(1)),
+            'n' => return self.show((self.current + 1) % self.rooms.len().max(1)),
+            'p' => return self.show((self.current + self.rooms.len().max(1) - 1) % self.rooms.len().max(1)),
             _ => {}
         }
         Vec::new()
@@ -119,7 +119,7 @@ impl State {
             MouseEventKind::Down(MouseButton::Left) => {
                 let panes = Panes::of(self);
                 if panes.rooms.contains(Position::new(mouse.column, mouse.row)) {
-                    self.show(usize::from(mouse.row - panes.rooms.y) + panes.first_room);
+                    return self.show(usize::from(mouse.row - panes.rooms.y) + panes.first_room);
                 }
             }
             _ => {}

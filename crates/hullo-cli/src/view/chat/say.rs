@@ -13,7 +13,7 @@ use hullo::{
 use super::{
     news::Wish,
     room::{Fate, What},
-    state::{EARLIER, State},
+    state::{EARLIER, State, join},
 };
 
 /// What the screen itself can do, which the help of the commands does not know.
@@ -105,7 +105,7 @@ impl State {
             self.echo(&mut ask, now);
             // A conversation with one person that begins with this is what one looks at.
             if self.rooms.len() > before {
-                self.show(before);
+                _ = self.show(before);
             }
         }
         vec![Wish::Ask(ask)]
@@ -115,11 +115,11 @@ impl State {
     fn go(&mut self, wanted: String) -> Vec<Wish> {
         let known = self.rooms.iter().position(|room| room.name == wanted || room.title(&self.me) == wanted);
         if let Some(index) = known {
-            self.show(index);
-            return Vec::new();
+            return self.show(index);
         }
-        self.wanted = Some(wanted.clone());
-        vec![Wish::Ask(Ask::Join { room: wanted, after: None, log: None, uid: None, history: None, token: None })]
+        let wish = join(&wanted);
+        self.wanted = Some(wanted);
+        vec![wish]
     }
 
     /// Asks for what was said before all that is here, where there is more.

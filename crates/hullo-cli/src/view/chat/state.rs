@@ -66,6 +66,12 @@ pub(crate) struct State {
     said_writing: i64,
 }
 
+/// The wish to enter a room.
+pub(super) fn join(room: &str) -> Wish {
+    let room = room.to_owned();
+    Wish::Ask(Ask::Join { room, after: None, log: None, uid: None, history: None, token: None })
+}
+
 /// Names for messages of ours that nobody else gives.
 pub(crate) struct Uids {
     prefix: String,
@@ -139,9 +145,9 @@ impl State {
     }
 
     /// Shows the room of that index.
-    pub(crate) fn show(&mut self, index: usize) {
+    pub(crate) fn show(&mut self, index: usize) -> Vec<Wish> {
         if index >= self.rooms.len() {
-            return;
+            return Vec::new();
         }
         if index != self.current {
             if let Some(left) = self.room_mut() {
@@ -150,6 +156,10 @@ impl State {
             self.current = index;
         }
         self.seen();
+        let room = &self.rooms[index];
+        // A conversation that is kept from earlier is one that we are not in yet.
+        let known = self.is_here() && room.is_private() && !room.live && room.entries.is_empty();
+        if known { vec![join(&room.name)] } else { Vec::new() }
     }
 
     /// Whatever is in the room that is shown has been seen.
@@ -195,8 +205,10 @@ impl State {
 
     fn event(&mut self, event: Event, now: i64) {
         match event {
-            Event::Welcome { name, log, .. } => {
+            Event::Welcome { name, log, private, .. } => {
                 self.me = name;
+                // They are entered when somebody looks at them.
+                private.iter().for_each(|room| _ = self.enter(room));
                 if log != self.log {
                     (self.log, self.epoch) = (log, self.epoch + 1);
                 }
@@ -255,7 +267,7 @@ impl State {
         });
         if asked {
             self.wanted = None;
-            self.show(index);
+            _ = self.show(index);
         }
     }
 
