@@ -191,6 +191,7 @@ impl<'a> Conversation<'a> {
 
     async fn hear(&mut self, message: &Message, memory: &mut Memory, ends: &Ends) -> Result<()> {
         let Some(event) = event(&message.bytes) else { return self.wonder(ends).await };
+        let event = memory.judges(event);
         match &event {
             Event::Welcome { .. } => self.welcomed = true,
             Event::Pong => self.pings = self.pings.saturating_sub(1),

@@ -133,6 +133,17 @@ impl Memory {
         }
     }
 
+    /// What an event comes to. A server that was started anew does not know a guest again, and does not take from them what
+    /// they have said already: but it has told us that very message, and so it has it.
+    pub(super) fn judges(&self, event: Event) -> Event {
+        match event {
+            Event::Error { uid: Some(uid), .. } if self.seen.uids.contains(&uid) => {
+                Event::Kept { uid, id: 0, room: String::new() }
+            }
+            event => event,
+        }
+    }
+
     /// Takes notice of what the server tells; whether it is news.
     pub(super) fn hears(&mut self, event: &Event) -> bool {
         match event {
@@ -361,6 +372,18 @@ mod tests {
         memory.hears(&Event::Error { error: "no".into(), hint: None, tag: None, uid: Some("c".into()) });
         assert_eq!((memory.unkept(), memory.refused()), (1, 1));
         assert_eq!(memory.greeting().last(), Some(&say("a")));
+    }
+
+    #[test]
+    fn what_is_refused_and_yet_in_the_log_is_kept() {
+        let mut memory = Memory::new(Who::default(), &[], None);
+        memory.asks(&say("u7"));
+        let refused = Event::Error { error: "it is another's".into(), hint: None, tag: None, uid: Some("u7".into()) };
+        assert_eq!(memory.judges(refused.clone()), refused);
+        memory.hears(&message(7));
+        let judged = memory.judges(refused);
+        memory.hears(&judged);
+        assert_eq!((memory.unkept(), memory.refused()), (0, 0));
     }
 
     #[test]

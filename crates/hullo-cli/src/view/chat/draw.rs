@@ -273,6 +273,6 @@ fn input(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let lines: Vec<_> = shown.rows.iter().skip(first).take(usize::from(area.height)).map(|row| Line::raw(row.clone())).collect();
     frame.render_widget(Paragraph::new(Line::styled(prompt, look.quiet())), area);
     frame.render_widget(Paragraph::new(lines), typed);
-    let (x, y) = (typed.x + shown.column as u16, typed.y + (shown.row - first) as u16);
-    frame.set_cursor_position(Position::new(x.min(area.right().saturating_sub(1)), y));
+    let (x, y) = (typed.x + shown.column as u16, typed.y + shown.row.saturating_sub(first) as u16);
+    frame.set_cursor_position(Position::new(x.min(area.right().saturating_sub(1)), y.min(area.bottom().saturating_sub(1))));
 }
