@@ -26,15 +26,25 @@ fn stays(home: &Home, address: &str, name: &str) -> Program {
 fn a_pipe_says_and_hears_lines_on_every_wire() {
     let home = Home::new();
     let socket = format!("unix:{}", home.path("chat.sock"));
-    let server = serve(&home, &["ws://127.0.0.1:0", "http://127.0.0.1:0", "tcp://127.0.0.1:0", &socket, "udp://127.0.0.1:0"]);
+    let server =
+        serve(&home, &["ws://127.0.0.1:0", "http://127.0.0.1:0", "tcp://127.0.0.1:0", &socket, "udp://127.0.0.1:0"]);
     let listener = stays(&home, &server.at[0], "listener");
     for (number, address) in server.at.iter().enumerate() {
         let name = format!("speaker{number}");
         let words = ["chat", address, "--name", &name];
-        let ended = home.run(&words, format!("hello by {number}\n/me waves\n/who\n/nick again{number}\nthe last, without a line break"));
+        let ended = home.run(
+            &words,
+            format!("hello by {number}\n/me waves\n/who\n/nick again{number}\nthe last, without a line break"),
+        );
         let text = ended.text();
-        assert!(text.contains(&format!("* you are now called again{number}")) || text.contains("again"), "{address}: {text}");
-        assert!(text.lines().any(|line| line.starts_with("* in lobby (") && line.contains("listener")), "{address}: {text}");
+        assert!(
+            text.contains(&format!("* you are now called again{number}")) || text.contains("again"),
+            "{address}: {text}"
+        );
+        assert!(
+            text.lines().any(|line| line.starts_with("* in lobby (") && line.contains("listener")),
+            "{address}: {text}"
+        );
         assert!(!text.contains(&format!("{name}: hello")), "what one types oneself does not come back: {text}");
         listener.heard(&format!("again{number}: the last, without a line break\n"));
     }
@@ -195,7 +205,10 @@ fn nothing_from_the_network_steers_the_reader() {
     let hears = |address: &str| {
         let client = Program::start(&mut home.hullo(&["chat", address]));
         let heard = client.heard_by(|said| said.contains("the end\n"));
-        assert!(!heard.contains(|c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c)), "{heard:?}");
+        assert!(
+            !heard.contains(|c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c)),
+            "{heard:?}"
+        );
         heard
     };
     let heard = against(HOSTILE, "ws", hears);
@@ -214,7 +227,8 @@ fn what_is_not_kept_is_no_success() {
         run(home.hullo(&words(address).each_ref().map(String::as_str)).env("HULLO_PASSWORD", "wrong"), "hello\n")
     });
     assert!(refused.code == 16 && refused.err.contains("not today"), "{refused:?}");
-    let stranger = against(&["hello", "I am", "another", "kind"], "ws", |address| home.run(&["chat", address], "hello\n"));
+    let stranger =
+        against(&["hello", "I am", "another", "kind"], "ws", |address| home.run(&["chat", address], "hello\n"));
     assert!(stranger.code == 16 && stranger.err.contains("does not speak of chats"), "{stranger:?}");
     let nobody = home.run(&["chat", &format!("ws://127.0.0.1:{}", free_port())], "hello\n");
     assert_eq!(nobody.code, 11, "{nobody:?}");
@@ -225,9 +239,12 @@ fn what_is_not_kept_is_no_success() {
 /// A chat on a terminal of its own: what runs there says its number first, and how the terminal is afterwards.
 fn on_terminal(home: &Home, words: &str) -> Option<(Program, Pid)> {
     let hullo = env!("CARGO_BIN_EXE_hullo");
-    let line = format!("stty rows 24 cols 80; sh -c 'echo \"<$$>\"; exec {hullo} chat {words}'; echo \"status=$?\"; stty -a");
+    let line =
+        format!("stty rows 24 cols 80; sh -c 'echo \"<$$>\"; exec {hullo} chat {words}'; echo \"status=$?\"; stty -a");
     let mut command = home.command(peer("script")?);
-    let program = Program::start(command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm-256color").env("SHELL", "/bin/sh"));
+    let program = Program::start(
+        command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm-256color").env("SHELL", "/bin/sh"),
+    );
     let said = program.heard(">");
     let number = said.split(['<', '>']).nth(1).unwrap().parse().unwrap();
     Some((program, Pid::from_raw(number).unwrap()))
@@ -238,7 +255,10 @@ fn on_terminal(home: &Home, words: &str) -> Option<(Program, Pid)> {
 fn is_given_back(program: Program, status: u8) {
     let all = String::from_utf8_lossy(&program.ended().out).into_owned();
     let (screen, after) = all.rsplit_once("\x1b[?1049l").unwrap_or_else(|| panic!("the screen was not left: {all:?}"));
-    assert!(screen.contains("\x1b[?1049h") && screen.contains("\x1b[?1000l") && screen.contains("\x1b[?2004l"), "{all:?}");
+    assert!(
+        screen.contains("\x1b[?1049h") && screen.contains("\x1b[?1000l") && screen.contains("\x1b[?2004l"),
+        "{all:?}"
+    );
     assert!(after.contains(&format!("status={status}")), "{after:?}");
     let words: Vec<_> = after.split([' ', ';', '\r', '\n']).collect();
     for mode in ["echo", "icanon", "isig", "icrnl"] {
@@ -284,7 +304,10 @@ fn a_terminal_is_given_back_whatever_ends_the_chat() {
     against(HOSTILE, "ws", |address| {
         let Some((mut screen, _)) = on_terminal(&home, &format!("--no-mouse {address}")) else { return };
         let shown = screen.heard("forged");
-        assert!(!shown.contains("\x1b[31mmallory") && !shown.contains("\x1b]52") && !shown.contains("\x1b[?1000h"), "{shown:?}");
+        assert!(
+            !shown.contains("\x1b[31mmallory") && !shown.contains("\x1b]52") && !shown.contains("\x1b[?1000h"),
+            "{shown:?}"
+        );
         screen.say("\x03");
         is_given_back(screen, 0);
     });

@@ -117,13 +117,7 @@ async fn rooms(address: &Address, args: &Chat, who: Who, on_screen: bool, voice:
 }
 
 /// With whoever speaks lines.
-async fn lines(
-    address: &Address,
-    args: &Chat,
-    password: Option<String>,
-    on_screen: bool,
-    voice: Voice,
-) -> Result<()> {
+async fn lines(address: &Address, args: &Chat, password: Option<String>, on_screen: bool, voice: Voice) -> Result<()> {
     let link = dial(address, &voice.scope(Limits::default())).await?;
     let (news_in, news) = mpsc::channel(QUEUE);
     let (lines, said) = mpsc::channel(QUEUE);

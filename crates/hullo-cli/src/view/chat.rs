@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 mod complete;
 pub(crate) mod draw;
+mod hear;
 mod input;
 mod keys;
 mod news;

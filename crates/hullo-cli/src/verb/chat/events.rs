@@ -197,7 +197,8 @@ impl<'a> Conversation<'a> {
             Event::Pong => self.pings = self.pings.saturating_sub(1),
             // Who has shown a password wants to be that account, and nobody else.
             Event::Error { error, hint, tag: Some(tag), .. } if tag == HELLO && memory.is_locked_out() => {
-                let refused = Error::new(Kind::Protocol, format!("{} does not let us in: {error}", self.address.bare()));
+                let refused =
+                    Error::new(Kind::Protocol, format!("{} does not let us in: {error}", self.address.bare()));
                 return Err(hint.clone().map_or(refused, |hint| Error::new(Kind::Protocol, error.clone()).hint(hint)));
             }
             _ => {}
@@ -280,7 +281,8 @@ mod tests {
     #[test]
     fn garbage_is_no_event_and_no_harm() {
         let deep = "[".repeat(100_000);
-        for garbage in ["", "hello", "{}", "[]", "{\"event\":7}", "{\"event\":\"kept\"}", "\"x\"", "\0", deep.as_str()] {
+        for garbage in ["", "hello", "{}", "[]", "{\"event\":7}", "{\"event\":\"kept\"}", "\"x\"", "\0", deep.as_str()]
+        {
             assert!(event(garbage.as_bytes()).is_none(), "{garbage:.20}");
         }
         assert_eq!(event(br#"{"event":"of the future","x":[1]}"#), Some(Event::Unknown));

@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use hullo::chat::{Ask, Asked, At, Event, LOBBY, name};
+use hullo::chat::{Ask, Asked, At, Event, LOBBY, Presence, name};
 
 /// How many uids are remembered, for all rooms together.
 const SEEN: usize = 20_000;
@@ -153,7 +153,10 @@ impl Memory {
             Event::Joined { room, last, recovered, .. } => self.joined(room, *last, recovered.is_some()),
             Event::Left { room, .. } => self.rooms.retain(|place| place.room != *room),
             Event::Message(said) => return self.entry(&said.at),
-            Event::Edited { at, .. } | Event::Deleted { at, .. } | Event::Topic { at, .. } | Event::Ruled { at, .. } => {
+            Event::Edited { at, .. }
+            | Event::Deleted { at, .. }
+            | Event::Topic { at, .. }
+            | Event::Ruled { at, .. } => {
                 return self.entry(at);
             }
             Event::Kept { uid, .. } => self.unkept.retain(|asked| uid_of(&asked.ask) != Some(uid)),
@@ -162,12 +165,10 @@ impl Memory {
                 self.unkept.retain(|asked| uid_of(&asked.ask) != Some(uid));
                 self.refused += before - self.unkept.len();
             }
-            Event::Presence { name, is: hullo::chat::Presence::Now { new }, .. } => {
-                // Whoever comes again wants to be called what they were called last.
-                if self.me == *name {
-                    self.me.clone_from(new);
-                    self.who.name = Some(new.clone());
-                }
+            // Whoever comes again wants to be called what they were called last.
+            Event::Presence { name, is: Presence::Now { new }, .. } if self.me == *name => {
+                self.me.clone_from(new);
+                self.who.name = Some(new.clone());
             }
             _ => {}
         }
@@ -320,7 +321,10 @@ mod tests {
     #[test]
     fn it_comes_back_to_where_it_was() {
         let mut memory = Memory::new(Who::default(), &[], Some(7));
-        assert_eq!(joins(&mut memory), [Ask::Join { room: "lobby".into(), after: None, log: None, uid: None, history: Some(7), token: None }]);
+        assert_eq!(
+            joins(&mut memory),
+            [Ask::Join { room: "lobby".into(), after: None, log: None, uid: None, history: Some(7), token: None }]
+        );
         for event in [welcome("L"), message(3), joined(3, None), message(5)] {
             assert!(memory.hears(&event));
         }
@@ -399,6 +403,8 @@ mod tests {
         memory.hears(&welcome("L"));
         let asks: Vec<_> = memory.welcomed(&welcome("L")).into_iter().map(|asked| asked.ask).collect();
         assert_eq!(asks, [after(5, "L", "u5")]);
-        assert!(matches!(&memory.greeting()[0].ask, Ask::Hello { password: Some(password), .. } if password == "secret"));
+        assert!(
+            matches!(&memory.greeting()[0].ask, Ask::Hello { password: Some(password), .. } if password == "secret")
+        );
     }
 }

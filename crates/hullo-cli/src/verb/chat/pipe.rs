@@ -201,9 +201,7 @@ impl Talker {
                 self.go(&room);
                 Ask::Join { room, after: None, log: None, uid: None, history: None, token: None }
             }
-            Typed::Login { name, password } => {
-                Ask::Hello { name: Some(name), password: Some(password), token: None }
-            }
+            Typed::Login { name, password } => Ask::Hello { name: Some(name), password: Some(password), token: None },
             Typed::History { room: other, count } => {
                 Ask::History { room: other.unwrap_or(room), before: None, limit: Some(count) }
             }

@@ -3,11 +3,7 @@
 
 use std::time::Duration;
 
-use hullo::{
-    Address, Link, Message, Result,
-    chat::text,
-    framing,
-};
+use hullo::{Address, Link, Message, Result, chat::text, framing};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},

@@ -47,7 +47,10 @@ mod tests {
     #[test]
     fn times_are_those_of_the_wall() {
         let clock = Clock::utc();
-        assert_eq!((clock.time(1_700_000_000_000), clock.words(1_700_000_000_000)), ("22:13".into(), "Tue 14 Nov 2023".into()));
+        assert_eq!(
+            (clock.time(1_700_000_000_000), clock.words(1_700_000_000_000)),
+            ("22:13".into(), "Tue 14 Nov 2023".into())
+        );
         assert_eq!(clock.time(i64::MAX), "00:00", "what is no time does no harm");
     }
 }

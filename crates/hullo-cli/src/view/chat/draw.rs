@@ -197,12 +197,8 @@ fn people(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let (width, height) = (usize::from(inner.width), usize::from(inner.height));
     let all = room.count.max(room.people.len());
     let fit = if all > height { height.saturating_sub(1) } else { height };
-    let mut lines: Vec<_> = room
-        .people
-        .iter()
-        .take(fit)
-        .map(|name| Line::styled(cut(name, width), look.name(name)))
-        .collect();
+    let mut lines: Vec<_> =
+        room.people.iter().take(fit).map(|name| Line::styled(cut(name, width), look.name(name))).collect();
     if all > lines.len() {
         lines.push(Line::styled(format!("and {} more", all - lines.len()), look.quiet()));
     }
@@ -212,7 +208,8 @@ fn people(frame: &mut Frame<'_>, state: &State, area: Rect) {
 fn status(frame: &mut Frame<'_>, state: &State, area: Rect, now: i64) {
     let look = state.look();
     let mut parts = vec![connection(state, now)];
-    let waiting: usize = state.rooms.iter().enumerate().filter(|(at, _)| *at != state.current).map(|(_, room)| room.unread).sum();
+    let waiting: usize =
+        state.rooms.iter().enumerate().filter(|(at, _)| *at != state.current).map(|(_, room)| room.unread).sum();
     if area.width < MIDDLING && waiting > 0 {
         parts.push(format!("{waiting} unread elsewhere"));
     }
@@ -270,9 +267,13 @@ fn input(frame: &mut Frame<'_>, state: &State, area: Rect) {
     // The row with the cursor is always there.
     let first = (shown.row + 1).saturating_sub(usize::from(area.height));
     let typed = Rect { x: area.x + indent.min(area.width), width: area.width.saturating_sub(indent), ..area };
-    let lines: Vec<_> = shown.rows.iter().skip(first).take(usize::from(area.height)).map(|row| Line::raw(row.clone())).collect();
+    let lines: Vec<_> =
+        shown.rows.iter().skip(first).take(usize::from(area.height)).map(|row| Line::raw(row.clone())).collect();
     frame.render_widget(Paragraph::new(Line::styled(prompt, look.quiet())), area);
     frame.render_widget(Paragraph::new(lines), typed);
     let (x, y) = (typed.x + shown.column as u16, typed.y + shown.row.saturating_sub(first) as u16);
-    frame.set_cursor_position(Position::new(x.min(area.right().saturating_sub(1)), y.min(area.bottom().saturating_sub(1))));
+    frame.set_cursor_position(Position::new(
+        x.min(area.right().saturating_sub(1)),
+        y.min(area.bottom().saturating_sub(1)),
+    ));
 }

@@ -257,7 +257,11 @@ mod tests {
             let mut input = typed(text);
             (0..left).for_each(|_| input.left());
             let shown = input.shown(4);
-            assert_eq!((shown.rows, (shown.row, shown.column)), (rows.iter().map(|row| row.to_string()).collect(), place), "{text:?}");
+            assert_eq!(
+                (shown.rows, (shown.row, shown.column)),
+                (rows.iter().map(|row| row.to_string()).collect(), place),
+                "{text:?}"
+            );
         }
     }
 }

@@ -5,13 +5,7 @@ use ratatui::{
     layout::Position,
 };
 
-use super::{
-    draw::Panes,
-    news::Wish,
-    room::Anchor,
-    rows::rows,
-    state::State,
-};
+use super::{draw::Panes, news::Wish, room::Anchor, rows::rows, state::State};
 
 /// How far the wheel scrolls.
 const WHEEL: usize = 3;
@@ -75,7 +69,7 @@ impl State {
             KeyCode::Down => self.input.later(),
             KeyCode::PageUp => return self.scroll_up(self.pane.1.saturating_sub(2).max(1)),
             KeyCode::PageDown => self.scroll_down(self.pane.1.saturating_sub(2).max(1)),
-            KeyCode::Esc => self.to_the_end(),
+            KeyCode::Esc => self.go_to_the_end(),
             _ => {}
         }
         Vec::new()
@@ -127,7 +121,7 @@ impl State {
         Vec::new()
     }
 
-    fn to_the_end(&mut self) {
+    fn go_to_the_end(&mut self) {
         if let Some(room) = self.room_mut() {
             room.anchor = None;
         }
@@ -148,7 +142,7 @@ impl State {
     fn scroll_down(&mut self, by: usize) {
         let heights = self.heights();
         let at = self.scrolled(&heights).saturating_sub(by);
-        if at == 0 { self.to_the_end() } else { self.scroll_to(&heights, at) }
+        if at == 0 { self.go_to_the_end() } else { self.scroll_to(&heights, at) }
     }
 
     /// How many rows each entry has.

@@ -17,7 +17,11 @@ pub(crate) struct Entry {
 
 #[derive(Debug)]
 pub(crate) enum What {
-    Said { said: Said, epoch: u32, fate: Fate },
+    Said {
+        said: Said,
+        epoch: u32,
+        fate: Fate,
+    },
     /// What the server or we tell, and nobody said.
     Note(String),
 }

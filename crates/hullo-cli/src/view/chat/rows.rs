@@ -58,9 +58,9 @@ pub(crate) fn mentions(text: &str, name: &str) -> bool {
     let (text, name) = (text.to_lowercase(), name.to_lowercase());
     let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     !name.is_empty()
-        && text.match_indices(&name).any(|(at, _)| {
-            !part(text[..at].chars().next_back()) && !part(text[at + name.len()..].chars().next())
-        })
+        && text
+            .match_indices(&name)
+            .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + name.len()..].chars().next()))
 }
 
 /// The rows of the entry of that index, with what stands before it: a new day, and the line before what is new.
@@ -131,7 +131,8 @@ fn pieces(entry: &Entry, look: &Look<'_>) -> Vec<(String, Style)> {
 pub(crate) fn wrap(pieces: &[(String, Style)], width: usize, indent: usize) -> Vec<Line<'static>> {
     let width = width.max(indent + 2);
     let (mut rows, mut row, mut used, mut space) = (Vec::new(), Vec::<(&str, Style)>::new(), 0, None);
-    let graphemes = pieces.iter().flat_map(|(text, style)| text.graphemes(true).map(move |grapheme| (grapheme, *style)));
+    let graphemes =
+        pieces.iter().flat_map(|(text, style)| text.graphemes(true).map(move |grapheme| (grapheme, *style)));
     for (grapheme, style) in graphemes {
         let room = if rows.is_empty() { width } else { width - indent };
         if grapheme == "\n" || used + grapheme.width() > room {
@@ -196,7 +197,9 @@ mod tests {
 
     #[test]
     fn a_mention_is_a_word() {
-        for (text, yes) in [("ann: hi", true), ("hi Ann!", true), ("annual", false), ("joann", false), ("", false), ("@ann", true)] {
+        for (text, yes) in
+            [("ann: hi", true), ("hi Ann!", true), ("annual", false), ("joann", false), ("", false), ("@ann", true)]
+        {
             assert_eq!(mentions(text, "ann"), yes, "{text}");
         }
         assert!(!mentions("anything", ""));

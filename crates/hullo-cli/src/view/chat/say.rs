@@ -72,9 +72,7 @@ impl State {
             }
             Typed::Ask(ask) => ask,
             Typed::Current(wanted) => return self.go(wanted),
-            Typed::Login { name, password } => {
-                Ask::Hello { name: Some(name), password: Some(password), token: None }
-            }
+            Typed::Login { name, password } => Ask::Hello { name: Some(name), password: Some(password), token: None },
             Typed::History { room: other, count } => {
                 Ask::History { room: other.unwrap_or(room), before: None, limit: Some(count) }
             }

@@ -6,9 +6,7 @@ use hullo::chat::{Ask, At, Event, Presence, Said};
 use ratatui::{
     Terminal,
     backend::TestBackend,
-    crossterm::event::{
-        Event as Input, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
-    },
+    crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
 };
 
 use super::{
@@ -25,7 +23,10 @@ fn state() -> State {
     let mut state = State::new("ws://host/".into(), false, true, Clock::utc(), Uids::new("mine".into()));
     state.hear(News::Here, NOW);
     let private = Vec::new();
-    tell(&mut state, Event::Welcome { name: "ann".into(), account: false, token: "t".into(), log: "L".into(), private });
+    tell(
+        &mut state,
+        Event::Welcome { name: "ann".into(), account: false, token: "t".into(), log: "L".into(), private },
+    );
     joined(&mut state, "lobby", &["ann", "bob", "carol"], None);
     state
 }
@@ -37,7 +38,10 @@ fn tell(state: &mut State, event: Event) {
 fn joined(state: &mut State, room: &str, people: &[&str], recovered: Option<bool>) {
     let people: Vec<_> = people.iter().map(ToString::to_string).collect();
     let (count, topic) = (people.len(), "what we talk about".to_owned());
-    tell(state, Event::Joined { room: room.into(), topic, people, count, last: 0, recovered, operator: false, closed: false });
+    tell(
+        state,
+        Event::Joined { room: room.into(), topic, people, count, last: 0, recovered, operator: false, closed: false },
+    );
 }
 
 fn said(id: u64, room: &str, from: &str, text: &str) -> Said {
@@ -129,7 +133,7 @@ fn what_was_not_seen_is_counted_and_marked() {
     let rows = seen(&mut state, 80, 12);
     let line = rows.iter().position(|row| row.contains("─ new ─")).unwrap();
     assert!(rows[line - 1].contains("old") && rows[line + 1].contains("new"), "{rows:#?}");
-    assert!(rows[2].starts_with("2 dev       │"), "{rows:#?}");
+    assert!(rows[2].starts_with("2 dev        │"), "{rows:#?}");
 }
 
 #[test]
@@ -287,7 +291,10 @@ fn a_lost_connection_is_told_and_nothing_typed_is_lost() {
 #[test]
 fn several_lines_are_pasted_and_not_sent() {
     let mut state = state();
-    assert!(matches!(&state.act(Input::Paste("one\r\ntwo\rthree\x1b[2J".into()), NOW)[..], [Wish::Ask(Ask::Typing { .. })]));
+    assert!(matches!(
+        &state.act(Input::Paste("one\r\ntwo\rthree\x1b[2J".into()), NOW)[..],
+        [Wish::Ask(Ask::Typing { .. })]
+    ));
     let rows = seen(&mut state, 80, 12);
     assert_eq!((&*rows[9], &*rows[10], &*rows[11]), ("ann> one", "     two", "     three\u{fffd}[2J"));
     let Some(Wish::Ask(Ask::Say { text, .. })) = key(&mut state, KeyCode::Enter).pop() else { panic!("not said") };
