@@ -282,6 +282,10 @@ fn a_terminal_shows_the_chat_and_is_given_back() {
     bob.heard("ann: two\n  | lines\n");
     screen.say("bo\tcompleted\r");
     bob.heard("ann: bob: completed\n");
+    let drawn = |said: &str| said.matches("welcome-to-you").count();
+    let before = drawn(&screen.heard("completed"));
+    screen.say("\x0c");
+    screen.heard_by(|said| drawn(said) > before);
     screen.say("\x03");
     is_given_back(screen, 0);
 }

@@ -35,6 +35,9 @@ mod screen;
 /// The variable with the password.
 const PASSWORD: &str = "HULLO_PASSWORD";
 
+/// The largest event: 500 of the longest messages fit.
+const EVENT: usize = 16 << 20;
+
 /// So much news, and so much that is asked, may wait.
 const QUEUE: usize = 256;
 
@@ -81,7 +84,9 @@ fn password(args: &Chat) -> Result<String> {
 
 /// With a server that knows rooms.
 async fn rooms(address: &Address, args: &Chat, who: Who, on_screen: bool, voice: Voice) -> Result<()> {
-    let scope = voice.scope(Limits::default());
+    let mut limits = Limits::default();
+    limits.max = EVENT;
+    let scope = voice.scope(limits);
     let prefix = prefix()?;
     let mut memory = Memory::new(who, &args.room, args.history.map(usize::from));
     // Who mistyped the address wants to know at once.

@@ -1,10 +1,10 @@
 //! The connection to a server that knows rooms: JSON over a WebSocket, made again whenever it is lost.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Message, Result, Scope, Session,
-    chat::{Ask, Asked, Event, text},
+    chat::{Ask, Asked, Event, TEXT, text},
     dial, framing,
 };
 use serde_json::Value;
@@ -24,6 +24,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// The first pause after a connection is lost, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The longest text in an event that is of any use; no server tells such a one.
+const LONGEST: usize = 4 * TEXT;
 
 /// The two ends of what goes on between a connection and who uses it.
 pub(super) struct Ends {
@@ -106,9 +109,15 @@ async fn again(
         sleep(wait).await;
         match connect(address, scope).await {
             Ok(session) => return Some(session),
-            Err(error) => why = clean(&error.to_string()),
+            Err(error) => why = reason(&error, address),
         }
     }
+}
+
+/// Why there is no connection, without the address that everybody knows.
+fn reason(error: &Error, address: &Address) -> String {
+    let text = clean(&error.to_string());
+    text.strip_prefix(&format!("cannot connect to {}: ", address.bare())).map_or(text.clone(), str::to_owned)
 }
 
 /// One connection.
@@ -243,7 +252,8 @@ fn event(bytes: &[u8]) -> Option<Event> {
 fn purge(value: &mut Value) {
     match value {
         Value::String(string) => {
-            if let std::borrow::Cow::Owned(clean) = text::clean(string, true) {
+            string.truncate(string.floor_char_boundary(LONGEST));
+            if let Cow::Owned(clean) = text::clean(string, true) {
                 *string = clean;
             }
         }

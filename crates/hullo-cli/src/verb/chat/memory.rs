@@ -8,6 +8,9 @@ use hullo::chat::{Ask, Asked, At, Event, LOBBY, Presence, name};
 /// How many uids are remembered, for all rooms together.
 const SEEN: usize = 20_000;
 
+/// How many rooms are remembered; a server lets nobody into so many.
+const ROOMS: usize = 256;
+
 /// The mark of the first thing that is said to a server.
 pub(super) const HELLO: &str = "hello";
 
@@ -202,6 +205,7 @@ impl Memory {
         let log = self.log.clone();
         let place = match self.rooms.iter_mut().position(|place| same(&place.room, room)) {
             Some(at) => &mut self.rooms[at],
+            None if self.rooms.len() >= ROOMS => return,
             None => {
                 self.rooms.push(Place::new(room.to_owned()));
                 let at = self.rooms.len() - 1;

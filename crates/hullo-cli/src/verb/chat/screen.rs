@@ -184,8 +184,11 @@ impl Screen {
         Ok(())
     }
 
+    /// Has everything drawn anew. (`Terminal::clear` asks the terminal where its cursor is, and the answer goes to the
+    /// thread that waits for keys.)
     fn clear(&mut self) -> Result<()> {
-        self.terminal.clear().map_err(|error| Error::io(STDOUT, error))
+        let cleared = self.terminal.size().and_then(|size| self.terminal.resize(size.into()));
+        cleared.map_err(|error| Error::io(STDOUT, error))
     }
 
     /// Lets the shell go on until it calls us back.

@@ -12,6 +12,12 @@ use super::{
 /// How long somebody is believed to be writing, in milliseconds.
 const WRITING: i64 = 6_000;
 
+/// How many writers are counted.
+const WRITERS: usize = 20;
+
+/// The most of a line that is shown, in bytes.
+const LINE: usize = 16 << 10;
+
 /// How many people a room has at most for us to be told of each who comes and goes.
 const CROWD: usize = 30;
 
@@ -127,8 +133,8 @@ impl State {
         if !ours && (room.live || self.log_is_known(index)) {
             self.unread(index, serial, &said.text);
         }
-        let time = said.at.time;
-        self.rooms[index].insert(Entry { serial, time, what: What::Said { said, epoch, fate } });
+        let (time, room) = (said.at.time, &mut self.rooms[index]);
+        room.insert(Entry { serial, time, what: What::Said { said, epoch, fate } }, !room.live);
     }
 
     /// Whether the room has been shown before: then what comes before we are in it again was missed.
@@ -225,7 +231,9 @@ impl State {
         }
         let typing = &mut self.rooms[index].typing;
         typing.retain(|(known, _)| *known != name);
-        typing.push((name, now + WRITING));
+        if typing.len() < WRITERS {
+            typing.push((name, now + WRITING));
+        }
     }
 
     fn history(&mut self, room: &str, messages: Vec<Said>, more: bool, tag: Option<&str>, now: i64) {
@@ -240,13 +248,14 @@ impl State {
             if self.rooms[index].find(&said.at.uid).is_none() {
                 let (serial, time) = (self.serial(), said.at.time);
                 let what = What::Said { said, epoch, fate: Fate::Kept };
-                self.rooms[index].insert(Entry { serial, time, what });
+                self.rooms[index].insert(Entry { serial, time, what }, true);
             }
         }
     }
 
     /// A line of a server that knows lines alone. Who speaks is known from it, so that Tab knows them too.
-    fn line(&mut self, line: String, now: i64) {
+    fn line(&mut self, mut line: String, now: i64) {
+        line.truncate(line.floor_char_boundary(LINE));
         let serial = self.serial();
         let name = line
             .split_once(": ")

@@ -5,6 +5,9 @@ use hullo::chat::{Said, name};
 /// The most that a room keeps; what is older can be asked for again.
 const KEPT: usize = 5_000;
 
+/// The most people that it lists.
+const PEOPLE: usize = 2_000;
+
 /// One thing in a room's scrollback.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -101,8 +104,9 @@ impl Room {
         })
     }
 
-    /// Where a message belongs: behind those with smaller ids of the same epoch, and before what is not kept yet.
-    pub(crate) fn insert(&mut self, entry: Entry) {
+    /// Where a message belongs: behind those with smaller ids of the same epoch, and before what is not kept yet. One from
+    /// before we came stands before what was told since.
+    pub(crate) fn insert(&mut self, entry: Entry, earlier: bool) {
         let What::Said { said, epoch, .. } = &entry.what else { return self.push(entry) };
         let (id, epoch) = (said.at.id, *epoch);
         let mut place = self.entries.len();
@@ -113,6 +117,7 @@ impl Room {
                 // What was refused, or comes from another log, says nothing about the order.
                 What::Said { said, .. } if said.at.id == 0 => {}
                 What::Said { .. } => break,
+                What::Note(_) if earlier && other.time > entry.time => place = at,
                 What::Note(_) => {}
             }
         }
@@ -141,7 +146,7 @@ impl Room {
     }
 
     pub(crate) fn arrives(&mut self, name: &str) {
-        if !self.people.iter().any(|known| known == name) {
+        if self.people.len() < PEOPLE && !self.people.iter().any(|known| known == name) {
             self.people.push(name.to_owned());
             self.people.sort_by_cached_key(|name| name.to_lowercase());
         }
@@ -181,23 +186,33 @@ mod tests {
     fn the_order_is_the_logs_however_it_comes() {
         let mut room = Room::new("lobby");
         for id in [5, 6, 9] {
-            room.insert(said(id, Fate::Kept));
+            room.insert(said(id, Fate::Kept), false);
         }
         room.push(Entry { serial: 100, time: 0, what: What::Note("a note".into()) });
         for id in [7, 2, 12, 3] {
-            room.insert(said(id, Fate::Kept));
+            room.insert(said(id, Fate::Kept), false);
         }
         assert_eq!(order(&room), [2, 3, 5, 6, 7, 9, 100, 12]);
     }
 
     #[test]
+    fn what_was_said_before_we_came_stands_before_our_coming() {
+        let mut room = Room::new("lobby");
+        room.push(Entry { serial: 100, time: 9, what: What::Note("you have come".into()) });
+        room.insert(said(5, Fate::Kept), true);
+        room.insert(said(6, Fate::Kept), true);
+        room.insert(said(7, Fate::Kept), false);
+        assert_eq!(order(&room), [5, 6, 100, 7]);
+    }
+
+    #[test]
     fn what_others_say_stands_before_what_is_not_kept_yet() {
         let mut room = Room::new("lobby");
-        room.insert(said(5, Fate::Kept));
+        room.insert(said(5, Fate::Kept), false);
         let mut mine = said(0, Fate::Unkept);
         mine.serial = 50;
         room.push(mine);
-        room.insert(said(6, Fate::Kept));
+        room.insert(said(6, Fate::Kept), false);
         assert_eq!(order(&room), [5, 6, 50]);
     }
 
@@ -211,7 +226,7 @@ mod tests {
     #[test]
     fn a_room_does_not_grow_without_end() {
         let mut room = Room::new("lobby");
-        (1..=3 * KEPT as u64).for_each(|id| room.insert(said(id, Fate::Kept)));
+        (1..=3 * KEPT as u64).for_each(|id| room.insert(said(id, Fate::Kept), false));
         assert!((KEPT..KEPT * 2).contains(&room.entries.len()) && room.more);
     }
 }

@@ -3,7 +3,7 @@
 use hullo::{
     Error,
     chat::{
-        Ask, Event,
+        Ask, Event, LOBBY,
         line::Lines,
         text,
         typed::{Typed, help, typed},
@@ -28,7 +28,7 @@ impl State {
             self.input.take();
             return self.say_lines(&typed_text, now);
         }
-        let Some(current) = self.room().map(|room| room.name.clone()) else { return Vec::new() };
+        let current = self.room().map_or_else(|| LOBBY.to_owned(), |room| room.name.clone());
         match typed(&typed_text, &current) {
             Ok(meant) => {
                 self.input.take();
@@ -113,7 +113,10 @@ impl State {
     fn go(&mut self, wanted: String) -> Vec<Wish> {
         let known = self.rooms.iter().position(|room| room.name == wanted || room.title(&self.me) == wanted);
         if let Some(index) = known {
-            return self.show(index);
+            let wishes = self.show(index);
+            // What is shown may be a room that we were put out of.
+            let left = self.is_here() && !self.rooms[index].live && wishes.is_empty();
+            return if left { vec![join(&wanted)] } else { wishes };
         }
         let wish = join(&wanted);
         self.wanted = Some(wanted);

@@ -14,6 +14,9 @@ use super::{
 /// How often we say that we are.
 const SAY_WRITING: i64 = 3_000;
 
+/// The most rooms that are shown; a server lets nobody into so many.
+const ROOMS: usize = 256;
+
 /// The mark of the question for what was said earlier; the room follows.
 pub(super) const EARLIER: &str = "earlier ";
 
@@ -185,6 +188,11 @@ impl State {
         if let Some(index) = self.rooms.iter().position(same) {
             room.clone_into(&mut self.rooms[index].name);
             return index;
+        }
+        if self.rooms.len() >= ROOMS {
+            let other = usize::from(self.current == 0);
+            self.rooms.remove(other);
+            self.current = self.current.saturating_sub(1);
         }
         self.rooms.push(Room::new(room));
         self.rooms.len() - 1
