@@ -131,7 +131,8 @@ impl State {
             return Vec::new();
         }
         room.fetching = true;
-        let before = room.oldest(epoch);
+        // Where nothing is here all that there is was earlier.
+        let before = room.oldest(epoch).or(Some(i64::MAX as u64));
         vec![Wish::Ask(Ask::History { room: room.name.clone(), before, limit: None })]
     }
 
