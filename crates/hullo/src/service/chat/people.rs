@@ -22,6 +22,10 @@ use crate::{
 /// How long the name of a guest who has gone is kept for them.
 const KEPT: Duration = Duration::from_secs(300);
 
+/// The bytes of a guest's token, and of an account's, which is good for as long as somebody is logged in.
+const SECRET: usize = 18;
+const LOGIN: usize = 24;
+
 /// Guests who have gone, and whose names are kept. The first of them are forgotten first.
 const GONE: usize = 4096;
 
@@ -89,8 +93,7 @@ pub(super) struct People {
 struct Known {
     /// By what makes names the same.
     names: HashMap<String, Arc<Person>>,
-    /// By who they are.
-    authors: HashMap<Arc<str>, Arc<Person>>,
+    tokens: HashMap<String, Arc<Person>>,
     gone: usize,
 }
 
@@ -101,24 +104,42 @@ impl People {
 
     /// A guest, who has a connection.
     pub(super) fn guest(&self) -> Result<Arc<Person>> {
+        let token = secret()?;
+        Ok(self.arrive(&mut self.known(), token))
+    }
+
+    /// The guest with that token, who has a connection more. Another server, or this one before it was started anew, may
+    /// have given it to them: nobody else knows it, and so they are the author of what they said there.
+    ///
+    /// # Errors
+    /// That is no token, or no one is logged in by it any more.
+    pub(super) fn again(&self, token: &str) -> Result<Arc<Person>> {
+        let length = URL_SAFE_NO_PAD.decode(token).map_or(0, |bytes| bytes.len());
         let mut known = self.known();
-        loop {
-            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
-            if !known.names.contains_key(&nick.key) {
-                let token = secret()?;
-                let person = Person::new(guest_author(&token), false, token, nick);
-                known.add(&person);
-                return Ok(person);
+        if let Some(person) = known.tokens.get(token).cloned() {
+            known.come(&person);
+            return Ok(person);
+        }
+        match length {
+            SECRET => Ok(self.arrive(&mut known, token.to_owned())),
+            LOGIN => {
+                let error = Error::new(Kind::Denied, "that session of an account is over");
+                Err(error.hint("say its name and password again"))
             }
+            _ => Err(Error::usage("that is no token of an earlier welcome")),
         }
     }
 
-    /// The guest whom an earlier connection gave that token; they have a connection more.
-    pub(super) fn again(&self, token: &str) -> Option<Arc<Person>> {
-        let mut known = self.known();
-        let person = known.authors.get(guest_author(token).as_str()).filter(|person| !person.account)?.clone();
-        known.come(&person);
-        Some(person)
+    /// Somebody who has no name of their own yet.
+    fn arrive(&self, known: &mut Known, token: String) -> Arc<Person> {
+        loop {
+            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            if !known.names.contains_key(&nick.key) {
+                let person = Person::new(guest_author(&token), false, token, nick);
+                known.add(&person);
+                return person;
+            }
+        }
     }
 
     /// The owner of an account, who has a connection more.
@@ -136,7 +157,7 @@ impl People {
             let new = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
             known.rename(&person, new);
         }
-        let person = Person::new(format!("account:{}", nick.key), true, secret()?, nick);
+        let person = Person::new(format!("account:{}", nick.key), true, random::<LOGIN>()?, nick);
         known.add(&person);
         Ok(person)
     }
@@ -194,7 +215,7 @@ impl People {
         state.left = Some(now);
         drop(state);
         // Who has chosen no name of their own wants none kept.
-        if person.account || known.gone >= GONE || name::is_guest(&person.name()) {
+        if known.gone >= GONE || name::is_guest(&person.name()) {
             return known.forget(person);
         }
         known.gone += 1;
@@ -208,7 +229,7 @@ impl Known {
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());
-        self.authors.insert(person.author.clone(), person.clone());
+        self.tokens.insert(person.token.clone(), person.clone());
     }
 
     fn come(&mut self, person: &Person) {
@@ -230,7 +251,7 @@ impl Known {
 
     fn forget(&mut self, person: &Person) {
         self.names.remove(&person.key());
-        self.authors.remove(&person.author);
+        self.tokens.remove(&person.token);
     }
 
     /// Forgets the guests who have been gone for long.
@@ -251,7 +272,11 @@ fn guest_author(token: &str) -> String {
 
 /// Something that nobody guesses.
 pub(super) fn secret() -> Result<String> {
-    let mut bytes = [0; 18];
+    random::<SECRET>()
+}
+
+fn random<const LENGTH: usize>() -> Result<String> {
+    let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
