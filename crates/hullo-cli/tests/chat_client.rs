@@ -3,7 +3,12 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{
+    io::{self, Read},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
 
 use common::{Home, Program, Server, free_port, peer, run};
 use hullo::{BoxFuture, Link, Message, Result, Service, framing};
@@ -145,6 +150,53 @@ fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
     let kept = home.run(&["chat", &at, "--history", "500"], "").text();
     let kept: Vec<_> = kept.lines().filter_map(|line| line.strip_prefix("ann: ")).collect();
     assert_eq!(kept, all, "and the server has each of them once");
+}
+
+/// A line that is cut again and again: each connection after some bytes, in the middle of whatever goes there.
+fn bad_line(to: u16) -> u16 {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = door.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for (number, client) in door.incoming().enumerate() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)).unwrap());
+            // Enough for the greeting, and no period with the messages.
+            let budget = 3_000 + number as u64 * 1_237 % 4_999;
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                thread::spawn(move || {
+                    // That the other direction was cut is what this is for.
+                    let _ = io::copy(&mut (&mut from).take(budget), &mut to);
+                    let _ = from.shutdown(Shutdown::Both);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_on_a_line_that_is_cut() {
+    let home = Home::new();
+    let server = serve(&home, &["ws://127.0.0.1:0"]);
+    let at = format!("ws://127.0.0.1:{}/?deflate=false", bad_line(server.port(0)));
+    let (mut ann, mut bob) = (stays(&home, &at, "ann"), stays(&home, &at, "bob"));
+    let all: Vec<_> = (0..150).map(|n| format!("number {n}")).collect();
+    // In pieces: what is said while there is a connection, and while there is none.
+    for lines in all.chunks(30) {
+        ann.say(lines.join("\n") + "\n");
+        bob.heard(&format!("ann: {}\n", lines[29]));
+    }
+    ann.hang_up();
+    let ended = ann.ended();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    bob.hang_up();
+    let ended = bob.ended();
+    assert!(ended.err.matches("connected again").count() > 2, "it was not cut: {}", ended.err);
+    let text = ended.text();
+    let heard: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("ann: ")).collect();
+    assert_eq!(heard, all);
+    assert!(!text.contains("while we were away"), "nothing is missing, and nothing else is said: {text}");
 }
 
 /// Says that to whoever connects, and then listens to nobody.

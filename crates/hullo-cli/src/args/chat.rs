@@ -3,8 +3,7 @@
 use clap::Args as ClapArgs;
 
 #[derive(ClapArgs)]
-#[command(
-    after_help = "Over ws and wss (http and https mean the same) it knows the rooms. It comes back by itself
+#[command(after_help = "Over ws and wss (http and https mean the same) it knows the rooms. It comes back by itself
 when the connection is lost, and loses and doubles nothing. Elsewhere it speaks plain lines, with
 whoever speaks them too: text that comes without a newline is shown when it pauses, and ?frame=raw
 sends ours without one.
@@ -32,8 +31,7 @@ Examples:
   hullo chat wss://chat.example.org/ --name ann --login
   hullo chat localhost:7007                       plain lines, as nc would
   echo 'built 1.4.2' | hullo chat ws://localhost:7107/ --name build --room dev
-  hullo chat ws://localhost:7107/ --history 500 < /dev/null"
-)]
+  hullo chat ws://localhost:7107/ --history 500 < /dev/null")]
 pub(crate) struct Chat {
     /// The address: ws://, wss://, http:// or https:// for rooms; tcp://, tls://, unix: or udp:// for plain lines
     pub(crate) address: String,

@@ -46,6 +46,8 @@ pub(super) async fn run(args: Chat, voice: Voice) -> Result<ExitCode> {
     let password = args.login.then(|| password(&args)).transpose()?;
     voice.warn_of_trust(&address);
     let on_screen = !args.lines && !voice.json && stdin().is_terminal() && stdout().is_terminal();
+    // A timeline would be written over the screen.
+    let voice = Voice { verbose: voice.verbose && !on_screen, ..voice };
     let talk = async {
         if matches!(address.scheme.as_str(), "ws" | "wss") {
             let who = Who { name: args.name.clone(), password };

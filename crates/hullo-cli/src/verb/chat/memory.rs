@@ -5,6 +5,8 @@ use std::collections::{HashSet, VecDeque};
 
 use hullo::chat::{Ask, Asked, At, Event, LOBBY, Presence, name};
 
+use crate::view::chat::say::REGISTER;
+
 /// How many uids are remembered, for all rooms together.
 const SEEN: usize = 20_000;
 
@@ -26,6 +28,8 @@ pub(super) struct Memory {
     who: Who,
     /// Who we have asked to be meanwhile, and may be once we are welcome.
     asked: Option<Who>,
+    /// The password of an account that we are making.
+    password: Option<String>,
     /// Our name here.
     me: String,
     token: Option<String>,
@@ -67,6 +71,7 @@ impl Memory {
         Self {
             who,
             asked: None,
+            password: None,
             me: String::new(),
             token: None,
             log: String::new(),
@@ -132,12 +137,13 @@ impl Memory {
             Ask::Hello { name, password, .. } => {
                 self.asked = Some(Who { name: name.clone(), password: password.clone() });
             }
+            Ask::Register { password } => self.password = Some(password.clone()),
             _ => {}
         }
     }
 
-    /// What an event comes to. A server that was started anew does not know a guest again, and does not take from them what
-    /// they have said already: but it has told us that very message, and so it has it.
+    /// What an event comes to. A server that does not know us again does not take what we have said already, as another's:
+    /// but it has told us that very message, and so it has it.
     pub(super) fn judges(&self, event: Event) -> Event {
         match event {
             Event::Error { uid: Some(uid), .. } if self.seen.uids.contains(&uid) => {
@@ -154,6 +160,10 @@ impl Memory {
                 (self.me, self.token, self.log) = (name.clone(), Some(token.clone()), log.clone());
             }
             Event::Joined { room, last, recovered, .. } => self.joined(room, *last, recovered.is_some()),
+            // Who comes again after that is a guest without the password.
+            Event::Done { tag: Some(tag) } if tag == REGISTER => {
+                self.who = Who { name: Some(self.me.clone()), password: self.password.take() };
+            }
             Event::Left { room, .. } => self.rooms.retain(|place| place.room != *room),
             Event::Message(said) => return self.entry(&said.at),
             Event::Edited { at, .. }
@@ -380,6 +390,17 @@ mod tests {
         memory.hears(&Event::Error { error: "no".into(), hint: None, tag: None, uid: Some("c".into()) });
         assert_eq!((memory.unkept(), memory.refused()), (1, 1));
         assert_eq!(memory.greeting().last(), Some(&say("a")));
+    }
+
+    #[test]
+    fn who_has_made_an_account_comes_back_as_it() {
+        let mut memory = Memory::new(Who::default(), &[], None);
+        memory.hears(&welcome("L"));
+        memory.asks(&Asked { tag: Some(REGISTER.into()), ask: Ask::Register { password: "secret".into() } });
+        assert!(matches!(&memory.greeting()[0].ask, Ask::Hello { password: None, .. }));
+        memory.hears(&Event::Done { tag: Some(REGISTER.into()) });
+        let hello = Ask::Hello { name: Some("me".into()), password: Some("secret".into()), token: Some("t".into()) };
+        assert_eq!(memory.greeting()[0].ask, hello);
     }
 
     #[test]

@@ -18,7 +18,10 @@ use hullo::{
     },
 };
 use serde_json::json;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     report::Voice,
@@ -29,7 +32,7 @@ use crate::{
 /// The longest line that is read; what a server takes is less.
 const LINE: u64 = 1 << 20;
 
-/// How long is waited for the last that was said to be kept.
+/// How long is waited, after the end of the input, for more of what was said to be kept.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What comes on stdin, line by line, until it ends.
@@ -87,13 +90,16 @@ pub(super) async fn rooms(
     mut talker: Talker,
 ) -> Result<Talker> {
     let (mut talk, mut input, mut asks) = (pin!(talk), input(), Some(asks));
-    let mut patience = pin!(tokio::time::sleep(PATIENCE));
+    let mut patience = pin!(sleep(PATIENCE));
     loop {
         tokio::select! {
             biased;
             Some(news) = news.recv() => {
+                // What others say, and attempts to connect, are no progress.
+                if matches!(&news, News::Event(event) if matches!(**event, Event::Kept { .. })) {
+                    patience.as_mut().reset(Instant::now() + PATIENCE);
+                }
                 talker.tell(news)?;
-                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
             }
             ended = &mut talk => {
                 while let Ok(news) = news.try_recv() {
@@ -109,7 +115,7 @@ pub(super) async fn rooms(
                 },
                 None => {
                     asks = None;
-                    patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
+                    patience.as_mut().reset(Instant::now() + PATIENCE);
                 }
             },
             () = &mut patience, if asks.is_none() => return Ok(talker),

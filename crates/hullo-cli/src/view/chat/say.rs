@@ -20,6 +20,9 @@ use super::{
 const KEYS: &str = "Tab completes; Alt-1 to Alt-9, Ctrl-N and Ctrl-P change the room; PgUp and PgDn scroll, Esc goes to the end; \
                     Alt-Enter begins a new line; Ctrl-C leaves";
 
+/// The mark of making an account.
+pub(crate) const REGISTER: &str = "register";
+
 impl State {
     /// Does what was typed.
     pub(super) fn submit(&mut self, now: i64) -> Vec<Wish> {
@@ -189,6 +192,7 @@ impl State {
 pub(crate) fn tag(ask: &Ask) -> Option<String> {
     match ask {
         Ask::History { room, before: Some(_), .. } => Some(format!("{EARLIER}{room}")),
+        Ask::Register { .. } => Some(REGISTER.to_owned()),
         _ => None,
     }
 }
