@@ -31,29 +31,21 @@ fn stays(home: &Home, address: &str, name: &str) -> Program {
 fn a_pipe_says_and_hears_lines_on_every_wire() {
     let home = Home::new();
     let socket = format!("unix:{}", home.path("chat.sock"));
-    let server =
-        serve(&home, &["ws://127.0.0.1:0", "http://127.0.0.1:0", "tcp://127.0.0.1:0", &socket, "udp://127.0.0.1:0"]);
+    let schemes = ["ws", "wss", "http", "https", "tcp", "tls", "udp"];
+    let mut addresses = schemes.map(|scheme| format!("{scheme}://127.0.0.1:0")).to_vec();
+    addresses.push(socket);
+    let server = serve(&home, &addresses.iter().map(String::as_str).collect::<Vec<_>>());
     let listener = stays(&home, &server.at[0], "listener");
-    for (number, address) in server.at.iter().enumerate() {
-        let name = format!("speaker{number}");
-        let words = ["chat", address, "--name", &name];
-        let ended = home.run(
-            &words,
-            format!("hello by {number}\n/me waves\n/who\n/nick again{number}\nthe last, without a line break"),
-        );
-        let text = ended.text();
-        assert!(
-            text.contains(&format!("* you are now called again{number}")) || text.contains("again"),
-            "{address}: {text}"
-        );
-        assert!(
-            text.lines().any(|line| line.starts_with("* in lobby (") && line.contains("listener")),
-            "{address}: {text}"
-        );
+    for number in 0..server.at.len() {
+        let (address, name) = (server.client(number), format!("speaker{number}"));
+        let lines = format!("hello by {number}\n/me waves\n/who\n/nick again{number}\nthe last, without a line break");
+        let text = home.run(&["chat", &address, "--name", &name], lines).text();
+        let answered = |line: &str| line.starts_with("* in lobby (") && line.contains("listener");
+        assert!(text.lines().any(answered), "{address}: {text}");
         assert!(!text.contains(&format!("{name}: hello")), "what one types oneself does not come back: {text}");
         listener.heard(&format!("again{number}: the last, without a line break\n"));
     }
-    let heard = listener.heard("again4: the last");
+    let heard = listener.heard("again7: the last");
     for number in 0..server.at.len() {
         for line in [format!("speaker{number}: hello by {number}\n"), format!("* speaker{number} waves\n")] {
             assert_eq!(heard.matches(&line).count(), 1, "{line:?} in {heard}");

@@ -152,7 +152,7 @@ fn entry(state: &State, index: usize, room: &Room, width: usize, look: &Look<'_>
         (_, false) => (bold, bold),
     };
     let line = Line::from(vec![
-        Span::styled(number, look.quiet()),
+        Span::styled(number, if index == state.current { Style::new() } else { look.quiet() }),
         Span::styled(title, name),
         Span::raw(gap),
         Span::styled(count, mark),
