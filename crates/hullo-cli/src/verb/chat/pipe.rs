@@ -11,11 +11,7 @@ use std::{
 
 use hullo::{
     Error, Kind, Result,
-    chat::{
-        Ask, Event, LOBBY,
-        line::Lines,
-        typed::{Typed, help, typed},
-    },
+    chat::{Ask, Event, LOBBY, line::Lines, typed::typed},
 };
 use serde_json::json;
 use tokio::{
@@ -26,7 +22,11 @@ use tokio::{
 use crate::{
     report::Voice,
     verb::print_lines,
-    view::chat::{News, state::Uids},
+    view::chat::{
+        News,
+        say::Meaning,
+        state::{Uids, enter},
+    },
 };
 
 /// The longest line that is read; what a server takes is less.
@@ -176,63 +176,47 @@ impl Talker {
 
     fn mean(&mut self, line: &str) -> Result<Meant> {
         let room = self.lines.current.clone();
-        let meant = match typed(line, &room) {
-            Ok(meant) => meant,
-            Err(error) => {
-                self.voice.complain(&error);
-                self.wrong += 1;
-                return Ok(Meant::Nothing);
-            }
+        let meaning = match typed(line, &room) {
+            Ok(typed) => Meaning::of(typed, room.clone(), self.last.get(&room).cloned()),
+            Err(error) => return Ok(self.wrong(&error)),
         };
-        let ask = match meant {
-            Typed::Nothing => return Ok(Meant::Nothing),
-            Typed::Bye => return Ok(Meant::Bye),
-            Typed::Help(command) => {
-                print_lines(&(help(command.as_deref()) + "\n"))?;
-                return Ok(Meant::Nothing);
+        Ok(match meaning {
+            Meaning::Nothing => Meant::Nothing,
+            Meaning::Bye => Meant::Bye,
+            Meaning::Help { text, .. } => {
+                print_lines(&(text + "\n"))?;
+                Meant::Nothing
             }
-            Typed::Ask(Ask::Say { room, text, me, .. }) => {
-                let uid = self.uids.next();
-                self.last.insert(room.clone(), uid.clone());
-                Ask::Say { room, text, me, uid: Some(uid) }
+            Meaning::Go(room) => Meant::Ask(self.named(enter(&room))),
+            Meaning::Ask(ask) => Meant::Ask(self.named(ask)),
+            Meaning::NothingOfOurs => self.wrong(&Error::usage("nothing was said here by us that could be changed")),
+        })
+    }
+
+    /// The same, where what is said has a name of its own, and what comes next is said in a room that is entered.
+    fn named(&mut self, mut ask: Ask) -> Ask {
+        match &mut ask {
+            Ask::Say { room, uid, .. } => {
+                let own = uid.insert(self.uids.next());
+                self.last.insert(room.clone(), own.clone());
             }
-            Typed::Ask(Ask::Tell { to, text, .. }) => Ask::Tell { to, text, uid: Some(self.uids.next()) },
-            Typed::Ask(ask) => {
-                if let Ask::Join { room, .. } = &ask {
-                    self.go(room);
-                }
-                ask
-            }
-            Typed::Current(room) => {
-                self.go(&room);
-                Ask::Join { room, after: None, log: None, uid: None, history: None, token: None }
-            }
-            Typed::Login { name, password } => Ask::Hello { name: Some(name), password: Some(password), token: None },
-            Typed::History { room: other, count } => {
-                Ask::History { room: other.unwrap_or(room), before: None, limit: Some(count) }
-            }
-            Typed::EditLast(text) => match self.last.get(&room) {
-                Some(of) => Ask::Edit { room, of: of.clone(), text },
-                None => return Ok(self.nothing_of_ours()),
-            },
-            Typed::DeleteLast => match self.last.get(&room) {
-                Some(of) => Ask::Delete { room, of: of.clone() },
-                None => return Ok(self.nothing_of_ours()),
-            },
-        };
-        Ok(Meant::Ask(ask))
+            Ask::Tell { uid, .. } => *uid = Some(self.uids.next()),
+            Ask::Join { room, .. } => self.go(room),
+            _ => {}
+        }
+        ask
+    }
+
+    fn wrong(&mut self, error: &Error) -> Meant {
+        self.voice.complain(error);
+        self.wrong += 1;
+        Meant::Nothing
     }
 
     /// What is said from now on is said there.
     fn go(&mut self, room: &str) {
         room.clone_into(&mut self.lines.current);
         self.wanted = Some(room.to_owned());
-    }
-
-    fn nothing_of_ours(&mut self) -> Meant {
-        self.voice.complain(&Error::usage("nothing was said here by us that could be changed"));
-        self.wrong += 1;
-        Meant::Nothing
     }
 
     fn tell(&mut self, news: News) -> Result<()> {

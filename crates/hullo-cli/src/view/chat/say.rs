@@ -13,7 +13,7 @@ use hullo::{
 use super::{
     news::Wish,
     room::{Fate, What},
-    state::{EARLIER, State, join},
+    state::{EARLIER, State, enter},
 };
 
 /// What the screen itself can do, which the help of the commands does not know.
@@ -22,6 +22,43 @@ const KEYS: &str = "Tab completes; Alt-1 to Alt-9, Ctrl-N and Ctrl-P change the 
 
 /// The mark of making an account.
 pub(crate) const REGISTER: &str = "register";
+
+/// What is to be done about a line, once it is known what it means.
+pub(crate) enum Meaning {
+    Nothing,
+    Bye,
+    Help {
+        /// It is the help of all commands.
+        all: bool,
+        text: String,
+    },
+    /// To be in this room from now on.
+    Go(String),
+    Ask(Ask),
+    /// There is nothing that could be changed.
+    NothingOfOurs,
+}
+
+impl Meaning {
+    /// In that room, where the uid of what we said last is `last`.
+    pub(crate) fn of(typed: Typed, room: String, last: Option<String>) -> Self {
+        match typed {
+            Typed::Nothing => Self::Nothing,
+            Typed::Bye => Self::Bye,
+            Typed::Help(command) => Self::Help { all: command.is_none(), text: help(command.as_deref()) },
+            Typed::Current(room) => Self::Go(room),
+            Typed::Ask(ask) => Self::Ask(ask),
+            Typed::Login { name, password } => {
+                Self::Ask(Ask::Hello { name: Some(name), password: Some(password), token: None })
+            }
+            Typed::History { room: other, count } => {
+                Self::Ask(Ask::History { room: other.unwrap_or(room), before: None, limit: Some(count) })
+            }
+            Typed::EditLast(text) => last.map_or(Self::NothingOfOurs, |of| Self::Ask(Ask::Edit { room, of, text })),
+            Typed::DeleteLast => last.map_or(Self::NothingOfOurs, |of| Self::Ask(Ask::Delete { room, of })),
+        }
+    }
+}
 
 impl State {
     /// Does what was typed.
@@ -52,8 +89,7 @@ impl State {
             if !line.starts_with("/login ") && !line.starts_with("/register ") {
                 self.echo_line(line, now);
             }
-            let word = line.trim().trim_start_matches('/');
-            self.leaving = ["byebye", "bye", "exit", "quit"].contains(&word);
+            self.leaving = ["byebye", "/bye", "/exit", "/quit"].contains(&line.trim());
         }
         if let Some(room) = self.room_mut() {
             (room.anchor, room.unread_from) = (None, None);
@@ -62,33 +98,23 @@ impl State {
     }
 
     fn mean(&mut self, meant: Typed, room: String, now: i64) -> Vec<Wish> {
-        let ask = match meant {
-            Typed::Nothing => return Vec::new(),
-            Typed::Bye => return vec![Wish::Quit],
-            Typed::Help(command) => {
-                let text = help(command.as_deref());
+        match Meaning::of(meant, room, self.last_of_ours()) {
+            Meaning::Nothing => Vec::new(),
+            Meaning::Bye => vec![Wish::Quit],
+            Meaning::Help { all, text } => {
                 self.note(self.current, &text, now);
-                if command.is_none() {
+                if all {
                     self.note(self.current, KEYS, now);
                 }
-                return Vec::new();
+                Vec::new()
             }
-            Typed::Ask(ask) => ask,
-            Typed::Current(wanted) => return self.go(wanted),
-            Typed::Login { name, password } => Ask::Hello { name: Some(name), password: Some(password), token: None },
-            Typed::History { room: other, count } => {
-                Ask::History { room: other.unwrap_or(room), before: None, limit: Some(count) }
+            Meaning::Go(wanted) => self.go(wanted),
+            Meaning::NothingOfOurs => {
+                self.note(self.current, "! you have said nothing here", now);
+                Vec::new()
             }
-            Typed::EditLast(text) => match self.last_of_ours() {
-                Some(of) => Ask::Edit { room, of, text },
-                None => return self.nothing_of_ours(now),
-            },
-            Typed::DeleteLast => match self.last_of_ours() {
-                Some(of) => Ask::Delete { room, of },
-                None => return self.nothing_of_ours(now),
-            },
-        };
-        self.ask(ask, now)
+            Meaning::Ask(ask) => self.ask(ask, now),
+        }
     }
 
     /// Asks for something, and shows at once what it says.
@@ -119,9 +145,9 @@ impl State {
             let wishes = self.show(index);
             // What is shown may be a room that we were put out of.
             let left = self.is_here() && !self.rooms[index].live && wishes.is_empty();
-            return if left { vec![join(&wanted)] } else { wishes };
+            return if left { vec![Wish::Ask(enter(&wanted))] } else { wishes };
         }
-        let wish = join(&wanted);
+        let wish = Wish::Ask(enter(&wanted));
         self.wanted = Some(wanted);
         vec![wish]
     }
@@ -175,11 +201,6 @@ impl State {
             }
             _ => None,
         })
-    }
-
-    fn nothing_of_ours(&mut self, now: i64) -> Vec<Wish> {
-        self.note(self.current, "! you have said nothing here", now);
-        Vec::new()
     }
 
     fn complain(&mut self, error: &Error, now: i64) {

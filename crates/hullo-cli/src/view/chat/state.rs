@@ -67,10 +67,9 @@ pub(crate) struct State {
     said_writing: i64,
 }
 
-/// The wish to enter a room.
-pub(super) fn join(room: &str) -> Wish {
-    let room = room.to_owned();
-    Wish::Ask(Ask::Join { room, after: None, log: None, uid: None, history: None, token: None })
+/// What is asked to enter a room.
+pub(crate) fn enter(room: &str) -> Ask {
+    Ask::Join { room: room.to_owned(), after: None, log: None, uid: None, history: None, token: None }
 }
 
 /// Names for messages of ours that nobody else gives.
@@ -160,7 +159,7 @@ impl State {
         let room = &self.rooms[index];
         // A conversation that is kept from earlier is one that we are not in yet.
         let known = self.is_here() && room.is_private() && !room.live && room.entries.is_empty();
-        if known { vec![join(&room.name)] } else { Vec::new() }
+        if known { vec![Wish::Ask(enter(&room.name))] } else { Vec::new() }
     }
 
     /// Whatever is in the room that is shown has been seen.
