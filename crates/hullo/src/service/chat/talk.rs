@@ -152,13 +152,14 @@ impl Talk {
             let message = match self.try_recv().await {
                 Some(message) => message?,
                 None => {
-                    self.tell().await;
+                    Box::pin(self.tell()).await;
                     self.inbox.recv().await?
                 }
             };
             let Some(message) = message else { return Ok(()) };
+            // In boxes, so that a connection that waits holds nothing of them.
             let goes_on = match self.member.door {
-                Door::Lines => self.lines(&message).await?,
+                Door::Lines => Box::pin(self.lines(&message)).await?,
                 Door::Json | Door::Feed => Box::pin(self.event(&message)).await.map(|()| true)?,
             };
             if !goes_on {
@@ -207,7 +208,6 @@ impl Talk {
             }
             let current = self.current.as_ref().map_or(LOBBY, |room| &room.name);
             let goes_on = match typed(line, current) {
-                // The most frequent one, without a box of its own.
                 Ok(Typed::Ask(Ask::Say { room, text, uid, me })) => self.say(&room, &text, uid, me).await.map(|()| true),
                 Ok(typed) => {
                     let done = Box::pin(self.typed(typed)).await;
@@ -364,5 +364,23 @@ impl Talk {
             Some(reason) => Err(Error::new(Kind::Cut, format!("a member was dropped: {reason}"))),
             None => talked.and(closed),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// A connection that waits costs what it holds, and its future is most of that.
+    #[tokio::test]
+    async fn a_connection_that_waits_holds_little() {
+        let settings = crate::service::Settings { database: Some("none".to_owned()), ..Default::default() };
+        let chat = Arc::new(Chat::new(&settings).unwrap());
+        let (stream, _other) = tokio::io::duplex(64);
+        let peer = crate::Peer::new("memory", crate::Endpoint::Unnamed, crate::Endpoint::Unnamed);
+        let talk = Talk::over(chat, Link::over(stream, peer, crate::Scope::default())).unwrap();
+        let (of_talk, of_future) = (size_of::<Talk>(), size_of_val(&talk.run()));
+        assert!(of_talk <= 256 && of_future <= 1024, "{of_talk} {of_future}");
     }
 }
