@@ -263,6 +263,24 @@ fn nothing_from_the_network_steers_the_reader() {
 }
 
 #[test]
+fn who_wants_to_be_an_account_says_nothing_as_anybody_else() {
+    let home = Home::new();
+    let server = serve(&home, &["ws://127.0.0.1:0"]);
+    let at = &server.at[0];
+    home.run(&["chat", at], "/nick ann\n/register correct horse\n").good();
+    let listener = stays(&home, at, "listener");
+    let login = |password: &str, line: &str| {
+        run(home.hullo(&["chat", at, "--name", "ann", "--login"]).env("HULLO_PASSWORD", password), line)
+    };
+    let refused = login("wrong horse", "a secret\n");
+    assert!(refused.code == 21 && refused.err.contains("that is not the password"), "{refused:?}");
+    let text = login("correct horse", "good morning\n").text();
+    assert!(text.contains("* you are ann, by your account\n"), "{text}");
+    let heard = listener.heard("ann: good morning\n");
+    assert!(!heard.contains("a secret"), "{heard}");
+}
+
+#[test]
 fn what_is_not_kept_is_no_success() {
     let home = Home::new();
     let refusal = r#"{"event":"error","error":"not today","tag":"hello"}"#;
@@ -270,7 +288,7 @@ fn what_is_not_kept_is_no_success() {
     let refused = against(&[WELCOME, refusal], "ws", |address| {
         run(home.hullo(&words(address).each_ref().map(String::as_str)).env("HULLO_PASSWORD", "wrong"), "hello\n")
     });
-    assert!(refused.code == 16 && refused.err.contains("not today"), "{refused:?}");
+    assert!(refused.code == 21 && refused.err.contains("not today"), "{refused:?}");
     let stranger =
         against(&["hello", "I am", "another", "kind"], "ws", |address| home.run(&["chat", address], "hello\n"));
     assert!(stranger.code == 16 && stranger.err.contains("does not speak of chats"), "{stranger:?}");

@@ -125,6 +125,8 @@ struct Conversation<'a> {
     session: Session,
     address: &'a Address,
     welcomed: bool,
+    /// Nothing is said before we are the account that we want to be.
+    locked: bool,
     /// How many signs of life were asked for, and are not here.
     pings: usize,
     /// Nothing more will be asked; we go when all is answered.
@@ -135,13 +137,14 @@ struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     fn new(session: Session, address: &'a Address) -> Self {
-        Self { session, address, welcomed: false, pings: 0, leaving: false, strange: 0 }
+        Self { session, address, welcomed: false, locked: false, pings: 0, leaving: false, strange: 0 }
     }
 
     async fn hold(&mut self, memory: &mut Memory, ends: &mut Ends) -> Result<End> {
         if ends.news.send(News::Here).await.is_err() {
             return Ok(End::Done);
         }
+        self.locked = memory.is_locked_out();
         for asked in memory.greeting() {
             if let Err(error) = self.send(&asked).await {
                 return Ok(End::Lost(clean(&error.to_string())));
@@ -152,7 +155,7 @@ impl<'a> Conversation<'a> {
             if self.leaving && self.pings == 0 && memory.unkept() == 0 {
                 return Ok(End::Done);
             }
-            let room = memory.unkept() < WINDOW && !self.leaving;
+            let room = memory.unkept() < WINDOW && !self.leaving && !self.locked;
             let sent = tokio::select! {
                 heard = self.session.recv() => {
                     due = Instant::now() + SILENCE;
@@ -202,13 +205,19 @@ impl<'a> Conversation<'a> {
         let Some(event) = event(&message.bytes) else { return self.wonder(ends).await };
         let event = memory.judges(event);
         match &event {
-            Event::Welcome { .. } => self.welcomed = true,
+            Event::Welcome { account, .. } => {
+                self.welcomed = true;
+                self.locked &= !account;
+            }
             Event::Pong => self.pings = self.pings.saturating_sub(1),
             // Who has shown a password wants to be that account, and nobody else.
             Event::Error { error, hint, tag: Some(tag), .. } if tag == HELLO && memory.is_locked_out() => {
-                let refused =
-                    Error::new(Kind::Protocol, format!("{} does not let us in: {error}", self.address.bare()));
-                return Err(hint.clone().map_or(refused, |hint| Error::new(Kind::Protocol, error.clone()).hint(hint)));
+                let refused = Error::new(Kind::Denied, format!("{} does not let us in", self.address.bare()));
+                let refused = refused.because(error.clone());
+                return Err(match hint {
+                    Some(hint) => refused.hint(hint.clone()),
+                    None => refused,
+                });
             }
             _ => {}
         }
