@@ -351,6 +351,9 @@ impl Talk {
 
     async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
+        if talked.is_ok() && !self.inbox.scope().is_stopping() {
+            self.chat.people.part(&self.member.person);
+        }
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
