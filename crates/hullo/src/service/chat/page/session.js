@@ -1,0 +1,318 @@
+// Who we are, the rooms we are in, and what we ask of the server. It knows nothing of the page's elements:
+// whoever shows something listens to `on`.
+
+import { receive } from "./events.js";
+import { Room } from "./room.js";
+import { forever, tab } from "./store.js";
+import { Refusal, Wire } from "./wire.js";
+
+export const LOBBY = "lobby";
+const FIRST_PAGE = 100;
+
+export class Session {
+  me = { name: forever.get("name", ""), account: false };
+  rooms = new Map();
+  current = null;
+  state = { is: "connecting" };
+  /** The server's log, in which its ids count. */
+  log = null;
+  ready = false;
+  #wire;
+  #listeners = new Map();
+  #credentials = null;
+  #greeting = null;
+  #welcomes = 0;
+  /** The room that we asked to be let into, and are not in yet. */
+  #wanted = null;
+  /** How far each room was read, by its name. */
+  #read = forever.get("read", {});
+  #writing = 0;
+
+  constructor(url) {
+    this.#wire = new Wire(url, {
+      opened: () => this.#greet(),
+      heard: (event) => this.#heard(event),
+      changed: (state) => this.#changed(state),
+    });
+    this.enter(LOBBY);
+    for (const name of forever.get("rooms", [])) this.enter(name);
+    for (const { room, ...said } of tab.get("unsent", [])) this.enter(room).put({ ...said, state: "sending" });
+    this.current = this.rooms.get(LOBBY);
+    addEventListener("pagehide", () => this.#write());
+  }
+
+  /** Calls the function whenever something of that kind happens: see `tell` for which there are. */
+  on(kind, listener) {
+    if (!this.#listeners.has(kind)) this.#listeners.set(kind, []);
+    this.#listeners.get(kind).push(listener);
+  }
+
+  /**
+   * What there is: state (of the connection), welcome, refused (our name), me, rooms, shown (another room), room (its
+   * people, its topic), log (its messages), typing, said (something just now), notice, failed (what we asked for).
+   */
+  tell(kind, detail) {
+    for (const listener of this.#listeners.get(kind) ?? []) listener(detail);
+  }
+
+  connect() {
+    this.#wire.open();
+  }
+
+  /** Begins anew as somebody: a guest, or an account with its password. */
+  become(name, password) {
+    this.#credentials = { name, password };
+    tab.put("token", null);
+    this.me.name ||= name;
+    this.connect();
+  }
+
+  /** The room of that name; it is made known to the page if it is not. */
+  enter(name) {
+    let room = this.rooms.get(name);
+    if (!room) {
+      room = new Room(name);
+      this.rooms.set(name, room);
+      if (!this.ready || (this.#wanted && isCalled(room, this.#wanted, this.me.name))) room.arriving = [];
+      this.tell("rooms");
+    }
+    return room;
+  }
+
+  show(room) {
+    if (this.current === room) return;
+    this.current = room;
+    this.tell("shown", room);
+    this.tell("rooms");
+  }
+
+  /** What the server calls the room. */
+  address(room) {
+    return room.isPrivate ? `@${room.other(this.me.name)}` : room.name;
+  }
+
+  ask(request) {
+    return this.#wire.ask(request);
+  }
+
+  send(request) {
+    return this.#wire.send(request);
+  }
+
+  /** Asks to be let in; `joined` tells when we are. */
+  async join(name, token) {
+    const there = [...this.rooms.values()].find((room) => isCalled(room, name, this.me.name));
+    if (there && !token) return this.show(there);
+    this.#wanted = name;
+    try {
+      await this.ask({ do: "join", room: name, history: FIRST_PAGE, token });
+    } catch (error) {
+      this.#wanted = null;
+      throw error;
+    }
+  }
+
+  /** We are in a room. If we asked for it just now, it is what we want to see. */
+  arrived(room) {
+    if (!this.#wanted || !isCalled(room, this.#wanted, this.me.name)) return;
+    this.#wanted = null;
+    this.show(room);
+  }
+
+  async leave(room) {
+    await this.ask({ do: "leave", room: this.address(room) });
+    this.gone(room);
+  }
+
+  /** Tells people when what they asked for is not done. */
+  attempt(promise) {
+    promise.catch((error) => this.tell("failed", error));
+  }
+
+  async rename(name) {
+    await this.ask({ do: "name", name });
+    if (this.me.name !== name) this.#called(name, this.me.account);
+  }
+
+  async register(password) {
+    await this.ask({ do: "register", password });
+    this.#called(this.me.name, true);
+  }
+
+  #called(name, account) {
+    this.me = { name, account };
+    forever.put("name", name);
+    this.tell("me");
+  }
+
+  /** Says something to one person alone. Without a text, the conversation is opened and no more. */
+  async whisper(name, text) {
+    const to = name.replace(/^@/, "");
+    if (text) await this.ask({ do: "tell", to, text, uid: uid() });
+    await this.join(`@${to}`);
+  }
+
+  /** We are not in that room any more. */
+  gone(room) {
+    if (!this.rooms.delete(room.name)) return;
+    if (this.current === room) {
+      this.current = null;
+      this.show(this.rooms.get(LOBBY) ?? this.rooms.values().next().value ?? this.enter(LOBBY));
+    }
+    this.remember();
+    this.tell("rooms");
+  }
+
+  /** Says something. It is shown at once, and stays "sending" until the server has it on disk. */
+  say(room, text, me = false) {
+    const said = { uid: uid(), from: this.me.name, time: Date.now(), text, me, state: "sending" };
+    room.put(said);
+    room.firstUnread = null;
+    this.#say(room, said);
+    this.remember();
+    this.tell("log", room);
+  }
+
+  /** Tries once more to say what was refused. */
+  again(room, item) {
+    room.change(item.uid, { state: "sending", error: null });
+    this.#say(room, item);
+    this.tell("log", room);
+  }
+
+  #say(room, { uid, text, me }) {
+    // What cannot be sent now is sent when we are in the room again.
+    if (!this.ready || room.arriving) return;
+    this.send({ do: "say", room: this.address(room), text, uid, me: me || undefined });
+  }
+
+  /** Sends what nobody has said to be kept. The server knows by the uid what it has already. */
+  resend(room) {
+    for (const item of room.unsent) this.#say(room, item);
+  }
+
+  /** Earlier messages of a room, in front of those that we have. */
+  async earlier(room, limit = 100) {
+    if (!room.more || room.loading || !this.ready || room.arriving) return;
+    room.loading = true;
+    try {
+      const before = room.oldest;
+      const page = await this.ask({ do: "history", room: this.address(room), before, limit });
+      room.prepend(page.messages, page.more && page.messages.length > 0);
+      this.tell("log", room);
+    } catch (error) {
+      if (error instanceof Refusal) room.more = false;
+    } finally {
+      room.loading = false;
+    }
+  }
+
+  /** Keeps what the next visit needs: the rooms, how far they were read, and what was not sent. */
+  remember() {
+    this.#writing ||= setTimeout(() => this.#write(), 300);
+  }
+
+  #write() {
+    this.#writing = 0;
+    const rooms = [...this.rooms.values()];
+    const unsent = ({ name, unsent }) => unsent.map(({ uid, from, time, text, me }) => ({ room: name, uid, from, time, text, me }));
+    forever.put("rooms", rooms.filter((room) => !room.isPrivate).map((room) => room.name));
+    forever.put("read", this.#read);
+    tab.put("unsent", rooms.flatMap(unsent));
+  }
+
+  /** All of a room has been seen. */
+  read(room) {
+    if (room.last) this.#read[room.name] = { log: this.log, id: room.last.id };
+    this.remember();
+    if (!room.unread) return;
+    room.unread = room.mentions = 0;
+    this.tell("rooms");
+  }
+
+  /** Up to which id a room was seen on an earlier visit. */
+  readTo(room) {
+    const read = this.#read[room.name];
+    return read?.log === this.log ? read.id : null;
+  }
+
+  /** Whether somebody looks at the newest messages of the room. The page says so. */
+  watches = (room) => room === this.current;
+
+  /** Whether that text speaks to us. */
+  mentions(text) {
+    const name = this.me.name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    return name !== "" && new RegExp(`(^|[^\\p{L}\\p{N}_])@?${name}($|[^\\p{L}\\p{N}_])`, "iu").test(text);
+  }
+
+  #changed(state) {
+    if (state.is !== "open") this.ready = false;
+    // Whoever is not connected is in no room: what comes first afterwards is what was missed.
+    for (const room of this.rooms.values()) room.arriving ??= [];
+    this.#state(state);
+  }
+
+  #state(state) {
+    this.state = state;
+    this.tell("state", state);
+  }
+
+  /** The first event is a welcome in any case. If we say who we are, the one that answers that is ours. */
+  #greet() {
+    const token = tab.get("token", null);
+    this.#greeting = this.#credentials ?? (token ? { token } : { name: forever.get("name", "") });
+    this.#wire.ask({ do: "hello", ...this.#greeting }).catch((error) => {
+      if (!(error instanceof Refusal)) return;
+      if (this.#greeting?.token) {
+        tab.put("token", null);
+        return this.#greet();
+      }
+      this.#credentials = null;
+      this.tell("refused", error.message);
+    });
+    this.#welcomes = 2;
+  }
+
+  #heard(event) {
+    if (event.event !== "welcome") return receive(this, event);
+    if (--this.#welcomes > 0) return;
+    this.#welcomed(event);
+  }
+
+  #welcomed({ name, account = false, token, log, private: conversations = [] }) {
+    this.me = { name, account };
+    this.#credentials = null;
+    this.log = log;
+    tab.put("token", token);
+    forever.put("name", name);
+    for (const conversation of conversations) this.enter(conversation);
+    this.ready = true;
+    for (const room of this.rooms.values()) this.#rejoin(room);
+    this.tell("me");
+    this.#state({ is: "open" });
+    this.tell("welcome");
+  }
+
+  #rejoin(room) {
+    room.arriving = [];
+    const { id: after, uid, log } = room.last ?? {};
+    const from = room.last ? { after, uid, log } : { history: FIRST_PAGE };
+    this.ask({ do: "join", room: this.address(room), ...from }).catch((error) => {
+      if (!(error instanceof Refusal)) return;
+      this.tell("notice", error.message);
+      if (room.name !== LOBBY) this.gone(room);
+    });
+  }
+}
+
+/** Whether that is the room's name, as people write it or as the server does. */
+function isCalled(room, name, me) {
+  const known = room.isPrivate ? `@${room.other(me)}` : room.name;
+  return known.toLowerCase() === name.toLowerCase() || room.name === name;
+}
+
+/** A random name for a message. It is no UUID of `crypto`, which pages that came over plain http do not have. */
+function uid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
