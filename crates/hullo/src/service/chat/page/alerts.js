@@ -10,7 +10,7 @@ export class Alerts {
 
   constructor(session) {
     this.#session = session;
-    for (const kind of ["rooms", "shown", "me"]) session.on(kind, () => this.#title());
+    for (const kind of ["rooms", "shown"]) session.on(kind, () => this.#title());
     session.on("said", (said) => this.#said(said));
     this.#button.addEventListener("click", () => this.#toggle());
     this.#show();
@@ -18,13 +18,13 @@ export class Alerts {
   }
 
   #title() {
-    const { rooms, current, me } = this.#session;
+    const { rooms, current } = this.#session;
     const unread = [...rooms.values()].reduce((sum, room) => sum + room.unread, 0);
-    document.title = `${unread ? `(${unread}) ` : ""}${current.title(me.name)} · Chat`;
+    document.title = `${unread ? `(${unread}) ` : ""}${current.title} · Chat`;
   }
 
   #said({ room, item, mentions }) {
-    const where = room === this.#session.current ? "" : ` in ${room.title(this.#session.me.name)}`;
+    const where = room === this.#session.current ? "" : ` in ${room.title}`;
     if (room === this.#session.current || mentions) announce(`${item.from}${where}: ${item.text}`);
     if (!mentions || !document.hidden || !this.#isOn) return;
     const title = room.isPrivate ? item.from : `${item.from}${where}`;

@@ -83,7 +83,7 @@ function remove(item) {
 /** Who is in the room is known by name; what they are is asked for when it is looked at. */
 function shown(room) {
   history.replaceState(null, "", `#${new URLSearchParams({ room: session.address(room) })}`);
-  announce(room.title(session.me.name));
+  announce(room.title);
   session.send({ do: "who", room: session.address(room) });
 }
 
@@ -107,9 +107,9 @@ function personMenu(name, at) {
     { label: "You, and your account", act: () => questions.self(), isOffered: !isOther },
     { label: "Make an operator", act: () => rule("op"), isOffered: rules && !person?.operator },
     { label: "Make an operator no more", act: () => rule("deop"), isOffered: rules && person?.operator },
-    { label: "Let speak again", act: () => rule("unmute"), isOffered: rules },
+    { label: "Unmute", act: () => rule("unmute"), isOffered: rules },
     { label: "Mute…", act: () => questions.rule(room, "mute", "Mute", name), isGrave: true, isOffered: rules },
-    { label: "Put out…", act: () => questions.rule(room, "kick", "Put out", name), isGrave: true, isOffered: rules },
+    { label: "Kick…", act: () => questions.rule(room, "kick", "Kick", name), isGrave: true, isOffered: rules },
     { label: "Ban…", act: () => questions.rule(room, "ban", "Ban", name), isGrave: true, isOffered: rules },
   ]);
 }
@@ -118,7 +118,7 @@ function roomMenu(at) {
   const room = session.current;
   const rule = (act) => session.attempt(session.ask({ do: "rule", room: room.name, act }));
   const rules = room.operator && !room.isPrivate;
-  openMenu(at, room.title(session.me.name), [
+  openMenu(at, room.title, [
     { label: "Set the topic…", act: () => questions.topic(room), isOffered: !room.isPrivate },
     { label: "Invite…", act: () => session.attempt(questions.invite(room)), isOffered: rules },
     { label: "Close to all but the invited", act: () => rule("close"), isOffered: rules && !room.closed },

@@ -4,7 +4,7 @@
 export const COMMANDS = [
   ["/nick", "NAME", "take another name", ({ all, session }) => session.rename(need(all))],
   ["/join", "ROOM [TOKEN]", "enter a room, which is made if there is none", ({ word, rest, session }) => session.join(bare(need(word)), rest || undefined)],
-  ["/leave", "[ROOM]", "leave this room", ({ all, session, room }) => session.leave(named(session, all) ?? room)],
+  ["/leave", "[ROOM]", "leave this room", ({ all, session, room }) => session.leave(all ? session.called(all) : room)],
   ["/rooms", "", "show which rooms there are", ({ page }) => page.rooms()],
   ["/who", "", "show who is here", ({ page }) => page.who()],
   ["/me", "TEXT", "say what you do", ({ all, session, room }) => session.say(room, need(all), true)],
@@ -53,10 +53,6 @@ function need(word) {
 /** A room's name as the server has it: people write it with a `#` as well. */
 export function bare(name) {
   return name.replace(/^#/, "");
-}
-
-function named(session, name) {
-  return name && session.rooms.get(bare(name));
 }
 
 function asked({ session, room }, request) {

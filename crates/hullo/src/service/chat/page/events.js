@@ -59,11 +59,11 @@ const ENTRIES = {
 const ACTS = {
   op: (name) => `made ${name} an operator`,
   deop: (name) => `made ${name} an operator no more`,
-  kick: (name) => `put ${name} out`,
+  kick: (name) => `kicked ${name}`,
   ban: (name) => `banned ${name}`,
-  unban: (name) => `lifted the ban of ${name}`,
+  unban: (name) => `unbanned ${name}`,
   mute: (name) => `muted ${name}`,
-  unmute: (name) => `let ${name} speak again`,
+  unmute: (name) => `unmuted ${name}`,
   open: () => "opened the room to everybody",
   close: () => "closed the room to all but the invited",
 };
@@ -91,7 +91,7 @@ const EFFECTS = {
   left(session, { reason }, room) {
     if (!room) return;
     session.gone(room);
-    if (reason) session.tell("notice", `You are no longer in ${room.title(session.me.name)}: ${reason}`);
+    if (reason) session.tell("notice", `You are no longer in ${room.title}: ${reason}`);
   },
 
   kept(session, { uid, id }, room) {
@@ -136,7 +136,8 @@ const EFFECTS = {
     const text = hint ? `${error} (${hint})` : error;
     for (const room of session.rooms.values()) {
       if (!uid || !room.find(uid)) continue;
-      room.change(uid, { state: "failed", error: text });
+      // It keeps its place among what was said then.
+      room.change(uid, { state: "failed", error: text, id: room.last?.id });
       session.remember();
       return session.tell("log", room);
     }

@@ -242,10 +242,10 @@ export class Log {
   #offer(target) {
     const made = target.closest("li");
     const item = made && this.#items.get(made);
-    if (!item || this.#tools.parentNode === made) return;
+    if (!item || made.contains(this.#tools)) return;
     const buttons = this.#buttons(item);
     this.#tools.replaceChildren(...buttons);
-    if (buttons.length) made.append(this.#tools);
+    if (buttons.length) made.lastChild.append(this.#tools);
     else this.#tools.remove();
   }
 

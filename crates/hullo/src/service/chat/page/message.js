@@ -22,7 +22,7 @@ export function line(item, { isNewDay, isFirst, isFirstUnread }, session) {
   const made = element("li", { tabIndex: -1 });
   if (isNewDay) made.append(element("p", { className: "day" }, element("time", { dateTime: iso(item) }, dayName(item.time))));
   if (isFirstUnread) made.append(element("p", { className: "news" }, element("span", {}, "New messages")));
-  made.append(...(item.kind === "note" ? note(item) : message(item, isFirst, session)));
+  made.append(element("div", { className: "line" }, ...(item.kind === "note" ? note(item) : message(item, isFirst, session))));
   made.className = classes(item, isFirst, session);
   return made;
 }

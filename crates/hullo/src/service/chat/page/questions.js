@@ -12,7 +12,7 @@ export class Questions {
 
   constructor(session) {
     this.#session = session;
-    session.on("refused", (refusal) => this.name(refusal));
+    session.on("refused", ({ reason, isAccount }) => (isAccount ? this.login(true, reason) : this.name(reason)));
     find("#find-rooms").addEventListener("click", () => this.rooms());
   }
 
@@ -45,13 +45,14 @@ export class Questions {
     });
   }
 
-  login(isFirst = false) {
+  login(isFirst = false, refusal = "") {
     ask({
       title: "Log in",
       fields: [{ ...NAME, value: this.#session.me.name, autocomplete: "username" }, { ...PASSWORD, autocomplete: "current-password" }],
       button: "Log in",
       others: isFirst ? [{ label: "Enter as a guest", act: () => this.name() }] : [],
       mustAnswer: isFirst,
+      refusal,
       does: ({ name, password }) => this.#session.become(name.trim(), password),
     });
   }
@@ -100,7 +101,7 @@ export class Questions {
   topic(room) {
     ask({
       title: "Topic",
-      about: room.title(this.#session.me.name),
+      about: room.title,
       fields: [{ name: "text", label: "What this room is about", value: room.topic, maxLength: 400 }],
       button: "Set",
       does: ({ text }) => this.#session.ask({ do: "topic", room: room.name, text: text.trim() }),

@@ -26,24 +26,15 @@ export class Room {
   draft = "";
   #known = new Map();
 
-  constructor(name) {
+  /** @param me our own name, which stands in that of a private conversation */
+  constructor(name, me) {
     this.name = name;
+    this.isPrivate = name.startsWith("@");
+    this.partner = this.isPrivate ? partner(name.slice(1), me) : null;
   }
 
-  get isPrivate() {
-    return this.name.startsWith("@");
-  }
-
-  /** The other one of a private conversation. */
-  other(me) {
-    const both = this.name.slice(1);
-    const [name, mine] = [both.toLowerCase(), me.toLowerCase()];
-    if (name.startsWith(`${mine}+`)) return both.slice(mine.length + 1);
-    return name.endsWith(`+${mine}`) ? both.slice(0, -mine.length - 1) : both;
-  }
-
-  title(me) {
-    return this.isPrivate ? this.other(me) : `#${this.name}`;
+  get title() {
+    return this.partner ?? `#${this.name}`;
   }
 
   find(uid) {
@@ -145,6 +136,12 @@ export class Room {
     while (at > 0 && rank(this.items[at - 1]) > rank(item)) at--;
     this.items.splice(at, 0, item);
   }
+}
+
+/** The other one of `ann+bob`; names have no plus sign. */
+function partner(both, me) {
+  const [one, other = one] = both.split("+");
+  return one.toLowerCase() === me.toLowerCase() ? other : one;
 }
 
 /** What has no id yet comes after all that has one. */

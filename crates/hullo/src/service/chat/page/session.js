@@ -19,8 +19,8 @@ export class Session {
   ready = false;
   #wire;
   #listeners = new Map();
+  /** A name that was just chosen, or that of an account with its password, which nothing else keeps. */
   #credentials = null;
-  #greeting = null;
   #welcomes = 0;
   /** The room that we asked to be let into, and are not in yet. */
   #wanted = null;
@@ -63,7 +63,6 @@ export class Session {
   become(name, password) {
     this.#credentials = { name, password };
     tab.put("token", null);
-    this.me.name ||= name;
     this.connect();
   }
 
@@ -71,9 +70,9 @@ export class Session {
   enter(name) {
     let room = this.rooms.get(name);
     if (!room) {
-      room = new Room(name);
+      room = new Room(name, this.me.name);
       this.rooms.set(name, room);
-      if (!this.ready || (this.#wanted && isCalled(room, this.#wanted, this.me.name))) room.arriving = [];
+      if (!this.ready || (this.#wanted && isCalled(room, this.#wanted))) room.arriving = [];
       this.tell("rooms");
     }
     return room;
@@ -86,9 +85,9 @@ export class Session {
     this.tell("rooms");
   }
 
-  /** What the server calls the room. */
+  /** What we call the room when we ask for something in it. */
   address(room) {
-    return room.isPrivate ? `@${room.other(this.me.name)}` : room.name;
+    return room.isPrivate ? `@${room.partner}` : room.name;
   }
 
   ask(request) {
@@ -101,7 +100,7 @@ export class Session {
 
   /** Asks to be let in; `joined` tells when we are. */
   async join(name, token) {
-    const there = [...this.rooms.values()].find((room) => isCalled(room, name, this.me.name));
+    const there = this.#find(name);
     if (there && !token) return this.show(there);
     this.#wanted = name;
     try {
@@ -114,9 +113,20 @@ export class Session {
 
   /** We are in a room. If we asked for it just now, it is what we want to see. */
   arrived(room) {
-    if (!this.#wanted || !isCalled(room, this.#wanted, this.me.name)) return;
+    if (!this.#wanted || !isCalled(room, this.#wanted)) return;
     this.#wanted = null;
     this.show(room);
+  }
+
+  /** The room that somebody means; it has to be one that we are in. */
+  called(name) {
+    const room = this.#find(name.replace(/^#/, ""));
+    if (!room) throw new Error(`You are not in ${name}.`);
+    return room;
+  }
+
+  #find(name) {
+    return [...this.rooms.values()].find((room) => isCalled(room, name));
   }
 
   async leave(room) {
@@ -139,9 +149,11 @@ export class Session {
     this.#called(this.me.name, true);
   }
 
-  #called(name, account) {
+  #called(name, account = false) {
     this.me = { name, account };
+    tab.put("name", name);
     forever.put("name", name);
+    forever.put("account", account);
     this.tell("me");
   }
 
@@ -175,14 +187,15 @@ export class Session {
 
   /** Tries once more to say what was refused. */
   again(room, item) {
-    room.change(item.uid, { state: "sending", error: null });
-    this.#say(room, item);
+    room.take(item);
+    this.#say(room, room.put({ ...item, id: undefined, time: Date.now(), state: "sending", error: null }));
     this.tell("log", room);
   }
 
   #say(room, { uid, text, me }) {
     // What cannot be sent now is sent when we are in the room again.
     if (!this.ready || room.arriving) return;
+    if (room.isPrivate && !me) return void this.send({ do: "tell", to: room.partner, text, uid });
     this.send({ do: "say", room: this.address(room), text, uid, me: me || undefined });
   }
 
@@ -257,20 +270,18 @@ export class Session {
     this.tell("state", state);
   }
 
-  /** The first event is a welcome in any case. If we say who we are, the one that answers that is ours. */
-  #greet() {
-    const token = tab.get("token", null);
-    this.#greeting = this.#credentials ?? (token ? { token } : { name: forever.get("name", "") });
-    this.#wire.ask({ do: "hello", ...this.#greeting }).catch((error) => {
-      if (!(error instanceof Refusal)) return;
-      if (this.#greeting?.token) {
-        tab.put("token", null);
-        return this.#greet();
-      }
-      this.#credentials = null;
-      this.tell("refused", error.message);
-    });
+  /** The first event is a welcome in any case, to a guest. The one that answers our hello is ours. */
+  async #greet() {
     this.#welcomes = 2;
+    const { name, password } = this.#credentials ?? { name: tab.get("name", this.me.name) };
+    const token = tab.get("token", null) ?? undefined;
+    try {
+      await this.ask({ do: "hello", name, password, token });
+    } catch (error) {
+      if (!(error instanceof Refusal)) return;
+      this.#credentials = null;
+      this.tell("refused", { reason: error.message, isAccount: password !== undefined || forever.get("account", false) });
+    }
   }
 
   #heard(event) {
@@ -279,16 +290,13 @@ export class Session {
     this.#welcomed(event);
   }
 
-  #welcomed({ name, account = false, token, log, private: conversations = [] }) {
-    this.me = { name, account };
-    this.#credentials = null;
+  #welcomed({ name, account, token, log, private: conversations = [] }) {
     this.log = log;
     tab.put("token", token);
-    forever.put("name", name);
+    this.#called(name, account);
     for (const conversation of conversations) this.enter(conversation);
     this.ready = true;
     for (const room of this.rooms.values()) this.#rejoin(room);
-    this.tell("me");
     this.#state({ is: "open" });
     this.tell("welcome");
   }
@@ -299,6 +307,9 @@ export class Session {
     const from = room.last ? { after, uid, log } : { history: FIRST_PAGE };
     this.ask({ do: "join", room: this.address(room), ...from }).catch((error) => {
       if (!(error instanceof Refusal)) return;
+      room.arriving = null;
+      // Whoever one talked with alone may come again; what was said stays here until then.
+      if (room.isPrivate) return;
       this.tell("notice", error.message);
       if (room.name !== LOBBY) this.gone(room);
     });
@@ -306,8 +317,8 @@ export class Session {
 }
 
 /** Whether that is the room's name, as people write it or as the server does. */
-function isCalled(room, name, me) {
-  const known = room.isPrivate ? `@${room.other(me)}` : room.name;
+function isCalled(room, name) {
+  const known = room.isPrivate ? `@${room.partner}` : room.name;
   return known.toLowerCase() === name.toLowerCase() || room.name === name;
 }
 

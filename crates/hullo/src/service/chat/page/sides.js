@@ -36,13 +36,13 @@ export class Sides {
     const { current: room, me } = this.#session;
     this.#rooms();
     this.#people(room);
-    find("#title").textContent = room.title(me.name);
+    find("#title").textContent = room.title;
     find("#topic").textContent = room.topic;
     find("#topic").title = room.topic;
     find("#closed").toggleAttribute("hidden", !room.closed);
     find("#count").textContent = room.count || "";
     find("#open-people").setAttribute("aria-label", `People: ${room.count}`);
-    find("#text").placeholder = `Message ${room.title(me.name)}`;
+    find("#text").placeholder = `Message ${room.title}`;
     find("#self .name").textContent = me.name || "…";
     find("#self small").textContent = me.account ? "account" : "guest";
     paint(find("#self .face"), me.name);
@@ -64,9 +64,8 @@ export class Sides {
   }
 
   #room(room) {
-    const { me, current } = this.#session;
-    const title = room.title(me.name);
-    const isShown = room === current;
+    const { title } = room;
+    const isShown = room === this.#session.current;
     const name = room.isPrivate ? title : room.name;
     const label = room.unread ? `${title}, ${room.unread} unread${room.mentions ? ", you are mentioned" : ""}` : title;
     const count = room.unread > 999 ? "999+" : `${room.unread}`;
