@@ -19,7 +19,8 @@ export function ask({ title, about = "", fields = [], button, isGrave, others = 
   const main = button && element("button", { className: isGrave ? "grave main" : "main" }, button);
   const rest = others.map(({ label, act }) => element("button", { type: "button", onclick: () => act(dialog) }, label));
   const cancel = !mustAnswer && element("button", { type: "button", onclick: () => dialog.close() }, button ? "Cancel" : "Close");
-  find(".buttons", dialog).replaceChildren(...[...rest, cancel, main].filter(Boolean));
+  find(".others", dialog).replaceChildren(...rest);
+  find(".buttons", dialog).replaceChildren(...[cancel, main].filter(Boolean));
   shows(refusal);
   dialog.oncancel = (event) => mustAnswer && event.preventDefault();
   form.onsubmit = (event) => {

@@ -25,6 +25,7 @@ session.on("notice", (text) => toast(text));
 session.on("failed", failed);
 session.on("shown", shown);
 session.on("welcome", invited);
+session.on("welcome", write);
 addEventListener("hashchange", invited);
 
 if (session.me.name || tab.get("token", null)) session.connect();
@@ -80,11 +81,16 @@ function remove(item) {
   session.tell("log", session.current);
 }
 
-/** Who is in the room is known by name; what they are is asked for when it is looked at. */
+/** The address leads back to the room that is shown. */
 function shown(room) {
   history.replaceState(null, "", `#${new URLSearchParams({ room: session.address(room) })}`);
   announce(room.title);
-  session.send({ do: "who", room: session.address(room) });
+  write();
+}
+
+/** Where there is a keyboard, one can write at once. On a screen, it would cover half of the messages. */
+function write() {
+  if (matchMedia("(pointer: fine)").matches && !find("dialog[open]")) composer.focus();
 }
 
 /** A link names a room, and may have the word that opens it. */

@@ -103,7 +103,7 @@ export class Composer {
     this.#offer(this.#found());
     const text = this.#text.value;
     const isSaid = text && !text.startsWith("/") && !this.#edited;
-    if (!isSaid || Date.now() - this.#toldTyping < TYPING_EVERY) return;
+    if (!isSaid || !this.#session.isIn(this.#room) || Date.now() - this.#toldTyping < TYPING_EVERY) return;
     this.#toldTyping = Date.now();
     this.#session.send({ do: "typing", room: this.#session.address(this.#room) });
   }

@@ -10,6 +10,8 @@ export function receive(session, event) {
   if (room.arriving) return void room.arriving.push(event);
   const isNews = isLater(session, room, event) && !room.find(event.uid) && event.from !== session.me.name;
   const item = write(session, room, event);
+  // The one that is shown is pruned when nobody reads in its past.
+  if (room !== session.current) room.prune();
   session.tell("log", room);
   if (event.event === "message" && isNews) heard(session, room, item);
 }

@@ -38,7 +38,7 @@ export class Log {
     document.addEventListener("visibilitychange", () => this.#soon());
     addEventListener("focus", () => this.#soon());
     this.#toEnd.addEventListener("click", () => this.toEnd());
-    this.#list.addEventListener("keydown", (event) => this.#pressed(event));
+    this.#scroller.addEventListener("keydown", (event) => this.#pressed(event));
     for (const kind of ["pointerover", "focusin"]) this.#list.addEventListener(kind, ({ target }) => this.#offer(target));
     this.#list.addEventListener("click", ({ target }) => {
       const from = target.closest(".from");

@@ -23,6 +23,8 @@ export class Room {
   /** The first message that was not seen, which a line is drawn over. */
   firstUnread = null;
   typing = new Map();
+  /** The page of history that is on its way. */
+  loading = null;
   draft = "";
   #known = new Map();
 

@@ -81,8 +81,19 @@ export class Session {
   show(room) {
     if (this.current === room) return;
     this.current = room;
+    this.look(room);
     this.tell("shown", room);
     this.tell("rooms");
+  }
+
+  /** Whether the server has us in the room by now. */
+  isIn(room) {
+    return this.ready && !room.arriving;
+  }
+
+  /** Asks who is in the room, and who of them is an operator. */
+  look(room) {
+    if (this.isIn(room)) this.send({ do: "who", room: this.address(room) });
   }
 
   /** What we call the room when we ask for something in it. */
@@ -113,6 +124,7 @@ export class Session {
 
   /** We are in a room. If we asked for it just now, it is what we want to see. */
   arrived(room) {
+    if (room === this.current) this.look(room);
     if (!this.#wanted || !isCalled(room, this.#wanted)) return;
     this.#wanted = null;
     this.show(room);
@@ -194,7 +206,7 @@ export class Session {
 
   #say(room, { uid, text, me }) {
     // What cannot be sent now is sent when we are in the room again.
-    if (!this.ready || room.arriving) return;
+    if (!this.isIn(room)) return;
     if (room.isPrivate && !me) return void this.send({ do: "tell", to: room.partner, text, uid });
     this.send({ do: "say", room: this.address(room), text, uid, me: me || undefined });
   }
@@ -205,9 +217,13 @@ export class Session {
   }
 
   /** Earlier messages of a room, in front of those that we have. */
-  async earlier(room, limit = 100) {
-    if (!room.more || room.loading || !this.ready || room.arriving) return;
-    room.loading = true;
+  earlier(room, limit = 100) {
+    if (!room.more || !this.isIn(room)) return null;
+    room.loading ??= this.#earlier(room, limit).finally(() => (room.loading = null));
+    return room.loading;
+  }
+
+  async #earlier(room, limit) {
     try {
       const before = room.oldest;
       const page = await this.ask({ do: "history", room: this.address(room), before, limit });
@@ -215,8 +231,6 @@ export class Session {
       this.tell("log", room);
     } catch (error) {
       if (error instanceof Refusal) room.more = false;
-    } finally {
-      room.loading = false;
     }
   }
 
