@@ -8,22 +8,28 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{
-    HeaderName, HeaderValue, Response,
-    header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    },
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
 
-use crate::io::exchange::{Body, full};
+use crate::io::{
+    condition::Condition,
+    exchange::{Body, empty, full},
+};
 
 /// Nothing runs, and nothing is loaded or asked, but what these files are; whatever people call themselves.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The file at that path, as the answer to GET; the server leaves the body out for HEAD.
-pub(super) fn find(path: &str) -> Option<Response<Body>> {
+pub(super) fn find(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
     let file = FILES.iter().find(|file| file.path == path)?;
-    let mut response = Response::new(full(file.content));
+    // Nobody can change a file, so there is nothing that the other conditions could prevent.
+    let fresh = Condition::of(asked).is_fresh(file.tag.to_str().unwrap_or_default(), None).unwrap_or(false);
+    let mut response = Response::new(if fresh { empty() } else { full(file.content) });
+    if fresh {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
     let headers = response.headers_mut();
     headers.insert(ETAG, file.tag.clone());
     for (name, value) in [
@@ -92,6 +98,8 @@ const TABLE: &[(&str, &str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use http::header::IF_NONE_MATCH;
+
     use super::*;
 
     #[test]
@@ -106,18 +114,22 @@ mod tests {
             for file in files {
                 named += 1;
                 let file = file.trim_start_matches('.').trim_start_matches('/');
-                assert!(find(&format!("/{file}")).is_some(), "{path} names {file}");
+                assert!(find(&format!("/{file}"), &HeaderMap::new()).is_some(), "{path} names {file}");
             }
         }
         assert!(named > TABLE.len(), "{named}");
     }
 
     #[test]
-    fn a_file_has_the_headers_that_keep_it_to_itself() {
-        let page = find("/").unwrap();
-        assert_eq!(page.headers()[CONTENT_TYPE], HTML);
-        assert!(page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'; script-src 'self';"));
-        assert_ne!(page.headers()[ETAG], find("/chat.js").unwrap().headers()[ETAG]);
-        assert!(find("/chat.rs").is_none() && find("").is_none());
+    fn a_file_is_sent_once_and_keeps_to_itself() {
+        let mut asked = HeaderMap::new();
+        let page = find("/", &asked).unwrap();
+        assert_eq!((page.status(), &page.headers()[CONTENT_TYPE]), (StatusCode::OK, &HeaderValue::from_static(HTML)));
+        let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        asked.insert(IF_NONE_MATCH, page.headers()[ETAG].clone());
+        assert_eq!(find("/", &asked).unwrap().status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(find("/chat.js", &asked).unwrap().status(), StatusCode::OK);
+        assert!(find("/chat.rs", &asked).is_none() && find("", &asked).is_none());
     }
 }
