@@ -12,7 +12,7 @@ const error = find(".error", dialog);
  * `fields` are inputs as `{ name, label, …properties }`, or `{ name, label, options: [[value, text]] }`; `others` are
  * further buttons, `{ label, act }`. Where `mustAnswer`, there is no way around it.
  */
-export function ask({ title, about = "", fields = [], button, isGrave, others = [], mustAnswer = false, refusal = "", does }) {
+export function ask({ title, about = "", fields = [], button, isGrave, others = [], mustAnswer = false, refusal, does }) {
   find("#ask-title").textContent = title;
   find(".about", dialog).textContent = about;
   find(".fields", dialog).replaceChildren(...fields.map(field));
@@ -28,7 +28,9 @@ export function ask({ title, about = "", fields = [], button, isGrave, others = 
     submit(main, does);
   };
   if (!dialog.open) dialog.showModal();
-  (find("input, select", form) ?? main ?? find("button", form))?.focus();
+  const first = find("input, select", form) ?? main ?? find("button", form);
+  first.focus();
+  first.select?.();
 }
 
 export function close() {
@@ -36,7 +38,7 @@ export function close() {
 }
 
 async function submit(button, does) {
-  shows("");
+  shows();
   if (button) button.disabled = true;
   const title = find("#ask-title").textContent;
   try {
@@ -50,7 +52,7 @@ async function submit(button, does) {
   }
 }
 
-function shows(text) {
+function shows(text = "") {
   error.textContent = text;
   error.hidden = !text;
 }

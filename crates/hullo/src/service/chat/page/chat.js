@@ -88,9 +88,9 @@ function shown(room) {
   write();
 }
 
-/** Where there is a keyboard, one can write at once. On a screen, it would cover half of the messages. */
+/** One can write at once, except where the keyboard would then cover half of the screen. */
 function write() {
-  if (matchMedia("(pointer: fine)").matches && !find("dialog[open]")) composer.focus();
+  if (!matchMedia("(pointer: coarse)").matches && !find("dialog[open]")) composer.focus();
 }
 
 /** A link names a room, and may have the word that opens it. */

@@ -130,7 +130,8 @@ const EFFECTS = {
     session.tell("room", room);
   },
 
-  notice: (session, { text }) => session.tell("notice", text),
+  // While we say who we are, there is nothing to tell that would be news to us.
+  notice: (session, { text }) => session.ready && session.tell("notice", text),
 
   bye: (session, { reason }) => session.tell("notice", `The server ended the connection: ${reason}`),
 

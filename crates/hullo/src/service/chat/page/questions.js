@@ -12,21 +12,21 @@ export class Questions {
 
   constructor(session) {
     this.#session = session;
-    session.on("refused", ({ reason, isAccount }) => (isAccount ? this.login(true, reason) : this.name(reason)));
+    session.on("refused", (refused) => (refused.isAccount ? this.login(true, refused) : this.name(refused)));
     find("#find-rooms").addEventListener("click", () => this.rooms());
   }
 
   /** Who somebody is who comes for the first time, or whose name was not to be had. */
-  name(refusal = "") {
+  name({ name, reason } = {}) {
     const session = this.#session;
     ask({
       title: "What is your name?",
       about: "Others see it beside what you say.",
-      fields: [{ ...NAME, value: session.me.name }],
+      fields: [{ ...NAME, value: name ?? session.me.name }],
       button: "Enter",
       others: [{ label: "I have an account", act: () => this.login(true) }],
       mustAnswer: true,
-      refusal,
+      refusal: reason,
       does: ({ name }) => session.become(name.trim()),
     });
   }
@@ -45,14 +45,14 @@ export class Questions {
     });
   }
 
-  login(isFirst = false, refusal = "") {
+  login(isFirst = false, { name, reason } = {}) {
     ask({
       title: "Log in",
-      fields: [{ ...NAME, value: this.#session.me.name, autocomplete: "username" }, { ...PASSWORD, autocomplete: "current-password" }],
+      fields: [{ ...NAME, value: name ?? this.#session.me.name, autocomplete: "username" }, { ...PASSWORD, autocomplete: "current-password" }],
       button: "Log in",
       others: isFirst ? [{ label: "Enter as a guest", act: () => this.name() }] : [],
       mustAnswer: isFirst,
-      refusal,
+      refusal: reason,
       does: ({ name, password }) => this.#session.become(name.trim(), password),
     });
   }

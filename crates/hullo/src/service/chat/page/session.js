@@ -294,7 +294,7 @@ export class Session {
     } catch (error) {
       if (!(error instanceof Refusal)) return;
       this.#credentials = null;
-      this.tell("refused", { reason: error.message, isAccount: password !== undefined || forever.get("account", false) });
+      this.tell("refused", { name, reason: error.message, isAccount: password !== undefined || forever.get("account", false) });
     }
   }
 
