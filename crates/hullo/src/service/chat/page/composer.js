@@ -137,8 +137,8 @@ export class Composer {
     if (key === "ArrowDown" || key === "ArrowUp") {
       this.#chosen = (this.#chosen + (key === "ArrowDown" ? 1 : count - 1)) % count;
       this.#mark();
-    } else if (key === "Enter" && this.#offers[this.#chosen].text.trim() === this.#text.value.trim()) {
-      // The command is written out: Enter is for the command.
+    } else if (key === "Enter" && this.#offers[this.#chosen].text.trim() === this.#word()) {
+      // It is written out already: Enter is for the message.
       return false;
     } else if ((key === "Enter" || key === "Tab") && !shiftKey) {
       this.#complete(this.#chosen);

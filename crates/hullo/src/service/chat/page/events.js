@@ -46,7 +46,8 @@ const ENTRIES = {
   },
 
   ruled(room, { uid, id, time, from, act, name, reason }, session) {
-    room.note({ uid, id, time, text: `${from} ${ACTS[act]?.(name) ?? act}${reason ? `: ${reason}` : ""}` });
+    const what = act === "op" && name === from ? "is the operator of this room" : (ACTS[act]?.(name) ?? act);
+    room.note({ uid, id, time, text: `${from} ${what}${reason ? `: ${reason}` : ""}` });
     if (act === "open" || act === "close") room.closed = act === "close";
     if (act === "op" || act === "deop") {
       if (name === session.me.name) room.operator = act === "op";

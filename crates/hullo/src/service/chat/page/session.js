@@ -321,12 +321,19 @@ export class Session {
     const from = room.last ? { after, uid, log } : { history: FIRST_PAGE };
     this.ask({ do: "join", room: this.address(room), ...from }).catch((error) => {
       if (!(error instanceof Refusal)) return;
-      room.arriving = null;
-      // Whoever one talked with alone may come again; what was said stays here until then.
-      if (room.isPrivate) return;
-      this.tell("notice", error.message);
-      if (room.name !== LOBBY) this.gone(room);
+      this.#refused(room, error.message);
     });
+  }
+
+  /** We were not let into a room again. It goes, unless that would take with it what was not sent, or cannot be read anew. */
+  #refused(room, reason) {
+    room.arriving = null;
+    const { unsent } = room;
+    for (const item of unsent) room.change(item.uid, { state: "failed", error: reason, id: room.last?.id });
+    this.tell("log", room);
+    if (room.isPrivate) return;
+    this.tell("notice", reason);
+    if (room.name !== LOBBY && unsent.length === 0) this.gone(room);
   }
 }
 
