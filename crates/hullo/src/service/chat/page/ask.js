@@ -22,7 +22,9 @@ export function ask({ title, about = "", fields = [], button, isGrave, others = 
   find(".others", dialog).replaceChildren(...rest);
   find(".buttons", dialog).replaceChildren(...[cancel, main].filter(Boolean));
   shows(refusal);
-  dialog.oncancel = (event) => mustAnswer && event.preventDefault();
+  dialog.oncancel = (event) => {
+    if (mustAnswer) event.preventDefault();
+  };
   form.onsubmit = (event) => {
     event.preventDefault();
     submit(main, does);
