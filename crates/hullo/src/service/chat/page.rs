@@ -7,14 +7,19 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
+use serde_json::json;
 
-use crate::io::{
-    condition::Condition,
-    exchange::{Body, empty, full},
+use crate::{
+    chat::typed::{COMMANDS, Command},
+    io::{
+        condition::Condition,
+        exchange::{Body, empty, full},
+    },
 };
 
 /// Nothing runs, and nothing is loaded or asked, but what these files are; whatever people call themselves.
@@ -26,7 +31,7 @@ pub(super) fn find(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
     let file = FILES.iter().find(|file| file.path == path)?;
     // Nobody can change a file, so there is nothing that the other conditions could prevent.
     let fresh = Condition::of(asked).is_fresh(file.tag.to_str().unwrap_or_default(), None).unwrap_or(false);
-    let mut response = Response::new(if fresh { empty() } else { full(file.content) });
+    let mut response = Response::new(if fresh { empty() } else { full(file.content.clone()) });
     if fresh {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -51,16 +56,29 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 struct File {
     path: &'static str,
     kind: &'static str,
-    content: &'static str,
+    content: Bytes,
     tag: HeaderValue,
 }
 
 /// The files, with their tags, which are made once.
-static FILES: LazyLock<Vec<File>> = LazyLock::new(|| TABLE.iter().map(|line| File::of(*line)).collect());
+static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
+    let written = TABLE.iter().map(|(path, kind, content)| File::of(path, kind, Bytes::from_static(content.as_bytes())));
+    written.chain([File::of("/table.js", SCRIPT, commands().into())]).collect()
+});
+
+/// The commands that people type, for the script that does in the browser what each of them says.
+fn commands() -> String {
+    let command = |command: &Command| {
+        let Command { name, aliases, arguments, help, .. } = command;
+        json!({ "name": name, "aliases": aliases, "takes": arguments, "help": help })
+    };
+    let table: Vec<_> = COMMANDS.iter().map(command).collect();
+    format!("// What can be typed, as every door of the chat has it.\nexport const TABLE = {};\n", json!(table))
+}
 
 impl File {
-    fn of((path, kind, content): (&'static str, &'static str, &'static str)) -> Self {
-        let hash = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, content.as_bytes()));
+    fn of(path: &'static str, kind: &'static str, content: Bytes) -> Self {
+        let hash = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &content));
         // Base64 in quotes is a tag; without one, the file is merely sent each time.
         let tag = HeaderValue::from_str(&format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         Self { path, kind, content, tag }
@@ -118,6 +136,14 @@ mod tests {
             }
         }
         assert!(named > TABLE.len(), "{named}");
+    }
+
+    #[test]
+    fn the_page_does_every_command() {
+        let script = include_str!("page/commands.js");
+        for Command { name, .. } in COMMANDS {
+            assert!(script.contains(&format!("\n  {name}: ")), "commands.js does nothing for /{name}");
+        }
     }
 
     #[test]

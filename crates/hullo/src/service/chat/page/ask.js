@@ -27,7 +27,7 @@ export function ask({ title, about = "", fields = [], button, isGrave, others = 
   };
   form.onsubmit = (event) => {
     event.preventDefault();
-    submit(main, does);
+    if (main) submit(main, does);
   };
   if (!dialog.open) dialog.showModal();
   const first = find("input, select", form) ?? main ?? find("button", form);
@@ -41,16 +41,16 @@ export function close() {
 
 async function submit(button, does) {
   shows();
-  if (button) button.disabled = true;
+  button.disabled = true;
   const title = find("#ask-title").textContent;
   try {
-    await does?.(Object.fromEntries(new FormData(form)));
+    await does(Object.fromEntries(new FormData(form)));
     // What it does may be to ask the next thing.
     if (find("#ask-title").textContent === title) dialog.close();
   } catch (reason) {
     shows(reason.message);
   } finally {
-    if (button) button.disabled = false;
+    button.disabled = false;
   }
 }
 

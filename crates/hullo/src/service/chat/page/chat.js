@@ -61,7 +61,8 @@ const page = {
   register: () => questions.register(),
   login: () => questions.login(),
   help: () => questions.help(),
-  who: () => toast([...session.current.people.keys()].join(", ")),
+  quit: () => questions.quit(),
+  who: (room) => toast([...room.people.keys()].join(", ")),
   editLast(text) {
     const last = ownLast();
     return text ? changed(last, text) : composer.edit(last);

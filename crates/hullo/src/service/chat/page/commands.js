@@ -1,45 +1,52 @@
-// What begins with a slash: the same commands as at every other door. Each line of the table is what is typed, what it
-// does, and how. `word` is the first word after the command, `rest` what follows it, and `all` both.
+// What begins with a slash: the same commands as at every other door. What there is, and what each takes, the server
+// says in table.js; what it does in this page stands here.
 
-export const COMMANDS = [
-  ["/nick", "NAME", "take another name", ({ all, session }) => session.rename(need(all))],
-  ["/join", "ROOM [TOKEN]", "enter a room, which is made if there is none", ({ word, rest, session }) => session.join(bare(need(word)), rest || undefined)],
-  ["/leave", "[ROOM]", "leave this room", ({ all, session, room }) => session.leave(all ? session.called(all) : room)],
-  ["/rooms", "", "show which rooms there are", ({ page }) => page.rooms()],
-  ["/who", "", "show who is here", ({ page }) => page.who()],
-  ["/me", "TEXT", "say what you do", ({ all, session, room }) => session.say(room, need(all), true)],
-  ["/msg", "NAME TEXT", "say something to one person alone", ({ word, rest, session }) => session.whisper(need(word), rest)],
-  ["/topic", "[TEXT]", "set the topic of this room", ({ all, ...at }) => asked(at, { do: "topic", text: all })],
-  ["/history", "", "show what was said before", ({ session, room }) => session.earlier(room)],
-  ["/search", "WORDS", "look for messages in this room", ({ all, page }) => page.search(all)],
-  ["/edit", "[TEXT]", "change your last message", ({ all, page }) => page.editLast(all)],
-  ["/delete", "", "take your last message back", ({ page }) => page.deleteLast()],
-  ["/kick", "NAME [REASON]", "put somebody out of this room", person("kick")],
-  ["/ban", "NAME [MINUTES] [REASON]", "put somebody out for good, or for a time", person("ban")],
-  ["/unban", "NAME", "lift a ban", person("unban")],
-  ["/mute", "NAME [MINUTES] [REASON]", "let somebody listen only", person("mute")],
-  ["/unmute", "NAME", "let somebody speak again", person("unmute")],
-  ["/op", "NAME", "make somebody an operator", person("op")],
-  ["/deop", "NAME", "take that back", person("deop")],
-  ["/invite", "", "get a link that opens this room, and close it to others", ({ page }) => page.invite()],
-  ["/open", "", "open this room to everybody", (at) => asked(at, { do: "rule", act: "open" })],
-  ["/close", "", "close this room to all but the invited", (at) => asked(at, { do: "rule", act: "close" })],
-  ["/register", "", "make your name an account", ({ page }) => page.register()],
-  ["/login", "", "log in to an account", ({ page }) => page.login()],
-  ["/help", "", "show these commands", ({ page }) => page.help()],
-];
+import { TABLE } from "./table.js";
+
+/** Given `all` that was typed after the command, its first `word` and the `rest`; and where it was typed. */
+const ACTIONS = {
+  nick: ({ all, session }) => session.rename(need(all)),
+  join: ({ word, rest, session }) => session.join(bare(need(word)), rest || undefined),
+  leave: ({ all, session, room }) => session.leave(all ? session.called(all) : room),
+  rooms: ({ page }) => page.rooms(),
+  who: ({ all, session, room, page }) => page.who(all ? session.called(all) : room),
+  me: ({ all, session, room }) => session.say(room, need(all), true),
+  msg: ({ word, rest, session }) => session.whisper(need(word), need(rest)),
+  topic: ({ all, ...at }) => asked(at, { do: "topic", text: need(all) === "-" ? "" : all }),
+  history: ({ word, session, room }) => session.earlier(room, Number(word) || undefined),
+  search: ({ all, page }) => page.search(need(all)),
+  edit: ({ all, page }) => page.editLast(all),
+  delete: ({ page }) => page.deleteLast(),
+  op: person("op"),
+  deop: person("deop"),
+  kick: person("kick"),
+  ban: person("ban"),
+  unban: person("unban"),
+  mute: person("mute"),
+  unmute: person("unmute"),
+  open: (at) => asked(at, { do: "rule", act: "open" }),
+  close: (at) => asked(at, { do: "rule", act: "close" }),
+  invite: ({ page }) => page.invite(),
+  register: ({ all, session, page }) => (all ? session.register(all) : page.register()),
+  login: ({ word, rest, session, page }) => (rest ? session.become(word, rest) : page.login()),
+  help: ({ page }) => page.help(),
+  quit: ({ page }) => page.quit(),
+};
+
+/** The commands, as `{ name, aliases, form, help }`. */
+export const COMMANDS = TABLE.map(({ takes, ...command }) => ({ ...command, form: `/${command.name} ${takes}`.trim() }));
 
 /** Does what was typed. What is no command of ours is refused, and not said to everybody. */
 export async function run(typed, context) {
-  const [, command, all] = typed.match(/^(\/\S*)\s*([^]*)$/);
-  const found = COMMANDS.find(([name]) => name === command.toLowerCase());
-  if (!found) throw new Error(`There is no ${command}. /help shows what there is; // says something that begins with a slash.`);
-  const [name, usage, , does] = found;
-  const [, word, rest] = all.trim().match(/^(\S*)\s*([^]*)$/);
+  const [, called, after] = typed.match(/^\/(\S*)\s*([^]*)$/);
+  const command = COMMANDS.find(({ name, aliases }) => [name, ...aliases].includes(called.toLowerCase()));
+  if (!command) throw new Error(`No command is called /${called}: /help says what there is, and // begins a message with /.`);
+  const all = after.trim();
+  const [, word, rest] = all.match(/^(\S*)\s*([^]*)$/);
   try {
-    await does({ ...context, all: all.trim(), word, rest });
+    await ACTIONS[command.name]({ ...context, all, word, rest });
   } catch (error) {
-    throw error instanceof Missing ? new Error(`It is written ${name} ${usage}`) : error;
+    throw error instanceof Missing ? new Error(`That is not what /${command.name} takes: ${command.form}`) : error;
   }
 }
 
@@ -59,11 +66,13 @@ function asked({ session, room }, request) {
   return session.ask({ room: session.address(room), ...request });
 }
 
-/** An act of an operator, to a person, for a time if a number says so. */
+const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** An act of an operator to a person: for a time, where one is said as in `10m`, and for a reason. */
 function person(act) {
   return ({ word, rest, ...at }) => {
-    const [, minutes, reason] = rest.match(/^(?:(\d+)(?:\s+|$))?([^]*)$/);
-    const seconds = minutes && Number(minutes) * 60;
-    return asked(at, { do: "rule", act, name: need(word).replace(/^@/, ""), reason: reason || undefined, seconds: seconds || undefined });
+    const [, number, unit, reason] = rest.match(/^(?:(\d+)([smhdw])(?:\s+|$))?([^]*)$/);
+    const seconds = number && Number(number) * SECONDS[unit];
+    return asked(at, { do: "rule", act, name: need(word).replace(/^@/, ""), reason: reason || undefined, seconds });
   };
 }

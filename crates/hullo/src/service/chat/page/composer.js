@@ -167,8 +167,8 @@ export class Composer {
   #found() {
     const [text, word] = [this.#text.value, this.#word()];
     if (text.startsWith("/") && word === text) {
-      const found = COMMANDS.filter(([name]) => name.startsWith(word.toLowerCase()));
-      return found.map(([name, usage, about]) => ({ text: `${name} `, shown: `${name} ${usage}`, about, length: word.length }));
+      const found = COMMANDS.filter(({ name }) => name.startsWith(word.slice(1).toLowerCase()));
+      return found.map(({ name, form, help }) => ({ text: `/${name} `, shown: form, about: help, length: word.length }));
     }
     return word.startsWith("@") ? this.#names(word.slice(1), word) : [];
   }
@@ -185,12 +185,12 @@ export class Composer {
   }
 
   #offer(offers) {
-    this.#offers = offers.slice(0, 2 * OFFERS);
+    this.#offers = offers;
     this.#chosen = 0;
     this.#list.hidden = offers.length === 0;
     this.#text.setAttribute("aria-expanded", `${offers.length > 0}`);
     this.#list.replaceChildren(
-      ...this.#offers.map(({ shown, about }, at) =>
+      ...offers.map(({ shown, about }, at) =>
         element("li", { id: `completion-${at}`, role: "option" }, element("bdi", {}, shown), about && element("small", {}, about)),
       ),
     );

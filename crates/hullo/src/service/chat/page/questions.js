@@ -33,13 +33,16 @@ export class Questions {
 
   self() {
     const { me } = this.#session;
-    const others = [{ label: "Log in to an account", act: () => this.login() }];
-    if (!me.account) others.unshift({ label: "Make my name an account", act: () => this.register() });
+    const guests = [
+      { label: "Make my name an account", act: () => this.register() },
+      { label: "Log in to an account", act: () => this.login() },
+    ];
+    const others = [...(me.account ? [] : guests), { label: "Leave the chat", act: () => this.quit() }];
     ask({
       title: "You",
-      about: me.account ? "You are logged in to your account." : "You are a guest: your name is yours while you are here.",
-      fields: [{ ...NAME, value: me.name }],
-      button: "Change the name",
+      about: me.account ? "You are logged in to your account, whose name stays." : "You are a guest: your name is yours while you are here.",
+      fields: [{ ...NAME, value: me.name, readOnly: me.account }],
+      button: me.account ? undefined : "Change the name",
       others,
       does: ({ name }) => name.trim() === me.name || this.#session.rename(name.trim()),
     });
@@ -55,6 +58,12 @@ export class Questions {
       refusal: reason,
       does: ({ name, password }) => this.#session.become(name.trim(), password),
     });
+  }
+
+  /** Goes, and asks who comes next. */
+  quit() {
+    this.#session.quit();
+    location.assign(location.pathname);
   }
 
   register() {
@@ -152,7 +161,7 @@ export class Questions {
 
   help() {
     ask({ title: "Commands" });
-    offer(COMMANDS.map(([name, usage, about]) => element("li", {}, element("code", {}, `${name} ${usage}`), element("span", {}, about))));
+    offer(COMMANDS.map(({ form, help }) => element("li", {}, element("code", {}, form), element("span", {}, help))));
   }
 }
 

@@ -66,6 +66,14 @@ export class Session {
     this.connect();
   }
 
+  /** Ends the conversation, and forgets who we were. */
+  quit() {
+    this.#credentials = null;
+    this.#wire.close();
+    tab.put("token", null);
+    this.#called("");
+  }
+
   /** The room of that name; it is made known to the page if it is not. */
   enter(name) {
     let room = this.rooms.get(name);

@@ -122,7 +122,7 @@ export class Sides {
   #state(state) {
     clearInterval(this.#count);
     const place = find("#state");
-    place.hidden = state.is === "open";
+    place.hidden = state.is === "open" || state.is === "closed";
     find("button", place).hidden = !state.until;
     const text = find("span", place);
     if (state.is === "connecting") text.textContent = "Connecting…";

@@ -64,6 +64,14 @@ export class Wire {
     };
   }
 
+  /** Ends the connection, and opens none until that is wanted. */
+  close() {
+    this.#drop();
+    clearTimeout(this.#retry);
+    this.#retry = 0;
+    this.#told.changed({ is: "closed" });
+  }
+
   /** Sends a request for whose answer nobody waits; tells whether there was a connection to send it on. */
   send(request) {
     if (!this.isOpen) return false;
