@@ -34,7 +34,8 @@ impl Chat {
 
     /// Somebody who came with a browser, and has given that name.
     fn person(&self, name: &str) -> Option<Person> {
-        let browser = Browser::open(&self.home, &self.server.at[0])?;
+        let mut browser = Browser::open(&self.home, &self.server.at[0])?;
+        browser.looks((1280, 800), "light");
         let mut person = Person(browser);
         person.enters_as(name);
         Some(person)
