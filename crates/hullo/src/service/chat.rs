@@ -258,7 +258,7 @@ impl Chat {
         let mut next = self.next_id();
         let id = *next;
         *next += 1;
-        let uid: Arc<str> = draft.uid.map_or_else(|| format!("{}-{id}", self.log), |uid| uid).into();
+        let uid: Arc<str> = draft.uid.unwrap_or_else(|| format!("{}-{id}", self.log)).into();
         let entry = Arc::new(Entry {
             id,
             uid: uid.clone(),

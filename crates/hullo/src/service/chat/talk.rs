@@ -36,6 +36,9 @@ const QUEUE: usize = 256 << 10;
 /// How long the last words may take to leave.
 const LAST_WORDS: time::Duration = time::Duration::from_secs(2);
 
+/// What a program types on a stream to be told events of JSON.
+const JSON: &str = "/json";
+
 /// Messages that somebody who types lines is shown when they come.
 const EARLIER: usize = 10;
 
@@ -173,6 +176,10 @@ impl Talk {
     async fn lines(&mut self, message: &Message) -> Result<bool> {
         for line in message.to_text().lines() {
             self.hold_back().await;
+            if line.trim_end() == JSON {
+                Box::pin(self.speak_json()).await?;
+                return Ok(true);
+            }
             let current = self.current.as_ref().map_or(LOBBY, |room| &room.name);
             let goes_on = match typed(line, current) {
                 // The most frequent one, without a box of its own.
@@ -192,6 +199,14 @@ impl Talk {
             }
         }
         Ok(true)
+    }
+
+    /// It is a program: events of JSON from now on, one a line, and in no room yet.
+    async fn speak_json(&mut self) -> Result<()> {
+        self.leave_all().await;
+        self.member = Arc::new(self.member.through(Door::Json));
+        self.member.person.comes_by(&self.member);
+        self.welcome().await
     }
 
     async fn typed(&mut self, typed: Typed) -> Result<bool> {
@@ -263,8 +278,12 @@ impl Talk {
             _ => None,
         };
         let tag = asked.tag.clone();
+        let says = matches!(asked.ask, Ask::Say { .. });
         if let Err(error) = self.ask(asked.ask, asked.tag).await {
             self.refuse(&error, tag, uid);
+        }
+        if !says {
+            self.tell().await;
         }
         Ok(())
     }
