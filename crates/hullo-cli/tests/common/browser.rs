@@ -125,7 +125,8 @@ impl Browser {
             // Only this one of them is a character, too.
             if kind != "char" || key == "Enter" {
                 let text = if kind == "char" { "\r" } else { "" };
-                let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+                let event =
+                    json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
                 self.call("Input.dispatchKeyEvent", event);
             }
         }

@@ -46,7 +46,7 @@ function message(item, isFirst, session) {
   const parts = [];
   // With each message, so that those who listen know who speaks; chat.css hides it where a name stands above.
   const who = element("button", { type: "button", className: "from", tabIndex: -1 }, element("bdi", {}, item.from));
-  const time = element("time", { dateTime: iso(item), title: exact.format(item.time) }, clock.format(item.time));
+  const time = element("time", { dateTime: iso(item), title: exact.format(item.time) }, isFirst ? clock.format(item.time) : brief(item.time));
   if (isFirst) parts.push(face(item.from));
   parts.push(element("p", { className: "head" }, who, time));
   parts.push(element("div", { className: "text", dir: "auto" }, ...body(item, session)));
@@ -117,6 +117,12 @@ function marked(text, session) {
   }
   parts.push(text.slice(from));
   return parts.filter((part) => part !== "");
+}
+
+/** The time without a.m. and p.m., for which there is no room beside a message. */
+function brief(time) {
+  const parts = clock.formatToParts(time).filter(({ type }) => type !== "dayPeriod");
+  return parts.map(({ value }) => value).join("").trim();
 }
 
 function iso({ time }) {
