@@ -153,6 +153,7 @@ function renamed(session, room, person, now) {
   const was = person.name;
   room.people.set(now, { ...person, name: now });
   room.note({ uid: `${was} ${now} ${Date.now()}`, id: room.last?.id ?? 0, time: Date.now(), text: `${was} is now called ${now}` });
+  if (was === room.partner) room.partner = now;
   if (was === session.me.name) {
     session.me.name = now;
     session.tell("me");

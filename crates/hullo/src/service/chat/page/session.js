@@ -10,7 +10,7 @@ export const LOBBY = "lobby";
 const FIRST_PAGE = 100;
 
 export class Session {
-  me = { name: forever.get("name", ""), account: false };
+  me = { name: tab.get("name", null) ?? forever.get("name", ""), account: false };
   rooms = new Map();
   current = null;
   state = { is: "connecting" };
@@ -35,7 +35,7 @@ export class Session {
       changed: (state) => this.#changed(state),
     });
     this.enter(LOBBY);
-    for (const name of forever.get("rooms", [])) this.enter(name);
+    for (const name of [...forever.get("rooms", []), ...tab.get("private", [])]) this.enter(name);
     for (const { room, ...said } of tab.get("unsent", [])) this.enter(room).put({ ...said, state: "sending" });
     this.current = this.rooms.get(LOBBY);
     addEventListener("pagehide", () => this.#write());
@@ -68,9 +68,9 @@ export class Session {
 
   /** Ends the conversation, and forgets who we were. */
   quit() {
-    this.#credentials = null;
     this.#wire.close();
     tab.put("token", null);
+    for (const room of [...this.rooms.values()]) if (room.isPrivate) this.gone(room);
     this.#called("");
   }
 
@@ -251,7 +251,10 @@ export class Session {
     this.#writing = 0;
     const rooms = [...this.rooms.values()];
     const unsent = ({ name, unsent }) => unsent.map(({ uid, from, time, text, me }) => ({ room: name, uid, from, time, text, me }));
-    forever.put("rooms", rooms.filter((room) => !room.isPrivate).map((room) => room.name));
+    const names = (isPrivate) => rooms.filter((room) => room.isPrivate === isPrivate).map((room) => room.name);
+    forever.put("rooms", names(false));
+    // Those of a guest end with the session, and those of an account the server tells.
+    tab.put("private", names(true));
     forever.put("read", this.#read);
     tab.put("unsent", rooms.flatMap(unsent));
   }
@@ -295,7 +298,7 @@ export class Session {
   /** The first event is a welcome in any case, to a guest. The one that answers our hello is ours. */
   async #greet() {
     this.#welcomes = 2;
-    const { name, password } = this.#credentials ?? { name: tab.get("name", this.me.name) };
+    const { name, password } = this.#credentials ?? { name: this.me.name };
     const token = tab.get("token", null) ?? undefined;
     try {
       await this.ask({ do: "hello", name, password, token });
@@ -339,9 +342,9 @@ export class Session {
     const { unsent } = room;
     for (const item of unsent) room.change(item.uid, { state: "failed", error: reason, id: room.last?.id });
     this.tell("log", room);
-    if (room.isPrivate) return;
-    this.tell("notice", reason);
-    if (room.name !== LOBBY && unsent.length === 0) this.gone(room);
+    if (!room.isPrivate) this.tell("notice", reason);
+    const hasMore = unsent.length > 0 || (room.isPrivate && room.items.length > 0);
+    if (!hasMore && room.name !== LOBBY) this.gone(room);
   }
 }
 

@@ -5,6 +5,8 @@ import { element, face, find, icon, paint } from "./dom.js";
 /** Where there is room for the people beside the messages, as chat.css has it. */
 const WIDE = matchMedia("(min-width: 64rem)");
 
+const DRAWERS = ["rooms", "people"];
+
 export class Sides {
   #session;
   #does;
@@ -20,7 +22,7 @@ export class Sides {
     find("#self").addEventListener("click", () => does.self());
     find("#open-room").addEventListener("click", ({ currentTarget }) => does.room(currentTarget));
     find("#state button").addEventListener("click", () => session.connect());
-    for (const name of ["rooms", "people"]) drawer(name);
+    DRAWERS.forEach(drawer);
     WIDE.addEventListener("change", widened);
     widened();
     session.on("shown", () => shut("rooms"));
@@ -164,6 +166,7 @@ function widened() {
 function drawer(name) {
   const opener = find(`#open-${name}`);
   opener.addEventListener("click", () => {
+    for (const other of DRAWERS) if (other !== name) shut(other);
     const isOpen = document.body.classList.toggle(`shows-${name}`);
     opener.setAttribute("aria-expanded", `${isOpen}`);
     find("#shade").hidden = !isOpen;
@@ -177,7 +180,7 @@ function drawer(name) {
   };
   find(`[data-closes=${name}]`).addEventListener("click", close);
   find("#shade").addEventListener("click", close);
-  find(`#${name}`).addEventListener("keydown", ({ key }) => key === "Escape" && close());
+  document.addEventListener("keydown", ({ key }) => key === "Escape" && !find("dialog[open]") && close());
 }
 
 function isDrawer(name) {
