@@ -25,7 +25,7 @@ session.on("notice", (text) => toast(text));
 session.on("failed", failed);
 session.on("shown", shown);
 session.on("welcome", invited);
-session.on("welcome", write);
+session.on("welcome", () => document.activeElement === document.body && write());
 addEventListener("hashchange", invited);
 
 if (session.me.name || tab.get("token", null)) session.connect();
@@ -131,6 +131,6 @@ function roomMenu(at) {
     { label: "Close to all but the invited", act: () => rule("close"), isOffered: rules && !room.closed },
     { label: "Open to everybody", act: () => rule("open"), isOffered: rules && room.closed },
     { label: "Commands", act: () => questions.help() },
-    { label: "Leave", act: () => session.attempt(session.leave(room)), isGrave: true },
+    { label: "Leave", act: () => session.leave(room), isGrave: true },
   ]);
 }

@@ -1,7 +1,7 @@
 // The messages of the room that is shown: a window of lines onto what we have of it. However long a room is, the page
 // has no more than these elements; they change at most once a frame, and not at all while nobody sees them.
 
-import { element, find, icon, iconButton } from "./dom.js";
+import { element, find, iconButton } from "./dom.js";
 import { line, shape } from "./message.js";
 
 const LINES = 240;
@@ -67,7 +67,7 @@ export class Log {
     const item = room.find(uid);
     if (!item || room !== this.#room) return false;
     this.#around(item);
-    const shown = this.#lines.get(item).made;
+    const shown = this.#lines.get(item);
     shown.scrollIntoView({ block: "center" });
     shown.focus({ preventScroll: true });
     shown.classList.add("found");
@@ -83,7 +83,7 @@ export class Log {
     this.#isAtEnd = true;
     if (room.unread && room.items.includes(room.firstUnread)) {
       this.#around(room.firstUnread);
-      this.#lines.get(room.firstUnread).made.scrollIntoView({ block: "start" });
+      this.#lines.get(room.firstUnread).scrollIntoView({ block: "start" });
       this.#scrolled();
     } else {
       room.firstUnread = null;
@@ -131,7 +131,6 @@ export class Log {
     this.#head = items[from] ?? null;
     this.#tail = to < items.length ? items[to - 1] : null;
     const keep = this.#isAtEnd ? null : this.#anchor();
-    this.#list.classList.toggle("whole", from === 0 && !room.more);
     this.#fill(from, to);
     if (keep) this.#scroller.scrollTop += keep.made.getBoundingClientRect().top - keep.top;
     else this.#scrollToEnd();
@@ -157,12 +156,12 @@ export class Log {
   #line(item, before, isFirstUnread) {
     const wanted = shape(item, before, isFirstUnread);
     const there = this.#lines.get(item);
-    if (there && item.shape === wanted.key) return there.made;
+    if (there && item.shape === wanted.key) return there;
     const made = line(item, wanted, this.#session);
     // The old element goes when the window is filled, but the focus should not go with it.
-    if (there?.made.contains(document.activeElement)) queueMicrotask(() => made.focus({ preventScroll: true }));
+    if (there?.contains(document.activeElement)) queueMicrotask(() => made.focus({ preventScroll: true }));
     item.shape = wanted.key;
-    this.#lines.set(item, { made });
+    this.#lines.set(item, made);
     this.#items.set(made, item);
     return made;
   }

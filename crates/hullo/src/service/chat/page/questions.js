@@ -51,6 +51,7 @@ export class Questions {
   login(isFirst = false, { name, reason } = {}) {
     ask({
       title: "Log in",
+      about: reason === "" ? "Your account asks for its password at each visit." : "",
       fields: [{ ...NAME, value: name ?? this.#session.me.name, autocomplete: "username" }, { ...PASSWORD, autocomplete: "current-password" }],
       button: "Log in",
       others: isFirst ? [{ label: "Enter as a guest", act: () => this.name() }] : [],

@@ -80,8 +80,9 @@ export class Room {
 
   /** Puts a page of history in front. */
   prepend(messages, more) {
-    this.more = more;
     const fresh = messages.filter(({ uid }) => !this.#known.has(uid));
+    // A page of nothing new would be asked for again and again.
+    this.more = more && fresh.length > 0;
     const items = fresh.map((said) => ({ kind: "message", state: null, ...said }));
     for (const item of items) this.#known.set(item.uid, item);
     this.items = [...items, ...this.items];
@@ -119,7 +120,7 @@ export class Room {
 
   /** The id before which history is to be asked for. */
   get oldest() {
-    return this.items.find((item) => item.id !== undefined)?.id;
+    return this.items.find((item) => item.kind === "message" && !item.state)?.id;
   }
 
   #again(known, said) {

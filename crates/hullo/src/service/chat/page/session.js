@@ -150,7 +150,8 @@ export class Session {
   }
 
   async leave(room) {
-    await this.ask({ do: "leave", room: this.address(room) });
+    // Until the server knows, what is said there would bring the room back. Not to be in it at all is as good.
+    if (this.isIn(room)) await this.ask({ do: "leave", room: this.address(room) }).catch(() => {});
     this.gone(room);
   }
 
@@ -166,6 +167,7 @@ export class Session {
 
   async register(password) {
     await this.ask({ do: "register", password });
+    this.#credentials = { name: this.me.name, password };
     this.#called(this.me.name, true);
   }
 
@@ -235,7 +237,7 @@ export class Session {
     try {
       const before = room.oldest;
       const page = await this.ask({ do: "history", room: this.address(room), before, limit });
-      room.prepend(page.messages, page.more && page.messages.length > 0);
+      room.prepend(page.messages, page.more);
       this.tell("log", room);
     } catch (error) {
       if (error instanceof Refusal) room.more = false;
@@ -305,7 +307,9 @@ export class Session {
     } catch (error) {
       if (!(error instanceof Refusal)) return;
       this.#credentials = null;
-      this.tell("refused", { name, reason: error.message, isAccount: password !== undefined || forever.get("account", false) });
+      const isAccount = password !== undefined || forever.get("account", false);
+      // That an account needs its password is no mistake of anybody's.
+      this.tell("refused", { name, isAccount, reason: isAccount && !password ? "" : error.message });
     }
   }
 

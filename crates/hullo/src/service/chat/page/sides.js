@@ -5,6 +5,8 @@ import { element, face, find, icon, paint } from "./dom.js";
 /** Where there is room for the people beside the messages, as chat.css has it. */
 const WIDE = matchMedia("(min-width: 64rem)");
 
+/** Most connections are there before anybody could read that they are being made. */
+const LATE = 500;
 const DRAWERS = ["rooms", "people"];
 
 export class Sides {
@@ -12,6 +14,7 @@ export class Sides {
   #does;
   #frame = 0;
   #count = 0;
+  #late = 0;
 
   /** @param does {{person(name, element), self(), room(element)}} */
   constructor(session, does) {
@@ -123,11 +126,14 @@ export class Sides {
   /** Says what is the matter with the connection, and counts down to the next attempt. */
   #state(state) {
     clearInterval(this.#count);
+    clearTimeout(this.#late);
     const place = find("#state");
-    place.hidden = state.is === "open" || state.is === "closed";
+    const shows = () => (place.hidden = false);
+    if (state.is === "connecting") this.#late = setTimeout(shows, LATE);
+    else place.hidden = !state.until;
     find("button", place).hidden = !state.until;
     const text = find("span", place);
-    if (state.is === "connecting") text.textContent = "Connecting…";
+    text.textContent = "Connecting…";
     if (!state.until) return;
     const lost = state.is === "offline" ? "You are offline" : "The connection is lost";
     const tick = () => {
