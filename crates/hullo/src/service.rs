@@ -436,6 +436,7 @@ macro_rules! services {
     };
 }
 
+mod accounts;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,7 +22,7 @@ use http::{Request, Response};
 
 use self::{
     accounts::Accounts,
-    history::{History, Keep, Opened, Write},
+    history::{History, Keep, Opened},
     people::{People, Person},
     room::Room,
     rules::Who,
@@ -29,7 +30,10 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    chat::{Act, Entry, Event, LOBBY, Rules, What, name},
+    chat::{
+        LOBBY, Rules,
+        name::{self, Nick},
+    },
     error::{Error, Kind, Result, brief},
     io::exchange::Body,
     link::Link,
@@ -41,11 +45,13 @@ mod accounts;
 mod asks;
 mod feed;
 mod flood;
+#[cfg_attr(not(feature = "sqlite"), path = "chat/unkept.rs")]
 mod history;
 mod joining;
 mod member;
 mod page;
 mod people;
+mod posting;
 mod room;
 mod rules;
 mod talk;
@@ -97,21 +103,6 @@ pub struct Chat {
     keepers: Vec<String>,
 }
 
-/// Something that is to become an entry.
-struct Draft {
-    person: Arc<Person>,
-    /// The connection that it comes from.
-    by: Option<u64>,
-    network: Option<String>,
-    uid: Option<String>,
-    what: What,
-    /// Is called once the entry is on disk.
-    kept: Option<Kept>,
-}
-
-/// Is told the uid and the id.
-type Kept = Box<dyn FnOnce(&str, Result<u64>) + Send>;
-
 impl Chat {
     /// Opens the history of the settings.
     ///
@@ -134,7 +125,7 @@ impl Chat {
         let chat = Self {
             rooms: Mutex::default(),
             people: People::default(),
-            accounts: Accounts::new(&settings.accounts)?,
+            accounts: Accounts::new(&settings.accounts, |name| name::nick(name).map(|nick| nick.key))?,
             history,
             log: log.into(),
             ids: Mutex::new(next),
@@ -206,12 +197,29 @@ impl Chat {
         rooms.into_iter().filter(|room| room.state().has(&person.author)).collect()
     }
 
-    /// How the account of that key is written, and the hash of its password where it is kept.
-    async fn account(&self, key: &str) -> Result<Option<(String, String)>> {
+    /// How the account of that key is written, and the hash of its password where it was made here.
+    async fn account(&self, key: &str) -> Result<Option<(String, Option<String>)>> {
+        if let Some(listed) = self.accounts.listed(key) {
+            return Ok(Some((listed.to_owned(), None)));
+        }
         match &self.history {
-            Some(history) => history.account(key).await,
+            Some(history) => Ok(history.account(key).await?.map(|(shown, hash)| (shown, Some(hash)))),
             None => Ok(None),
         }
+    }
+
+    /// The owner of an account, who has a connection more.
+    ///
+    /// # Errors
+    /// The password is not theirs, or too many wrong ones have come from there.
+    async fn owner(&self, name: &str, password: &str, peer: &Peer) -> Result<Arc<Person>> {
+        let nick = name::nick(name)?;
+        let (shown, stored) = self.account(&nick.key).await?.unwrap_or((nick.shown, None));
+        if self.accounts.verify(&nick.key, password, peer, stored).await? {
+            return self.people.owner(Nick { shown, key: nick.key });
+        }
+        let error = Error::new(Kind::Denied, format!("that is not the password of '{}'", brief(name)));
+        Err(error.hint("is there such an account, and is the name written as it was made?"))
     }
 
     /// Forgets a room that nobody is in and in which nothing holds that cannot be read again.
@@ -233,100 +241,6 @@ impl Chat {
     fn who<'a>(&self, person: &'a Person, network: Option<&'a str>) -> Who<'a> {
         Who { author: &person.author, network, keeper: self.keepers.iter().any(|keeper| **keeper == *person.author) }
     }
-
-    /// Makes an entry of a draft, and puts it into the room's batch; [`Room::tell`] is up to the caller. Returns its uid.
-    ///
-    /// # Errors
-    /// The author may not do that here.
-    async fn post(&self, room: &Room, draft: Draft) -> Result<Arc<str>> {
-        room.space().await;
-        if let Some(uid) = draft.uid.as_deref()
-            && let Some(entry) = self.known(room, uid).await?
-        {
-            return self.post_again(room, entry, draft).await;
-        }
-        let place = match &self.history {
-            Some(history) if room.kept => Some(history.place().await?),
-            _ => None,
-        };
-        let mut state = room.state();
-        let who = self.who(&draft.person, draft.network.as_deref());
-        let time = now();
-        if matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. }) {
-            state.rules.hear(&room.name, who, time)?;
-        }
-        let mut next = self.next_id();
-        let id = *next;
-        *next += 1;
-        let uid: Arc<str> = draft.uid.unwrap_or_else(|| format!("{}-{id}", self.log)).into();
-        let entry = Arc::new(Entry {
-            id,
-            uid: uid.clone(),
-            room: room.name.clone(),
-            from: draft.person.name(),
-            author: draft.person.author.clone(),
-            time,
-            what: draft.what,
-        });
-        let changed = state.add(&entry, draft.by, self.written());
-        let rules = changed.then(|| Arc::new(state.rules.clone()));
-        match (place, &self.history) {
-            (Some(place), Some(history)) => {
-                let kept = draft.kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
-                    let uid = uid.clone();
-                    Box::new(move |result| kept(&uid, result.map(|()| id)))
-                });
-                history.append(place, Write { entry: entry.clone(), rules, position: None, unsent: false, kept });
-            }
-            _ => drop(draft.kept.map(|kept| kept(&uid, Ok(id)))),
-        }
-        drop(next);
-        expel(&mut state, &entry);
-        Ok(uid)
-    }
-
-    /// What was said under that uid before, as after a connection was lost.
-    async fn known(&self, room: &Room, uid: &str) -> Result<Option<Arc<Entry>>> {
-        if let Some(entry) = room.state().recent(uid) {
-            return Ok(Some(entry.clone()));
-        }
-        match &self.history {
-            Some(history) if room.kept => Ok(history.find(uid).await?.map(Arc::new)),
-            _ => Ok(None),
-        }
-    }
-
-    /// Answers for an entry that is there already.
-    async fn post_again(&self, room: &Room, entry: Arc<Entry>, draft: Draft) -> Result<Arc<str>> {
-        if entry.author != draft.person.author || entry.room != room.name {
-            return Err(Error::usage(format!("the uid '{}' is another message's", brief(&entry.uid))));
-        }
-        let (id, uid) = (entry.id, entry.uid.clone());
-        let Some(kept) = draft.kept else { return Ok(uid) };
-        match &self.history {
-            // It may still be on its way to the disk: behind it, the same once more writes nothing.
-            Some(history) if room.kept && id > history.written() => {
-                let again = uid.clone();
-                let kept = Box::new(move |result: Result<()>| kept(&again, result.map(|()| id)));
-                let place = history.place().await?;
-                history.append(place, Write { entry, rules: None, position: None, unsent: false, kept: Some(kept) });
-            }
-            _ => kept(&uid, Ok(id)),
-        }
-        Ok(uid)
-    }
-}
-
-/// Takes their places from those whom an entry puts out.
-fn expel(state: &mut room::State, entry: &Entry) {
-    let What::Rule { act: act @ (Act::Kick | Act::Ban), key: Some(key), reason, .. } = &entry.what else { return };
-    let word = if *act == Act::Ban { "banned" } else { "kicked" };
-    let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let reason = Some(format!("you were {word} by {}{why}", entry.from));
-    for member in state.members_of(key) {
-        state.leave(&entry.room, &member);
-        member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
-    }
 }
 
 /// Milliseconds since 1970.
@@ -336,7 +250,10 @@ fn now() -> i64 {
 
 impl Service for Chat {
     fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { Talk::over(self, link)?.run().await })
+        match Talk::over(self, link) {
+            Ok(talk) => Box::pin(talk.run()),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 
     fn exchange(

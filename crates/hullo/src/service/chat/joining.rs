@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::{
-    Draft,
     history::History,
     member::Door,
     people::Person,
+    posting::Draft,
     room::{Room, State},
     talk::Talk,
 };

@@ -22,6 +22,10 @@ use crate::{
 /// How long the name of a guest who has gone is kept for them.
 const KEPT: Duration = Duration::from_secs(300);
 
+/// The bytes of a guest's token, and of an account's, which is good for as long as somebody is logged in.
+const SECRET: usize = 18;
+const LOGIN: usize = 24;
+
 /// Guests who have gone, and whose names are kept. The first of them are forgotten first.
 const GONE: usize = 4096;
 
@@ -31,8 +35,8 @@ pub(super) struct Person {
     pub(super) author: Arc<str>,
     /// Whether their name is an account.
     pub(super) account: bool,
-    /// What a later connection shows to be the same person.
-    pub(super) token: String,
+    /// What a later connection shows to be the same person. Who talks in lines has none: nothing asks them for it.
+    pub(super) token: Option<Box<str>>,
     state: Mutex<State>,
     members: Mutex<Vec<Weak<Member>>>,
 }
@@ -45,7 +49,7 @@ struct State {
 }
 
 impl Person {
-    fn new(author: String, account: bool, token: String, nick: Nick) -> Arc<Self> {
+    fn new(author: String, account: bool, token: Option<Box<str>>, nick: Nick) -> Arc<Self> {
         let shown = nick.shown.as_str().into();
         let state = Mutex::new(State { nick, shown, connections: 0, left: None });
         Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
@@ -89,8 +93,7 @@ pub(super) struct People {
 struct Known {
     /// By what makes names the same.
     names: HashMap<String, Arc<Person>>,
-    /// By who they are.
-    authors: HashMap<Arc<str>, Arc<Person>>,
+    tokens: HashMap<Box<str>, Arc<Person>>,
     gone: usize,
 }
 
@@ -99,26 +102,45 @@ impl People {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A guest, who has a connection.
-    pub(super) fn guest(&self) -> Result<Arc<Person>> {
+    /// A guest, who has a connection, and perhaps a token.
+    pub(super) fn guest(&self, comes_again: bool) -> Result<Arc<Person>> {
+        let token = secret()?;
+        Ok(self.arrive(&mut self.known(), token, comes_again))
+    }
+
+    /// The guest with that token, who has a connection more. Another server, or this one before it was started anew, may
+    /// have given it to them: nobody else knows it, and so they are the author of what they said there.
+    ///
+    /// # Errors
+    /// That is no token, or no one is logged in by it any more.
+    pub(super) fn again(&self, token: &str) -> Result<Arc<Person>> {
+        let length = URL_SAFE_NO_PAD.decode(token).map_or(0, |bytes| bytes.len());
         let mut known = self.known();
-        loop {
-            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
-            if !known.names.contains_key(&nick.key) {
-                let token = secret()?;
-                let person = Person::new(guest_author(&token), false, token, nick);
-                known.add(&person);
-                return Ok(person);
+        if let Some(person) = known.tokens.get(token).cloned() {
+            known.come(&person);
+            return Ok(person);
+        }
+        match length {
+            SECRET => Ok(self.arrive(&mut known, token.to_owned(), true)),
+            LOGIN => {
+                let error = Error::new(Kind::Denied, "that session of an account is over");
+                Err(error.hint("say its name and password again"))
             }
+            _ => Err(Error::usage("that is no token of an earlier welcome")),
         }
     }
 
-    /// The guest whom an earlier connection gave that token; they have a connection more.
-    pub(super) fn again(&self, token: &str) -> Option<Arc<Person>> {
-        let mut known = self.known();
-        let person = known.authors.get(guest_author(token).as_str()).filter(|person| !person.account)?.clone();
-        known.come(&person);
-        Some(person)
+    /// Somebody who has no name of their own yet.
+    fn arrive(&self, known: &mut Known, token: String, comes_again: bool) -> Arc<Person> {
+        loop {
+            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            if !known.names.contains_key(&nick.key) {
+                let author = guest_author(&token);
+                let person = Person::new(author, false, comes_again.then(|| token.into()), nick);
+                known.add(&person);
+                return person;
+            }
+        }
     }
 
     /// The owner of an account, who has a connection more.
@@ -136,7 +158,7 @@ impl People {
             let new = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
             known.rename(&person, new);
         }
-        let person = Person::new(format!("account:{}", nick.key), true, secret()?, nick);
+        let person = Person::new(format!("account:{}", nick.key), true, Some(random::<LOGIN>()?.into()), nick);
         known.add(&person);
         Ok(person)
     }
@@ -175,7 +197,7 @@ impl People {
             }
             Some(_) => Err(taken(&nick.shown)),
             None => {
-                let person = Person::new(author, false, secret()?, nick);
+                let person = Person::new(author, false, None, nick);
                 known.add(&person);
                 Ok(person)
             }
@@ -194,7 +216,7 @@ impl People {
         state.left = Some(now);
         drop(state);
         // Who has chosen no name of their own wants none kept.
-        if person.account || known.gone >= GONE || name::is_guest(&person.name()) {
+        if known.gone >= GONE || name::is_guest(&person.name()) {
             return known.forget(person);
         }
         known.gone += 1;
@@ -208,7 +230,9 @@ impl Known {
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());
-        self.authors.insert(person.author.clone(), person.clone());
+        if let Some(token) = &person.token {
+            self.tokens.insert(token.clone(), person.clone());
+        }
     }
 
     fn come(&mut self, person: &Person) {
@@ -230,7 +254,9 @@ impl Known {
 
     fn forget(&mut self, person: &Person) {
         self.names.remove(&person.key());
-        self.authors.remove(&person.author);
+        if let Some(token) = &person.token {
+            self.tokens.remove(token);
+        }
     }
 
     /// Forgets the guests who have been gone for long.
@@ -251,7 +277,11 @@ fn guest_author(token: &str) -> String {
 
 /// Something that nobody guesses.
 pub(super) fn secret() -> Result<String> {
-    let mut bytes = [0; 18];
+    random::<SECRET>()
+}
+
+fn random<const LENGTH: usize>() -> Result<String> {
+    let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -282,11 +282,11 @@ impl State {
         self.people.len()
     }
 
-    /// Who is here, by name, as far as that is told.
+    /// Who is here, by name; of many some.
     pub(super) fn people(&self) -> Vec<Arc<Person>> {
-        let mut people: Vec<_> = self.people.values().map(|(person, _)| (person.name(), person.clone())).collect();
+        let mut people: Vec<_> =
+            self.people.values().take(NAMES).map(|(person, _)| (person.name(), person.clone())).collect();
         people.sort_by(|(one, _), (other, _)| one.cmp(other));
-        people.truncate(NAMES);
         people.into_iter().map(|(_, person)| person).collect()
     }
 

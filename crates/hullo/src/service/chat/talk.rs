@@ -56,12 +56,37 @@ pub(super) struct Talk {
     /// When they were last told to be writing.
     pub(super) typing: Option<Instant>,
     flood: Flood,
+    stay: Stay,
+}
+
+/// What a connection takes up for as long as it is here, also where its task is dropped.
+struct Stay {
+    chat: Arc<Chat>,
+    member: Arc<Member>,
+}
+
+impl Stay {
+    /// For a member whose person has this connection by now.
+    fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
+        member.person.comes_by(member);
+        Self { chat: chat.clone(), member: member.clone() }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        for room in self.member.rooms() {
+            room.state().leave(&room.name, &self.member);
+            self.member.has_left(&room);
+        }
+        self.chat.people.leave(&self.member.person);
+    }
 }
 
 impl Talk {
     /// Begins with a guest. Messages that arrive whole, on a wire that has an end, are a program's events; all else is
     /// lines.
-    pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Self> {
+    pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Box<Self>> {
         let door = match &link.wire {
             Wire::Packets(packets) if packets.ends() => Door::Json,
             _ => Door::Lines,
@@ -69,21 +94,22 @@ impl Talk {
         Self::through(chat, link, door)
     }
 
-    pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Self> {
+    pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
-        let member = Member::new(chat.number(), door, chat.people.guest()?, network, outbox);
+        let member = Member::new(chat.number(), door, chat.people.guest(door != Door::Lines)?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
-        member.person.comes_by(&member);
-        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood })
+        let stay = Stay::begin(&chat, &member);
+        let (current, untold, said, typing) = (None, Vec::new(), None, None);
+        Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
     }
 
     /// Talks until one of the two ends it.
     ///
     /// # Errors
     /// The wire's, or that the member did not read.
-    pub(super) async fn run(mut self) -> Result<()> {
+    pub(super) async fn run(mut self: Box<Self>) -> Result<()> {
         let talked = match Box::pin(self.begin()).await {
             Ok(()) => self.talk().await,
             failed => failed,
@@ -95,7 +121,7 @@ impl Talk {
     ///
     /// # Errors
     /// As [`run`](Self::run), or that the room does not let it in.
-    pub(super) async fn listen(mut self, wish: Wish) -> Result<()> {
+    pub(super) async fn listen(mut self: Box<Self>, wish: Wish) -> Result<()> {
         let talked = match Box::pin(self.join(wish)).await {
             Ok(_) => self.talk().await,
             Err(error) => {
@@ -127,13 +153,14 @@ impl Talk {
             let message = match self.try_recv().await {
                 Some(message) => message?,
                 None => {
-                    self.tell().await;
+                    Box::pin(self.tell()).await;
                     self.inbox.recv().await?
                 }
             };
             let Some(message) = message else { return Ok(()) };
+            // In boxes, so that a connection that waits holds nothing of them.
             let goes_on = match self.member.door {
-                Door::Lines => self.lines(&message).await?,
+                Door::Lines => Box::pin(self.lines(&message)).await?,
                 Door::Json | Door::Feed => Box::pin(self.event(&message)).await.map(|()| true)?,
             };
             if !goes_on {
@@ -186,7 +213,6 @@ impl Talk {
             }
             let current = self.current.as_ref().map_or(LOBBY, |room| &room.name);
             let goes_on = match typed(line, current) {
-                // The most frequent one, without a box of its own.
                 Ok(Typed::Ask(Ask::Say { room, text, uid, me })) => self.say(&room, &text, uid, me).await.map(|()| true),
                 Ok(typed) => {
                     let done = Box::pin(self.typed(typed)).await;
@@ -209,7 +235,8 @@ impl Talk {
     async fn speak_json(&mut self) -> Result<()> {
         self.leave_all().await;
         self.member = Arc::new(self.member.through(Door::Json));
-        self.member.person.comes_by(&self.member);
+        let person = self.chat.people.guest(true)?;
+        self.become_person(person).await;
         self.welcome().await
     }
 
@@ -305,9 +332,8 @@ impl Talk {
     /// Is somebody else from now on, who is in no room yet.
     pub(super) async fn become_person(&mut self, person: Arc<Person>) {
         self.leave_all().await;
-        self.chat.people.leave(&self.member.person);
         self.member = Arc::new(self.member.of(person));
-        self.member.person.comes_by(&self.member);
+        self.stay = Stay::begin(&self.chat, &self.member);
         self.said = None;
     }
 
@@ -327,9 +353,8 @@ impl Talk {
         self.chat.tidy(room);
     }
 
-    async fn part(mut self, talked: Result<()>) -> Result<()> {
+    async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
-        self.chat.people.leave(&self.member.person);
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
@@ -344,5 +369,23 @@ impl Talk {
             Some(reason) => Err(Error::new(Kind::Cut, format!("a member was dropped: {reason}"))),
             None => talked.and(closed),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// A connection that waits costs what it holds, and its future is most of that.
+    #[tokio::test]
+    async fn a_connection_that_waits_holds_little() {
+        let settings = crate::service::Settings { database: Some("none".to_owned()), ..Default::default() };
+        let chat = Arc::new(Chat::new(&settings).unwrap());
+        let (stream, _other) = tokio::io::duplex(64);
+        let peer = crate::Peer::new("memory", crate::Endpoint::Unnamed, crate::Endpoint::Unnamed);
+        let talk = Talk::over(chat, Link::over(stream, peer, crate::Scope::default())).unwrap();
+        let (of_talk, of_future) = (size_of::<Talk>(), size_of_val(&talk.run()));
+        assert!(of_talk <= 192 && of_future <= 256, "{of_talk} {of_future}");
     }
 }
