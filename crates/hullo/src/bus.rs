@@ -67,7 +67,7 @@ pub(crate) struct Bus(Arc<Line>);
 impl Bus {
     /// Joins the servers that meet at the brokers of `url`, as in `nats://user:password@host:4222`, several of them with
     /// commas between them. `name` is that of the stream, and the subjects begin with it. What follows `after` in the log
-    /// is told, or all of it. The brokers may be away still.
+    /// is told, or all of it. The brokers may be away still. With the end of the scope the others are told `farewell`.
     ///
     /// # Errors
     /// Words that cannot be meant.
@@ -75,6 +75,7 @@ impl Bus {
         url: &str,
         name: &str,
         after: Option<Position>,
+        farewell: Bytes,
         scope: &Scope,
     ) -> Result<(Self, mpsc::Receiver<Heard>)> {
         let brokers = broker::read(url)?;
@@ -83,16 +84,16 @@ impl Bus {
             let about = format!("a chat of several servers cannot be called {name:?}");
             return Err(Error::usage(about).hint("letters, digits, - and _ make such a name"));
         }
-        let (line, heard) = Line::open(brokers, name, after, scope)?;
+        let (line, heard) = Line::open(brokers, name, after, farewell, scope)?;
         Ok((Self(line), heard))
     }
 
     /// Puts an entry into the log, and waits until the broker has it on its disk. The same `uid` within two minutes is
-    /// the same entry. May be cancelled, and then the entry may be in the log or not.
+    /// the same entry: says whether it is a new one. May be cancelled, and then the entry may be in the log or not.
     ///
     /// # Errors
     /// The broker is away, which is said at once, or does not answer in a few seconds: the entry may be in the log or not.
-    pub(crate) async fn publish(&self, room: &str, uid: &str, bytes: Bytes) -> Result<()> {
+    pub(crate) async fn publish(&self, room: &str, uid: &str, bytes: Bytes) -> Result<bool> {
         self.0.publish(room, uid, bytes).await
     }
 
@@ -134,7 +135,7 @@ mod tests {
     impl Ear {
         fn open(url: &str, after: Option<Position>) -> Self {
             let scope = Scope::default();
-            let (bus, heard) = Bus::open(url, "test", after.clone(), &scope).unwrap();
+            let (bus, heard) = Bus::open(url, "test", after.clone(), "bye".into(), &scope).unwrap();
             Self { bus, heard, scope, told: after }
         }
 
@@ -231,8 +232,8 @@ mod tests {
         let Some(broker) = Running::start(&["-js"]).await else { return };
         let mut ear = Ear::open(&broker.url(), None);
         ear.up().await;
-        for (uid, said) in [("u", "first"), ("u", "again"), ("v", "other")] {
-            ear.bus.publish("lobby", uid, said.into()).await.unwrap();
+        for (uid, said, is_new) in [("u", "first", true), ("u", "again", false), ("v", "other", true)] {
+            assert_eq!(ear.bus.publish("lobby", uid, said.into()).await.unwrap(), is_new, "{said}");
         }
         assert_eq!(ear.entries(2).await, ["first", "other"]);
     }
@@ -249,6 +250,9 @@ mod tests {
         two.bus.shout("from two".into()).await;
         let heard = one.until(|heard| matches!(heard, Heard::Word { .. })).await;
         assert!(matches!(heard, Heard::Word { bytes } if bytes == "from two"), "one's own words do not come back");
+        assert!(two.scope.end(Duration::from_secs(5)).await);
+        let heard = one.until(|heard| matches!(heard, Heard::Word { .. })).await;
+        assert!(matches!(heard, Heard::Word { bytes } if bytes == "bye"));
     }
 
     #[tokio::test]

@@ -93,6 +93,7 @@ impl Line {
         brokers: Vec<Broker>,
         name: &str,
         after: Option<Position>,
+        farewell: Bytes,
         scope: &Scope,
     ) -> Result<(Arc<Self>, mpsc::Receiver<Heard>)> {
         let mut me = [0; 12];
@@ -107,12 +108,12 @@ impl Line {
                 () = stopped => {}
                 () = follower.run(&brokers) => {}
             }
-            ended.end().await;
+            ended.end(farewell).await;
         });
         Ok((line, heard))
     }
 
-    pub(super) async fn publish(&self, room: &str, uid: &str, bytes: Bytes) -> Result<()> {
+    pub(super) async fn publish(&self, room: &str, uid: &str, bytes: Bytes) -> Result<bool> {
         let about = "cannot tell the other servers";
         let Some(live) = self.alive() else { return Err(Error::new(Kind::Cut, about).because("the broker is away")) };
         let entry = PublishMessage::build().message_id(uid).expected_stream(&self.name).payload(bytes);
@@ -124,7 +125,7 @@ impl Line {
                 Err(Error::new(Kind::Cut, about).because("the connection to the broker was lost"))
             }
             published = timeout(PATIENCE, published) => match published {
-                Ok(Ok(_)) => Ok(()),
+                Ok(Ok(taken)) => Ok(!taken.duplicate),
                 Ok(Err(error)) => {
                     if error.kind() != PublishErrorKind::MaxPayloadExceeded {
                         self.look.notify_one();
@@ -155,7 +156,8 @@ impl Line {
     }
 
     /// Lets what was told last leave.
-    async fn end(&self) {
+    async fn end(&self, farewell: Bytes) {
+        self.shout(farewell).await;
         let live = self.live().take();
         if let Some(live) = live {
             // Nobody is left who could be told that it did not.

@@ -19,13 +19,14 @@ impl Line {
         _: Vec<Broker>,
         _: &str,
         _: Option<Position>,
+        _: Bytes,
         _: &Scope,
     ) -> Result<(Arc<Self>, mpsc::Receiver<Heard>)> {
         Err(Error::usage("cannot join other servers: this hullo was built without NATS")
             .hint("it is the feature \"nats\" of the crate"))
     }
 
-    pub(super) async fn publish(&self, _: &str, _: &str, _: Bytes) -> Result<()> {
+    pub(super) async fn publish(&self, _: &str, _: &str, _: Bytes) -> Result<bool> {
         match self.0 {}
     }
 
