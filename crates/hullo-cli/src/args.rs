@@ -78,13 +78,30 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
 
-    /// Where rest keeps its items: a file, :memory:, or postgres://user@host/name [default: rest.db]
+    /// Where rest keeps its items: a file, :memory:, or postgres://user@host/name [default: rest.db]. Where chat keeps its
+    /// history: a file, :memory: or none [default: chat.db]
     #[arg(long, value_name = "FILE")]
     pub(crate) db: Option<String>,
 
     /// Requests that rest takes from one peer in a second; more are answered 429 [default: any number]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+
+    /// Messages that somebody may say in a second of chat, after a burst of five times that; or off [default: 2]
+    #[arg(long, value_name = "N", value_parser = flood)]
+    pub(crate) flood: Option<u32>,
+
+    /// The most entries that the history of chat keeps [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keep: Option<u64>,
+
+    /// How long the history of chat keeps them, as in 30d [default: for good]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) keep_for: Option<Duration>,
+
+    /// An account that may do in all rooms of chat what operators do
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Vec<String>,
 
     /// Let files show what has a name that begins with a dot
     #[arg(long)]
@@ -110,7 +127,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", requires = "upload", value_parser = size)]
     pub(crate) max_upload: Option<u64>,
 
-    /// Who may use files, as name:password, or @FILE with one a line; the password may be its argon2 hash. Others may not
+    /// Who may use files, as name:password, or @FILE with one a line; the password may be its argon2 hash. Others may not.
+    /// In chat these names are theirs alone
     #[arg(long, value_name = "ACCOUNT")]
     pub(crate) auth: Vec<String>,
 
@@ -123,7 +141,7 @@ pub(crate) struct Serve {
     pub(crate) no_qr: bool,
 
     /// Serve what this TOML file says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "upload", "overwrite", "max_upload", "auth", "auth_upload", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "upload", "overwrite", "max_upload", "auth", "auth_upload", "flood", "keep", "keep_for", "operator", "command"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
@@ -167,6 +185,10 @@ impl Serve {
             || self.upload
             || self.read_only
             || !self.auth.is_empty()
+            || self.flood.is_some()
+            || self.keep.is_some()
+            || self.keep_for.is_some()
+            || !self.operator.is_empty()
             || !self.command.is_empty()
     }
 }
@@ -272,6 +294,11 @@ fn time(text: &str) -> Result<Duration, String> {
     options::time(text).flatten().ok_or_else(|| "a time is written like 200ms, 30s, 5m or 30d".to_owned())
 }
 
+fn flood(text: &str) -> Result<u32, String> {
+    let rate = if text == "off" { Some(0) } else { text.parse().ok().filter(|rate| *rate > 0) };
+    rate.ok_or_else(|| "a number of messages a second, or off".to_owned())
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let size = options::size(text).filter(|size| *size > 0).ok_or("a size is written like 4096, 500M or 4G")?;
     Ok(size as u64)
@@ -307,6 +334,7 @@ fn overview() -> String {
   hullo serve httpbin http://:8000               what httpbin.org answers, to try HTTP clients on
   hullo serve rest http://:8001                  items of JSON, kept in rest.db
   hullo serve files ~/Public http://:8002        a folder for browsers and curl
+  hullo serve chat tcp://:7060 http://:8060      rooms for nc, terminals and browsers; then: hullo chat localhost:7060
   hullo send photos                              files and folders; at the other end: hullo receive
   hullo connect tls://example.org:443
   hullo request POST https://example.org/items name=Ada
@@ -352,6 +380,7 @@ fn serve_help() -> String {
   hullo serve files ~/Public http://:8000        a folder for browsers; without one, the folder where you are
   hullo serve files . http://0.0.0.0:8000 --upload --auth-upload ada:secret
   hullo serve httpbin http://:8000
+  hullo serve chat tcp://:7060 http://:8060      rooms to talk in, kept in chat.db; open http://127.0.0.1:8060
   hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
   hullo serve echo http://:7080 --access-log combined --metrics http://127.0.0.1:9090
   hullo serve --config hullo.toml

@@ -5,6 +5,11 @@
 //! `{"event":"message","room":"lobby","from":"ann","text":"hi",…}` tells. Whoever reads events passes over those, and over
 //! members of them, that it does not know.
 
+pub mod line;
+pub mod name;
+pub mod text;
+pub mod typed;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};

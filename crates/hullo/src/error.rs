@@ -73,6 +73,8 @@ kinds! {
     File = 19, "file";
     /// A program could not be run.
     Program = 20, "program";
+    /// The other end does not let us do that.
+    Denied = 21, "denied";
 }
 
 impl Error {

@@ -136,7 +136,7 @@ pub use peer::{Endpoint, Peer};
 pub use scope::{BoxFuture, Limits, Scope};
 pub use serve::{Server, serve, suits};
 pub use service::{Answer, Reply, Service};
-pub use session::Session;
+pub use session::{Inbox, Outbox, Post, Session};
 pub use watch::{Answered, Certificate, Event, Fault, Secured, Shown, Watch};
 
 /// Bodies of HTTP requests and responses, for a service that answers them itself.

@@ -124,7 +124,7 @@ impl Link {
 
     /// Opens the link as a conversation of messages. On a stream they are framed as the address says, or else by
     /// `framing`; packets are messages as they are.
-    pub fn session(self, framing: &framing::Spec) -> Session {
+    pub fn session(self, framing: &'static framing::Spec) -> Session {
         Session::new(self, framing)
     }
 

@@ -147,6 +147,15 @@ impl Options {
         Ok(())
     }
 
+    /// Adds an option that is not written, where it means something on an address of that scheme to listen on.
+    pub(crate) fn prefer(&mut self, name: &str, value: &str, scheme: &str) -> Result<()> {
+        let means = |spec: &Spec| spec.on.is_empty() || spec.on.contains(&scheme);
+        match find(name).is_some_and(means) && self.text(name).is_none() {
+            true => self.set(name, value),
+            false => Ok(()),
+        }
+    }
+
     /// Takes an option away.
     pub fn unset(&mut self, name: &str) {
         self.0.retain(|(known, _)| *known != name);

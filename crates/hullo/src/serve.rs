@@ -56,8 +56,13 @@ impl Server {
     pub async fn listen(&mut self, at: &Address, service: Arc<dyn Service>) -> Result<Vec<String>> {
         let transport = transport::find(at, End::Listen)?.transport;
         suits(service.is_web(), at)?;
+        let mut at = at.clone();
+        for (name, value) in service.options() {
+            at.options.prefer(name, value, &at.scheme)?;
+        }
         let scope = self.scope.under(&at.options)?;
-        let listener = transport.bind(at.clone(), scope.clone()).await?;
+        let listener = transport.bind(at, scope.clone()).await?;
+        service.clone().begin(&scope);
         self.bound.push(listener.address());
         let (mut notes, ended) = (listener.notes(), self.ended.0.clone());
         notes.extend(service.notes());

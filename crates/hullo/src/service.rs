@@ -85,6 +85,14 @@ pub trait Service: Send + Sync + 'static {
         true
     }
 
+    /// Options of its addresses that are other than usual, where they mean something and are not written.
+    fn options(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// Is called for each address that it is served on, before anybody comes: what it does of its own lives in the scope.
+    fn begin(self: Arc<Self>, _scope: &Scope) {}
+
     /// What a person should know who has started it, one sentence each.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -197,6 +205,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
         Kind::Program => StatusCode::BAD_GATEWAY,
+        Kind::Denied => StatusCode::FORBIDDEN,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -314,8 +323,14 @@ pub enum Setting {
     Index,
     /// `--upload`, `--overwrite` and `--max-upload`.
     Upload,
-    /// `--auth` and `--auth-upload`.
+    /// `--auth`.
     Auth,
+    /// `--flood`.
+    Flood,
+    /// `--keep` and `--keep-for`.
+    Keep,
+    /// `--operator`.
+    Operators,
 }
 
 /// What the command line hands to a service when it is made.
@@ -351,6 +366,14 @@ pub struct Settings {
     pub accounts: Vec<String>,
     /// `--auth-upload`: who may write; where there are some, others may not.
     pub writers: Vec<String>,
+    /// `--flood`: the messages that somebody may say in a second; 0 is any number.
+    pub flood: Option<u32>,
+    /// `--keep`: the most entries that are kept.
+    pub keep: Option<u64>,
+    /// `--keep-for`: how long they are.
+    pub keep_for: Option<std::time::Duration>,
+    /// `--operator`: the accounts that may do everything everywhere.
+    pub operators: Vec<String>,
 }
 
 impl Settings {
@@ -372,7 +395,11 @@ impl Settings {
             (Setting::Upload, self.overwrite, "--overwrite"),
             (Setting::Upload, self.max_upload.is_some(), "--max-upload"),
             (Setting::Auth, !self.accounts.is_empty(), "--auth"),
-            (Setting::Auth, !self.writers.is_empty(), "--auth-upload"),
+            (Setting::Upload, !self.writers.is_empty(), "--auth-upload"),
+            (Setting::Flood, self.flood.is_some(), "--flood"),
+            (Setting::Keep, self.keep.is_some(), "--keep"),
+            (Setting::Keep, self.keep_for.is_some(), "--keep-for"),
+            (Setting::Operators, !self.operators.is_empty(), "--operator"),
         ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {
             Some((_, _, what)) => Err(Error::usage(format!("{} has no use for {what}", spec.name))),
@@ -409,7 +436,10 @@ macro_rules! services {
     };
 }
 
-services! { chargen, convert, discard, echo, exec, files, greet, httpbin, json, rest }
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+services! { chargen, chat, convert, discard, echo, exec, files, greet, httpbin, json, rest }
 
 /// The service of that name.
 ///

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Sink, Stream as _};
 use tokio::{
     io::AsyncWrite,
@@ -23,6 +23,10 @@ use crate::{
     peer::Peer,
     scope::Scope,
 };
+
+mod split;
+
+pub use split::{Inbox, Outbox, Post};
 
 /// So much may wait to be written before [`Session::send`] waits for the peer.
 const HIGH_WATER: usize = 64 << 10;
@@ -47,6 +51,7 @@ enum Messages {
 struct Framed {
     stream: BoxStream,
     framing: Box<dyn Framing>,
+    spec: &'static framing::Spec,
     incoming: BytesMut,
     outgoing: BytesMut,
     unflushed: bool,
@@ -58,13 +63,15 @@ struct Framed {
 }
 
 impl Session {
-    pub(crate) fn new(link: Link, framing: &framing::Spec) -> Self {
+    pub(crate) fn new(link: Link, framing: &'static framing::Spec) -> Self {
         let Link { peer, scope, wire } = link;
+        let spec = scope.frame().unwrap_or(framing);
         let wire = match wire {
             Wire::Packets(packets) => Messages::Packets(packets),
             Wire::Stream(stream) => Messages::Framed(Framed {
                 stream,
-                framing: (scope.frame().unwrap_or(framing).make)(scope.limits().max),
+                framing: (spec.make)(scope.limits().max),
+                spec,
                 incoming: BytesMut::new(),
                 outgoing: BytesMut::new(),
                 unflushed: false,
@@ -238,6 +245,22 @@ impl Framed {
             return Poll::Pending;
         }
         self.pause.get_or_insert_with(|| Box::pin(sleep(scope.limits().quiet * patience))).as_mut().poll(cx)
+    }
+
+    /// Writes bytes that are framed already, behind what was sent before; what has left is taken from them.
+    fn poll_put(&mut self, bytes: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.outgoing.is_empty() {
+            ready!(self.poll_flush(cx))?;
+        }
+        while !bytes.is_empty() {
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            bytes.advance(n);
+            self.unflushed = true;
+        }
+        self.poll_flush(cx)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -109,6 +109,12 @@ struct One {
     auth: Vec<String>,
     #[serde(default)]
     auth_upload: Vec<String>,
+    /// 0 is off.
+    flood: Option<u32>,
+    keep: Option<u64>,
+    keep_for: Option<String>,
+    #[serde(default)]
+    operator: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -146,6 +152,10 @@ impl Config {
             max_upload: args.max_upload.map(|bytes| bytes.to_string()),
             auth: args.auth.clone(),
             auth_upload: args.auth_upload.clone(),
+            flood: args.flood,
+            keep: args.keep,
+            keep_for: args.keep_for.map(|time| humantime::format_duration(time).to_string()),
+            operator: args.operator.clone(),
             text: args.text.clone(),
             env: args.env.iter().cloned().collect(),
             db: args.db.clone(),
@@ -236,6 +246,10 @@ impl One {
             size.map(|size| size as u64)
                 .ok_or_else(|| Error::usage(format!("max-upload is a size like 500M, and not '{text}'")))
         };
+        let long = |text: &String| {
+            let time = options::time(text).flatten().filter(|time| !time.is_zero());
+            time.ok_or_else(|| Error::usage(format!("keep-for is a time like 30d, and not '{text}'")))
+        };
         let command = self.command.iter().map(Into::into).collect();
         let env = self.env.clone().into_iter().collect();
         Ok(Settings {
@@ -255,6 +269,10 @@ impl One {
             max_upload: self.max_upload.as_ref().map(largest).transpose()?,
             accounts: self.auth.clone(),
             writers: self.auth_upload.clone(),
+            flood: self.flood,
+            keep: self.keep,
+            keep_for: self.keep_for.as_ref().map(long).transpose()?,
+            operators: self.operator.clone(),
         })
     }
 

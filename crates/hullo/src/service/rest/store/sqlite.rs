@@ -3,19 +3,11 @@
 //! The file is in WAL mode, where readers wait for nobody. An item is read where it is asked for, without another thread:
 //! that is a look into two B-trees. Lists may take long, and are made on threads for such work.
 
-use std::{
-    path::Path as FilePath,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use http::StatusCode;
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, params,
+    Connection, ErrorCode, OptionalExtension, Row, ToSql, params,
     types::{ToSqlOutput, Value, ValueRef},
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -34,6 +26,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     scope::BoxFuture,
+    service::sqlite::{Name, Readers, in_time, why},
 };
 
 mod writer;
@@ -41,12 +34,8 @@ mod writer;
 /// Lists that are made at the same time.
 const LISTS: usize = 8;
 
-/// How long a list may take to be made, and after how many steps of SQLite's machine the clock is looked at.
+/// How long a list may take to be made.
 const LONG: Duration = Duration::from_secs(30);
-const STEPS: i32 = 100_000;
-
-/// How long a lock of another process is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Items in one file, or in memory.
 pub(crate) struct Sqlite {
@@ -63,10 +52,9 @@ impl Sqlite {
         let name = Name::of(file);
         let about = || format!("cannot keep items in {file}");
         // Its own source says the same once more, and the sentence may end with the file's name, which is said already.
-        let why = |error: rusqlite::Error| error.to_string().trim_end_matches(&format!(": {file}")).to_owned();
-        let wrong = |error| Error::new(Kind::File, about()).because(why(error));
+        let wrong = |error: rusqlite::Error| Error::new(Kind::File, about()).because(why(&error, file));
         let connection = name
-            .open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+            .create()
             .map_err(|error| wrong(error).hint("--db FILE names another file, and --db :memory: keeps nothing"))?;
         writer::prepare(&connection).map_err(wrong)?;
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -74,8 +62,13 @@ impl Sqlite {
         let writer = Writer::new(connection, hub.clone());
         let writer = thread::Builder::new().name("rest writer".to_owned()).spawn(move || writer.run(jobs));
         let writer = writer.map_err(|error| Error::io("cannot start a thread that writes", error))?;
-        let readers = Arc::new(Readers { name, idle: Mutex::default() });
+        let readers = Arc::new(Readers::new(name));
         Ok(Self { readers, lists: Semaphore::new(LISTS), hub, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Looks something up where it is asked for.
+    fn here<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Answer<T> {
+        self.readers.with(|connection| work(connection)).map_err(|error| failed(&error))
     }
 
     /// Does what may take long on a thread for that.
@@ -85,9 +78,8 @@ impl Sqlite {
     ) -> Answer<T> {
         let _place = self.lists.acquire().await.map_err(Problem::of_store)?;
         let readers = self.readers.clone();
-        tokio::task::spawn_blocking(move || readers.with(|connection| in_time(connection, work)))
-            .await
-            .map_err(Problem::of_store)?
+        let work = move || readers.with(|connection| in_time(connection, LONG, work));
+        tokio::task::spawn_blocking(work).await.map_err(Problem::of_store)?.map_err(|error| failed(&error))
     }
 }
 
@@ -96,7 +88,7 @@ impl Drop for Sqlite {
     /// as long.
     fn drop(&mut self) {
         self.queue = None;
-        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readers.close();
         if let Some(writer) = self.writer.take() {
             // A writer that has panicked has answered nobody; there is nobody here to tell either.
             let _ = writer.join();
@@ -106,7 +98,7 @@ impl Drop for Sqlite {
 
 impl Store for Sqlite {
     fn item<'a>(&'a self, collection: &'a str, id: &'a str) -> BoxFuture<'a, Answer<Option<Item>>> {
-        Box::pin(async move { self.readers.with(|connection| item(connection, collection, id)) })
+        Box::pin(async move { self.here(|connection| item(connection, collection, id)) })
     }
 
     fn list(&self, listing: Listing) -> BoxFuture<'_, Answer<Page>> {
@@ -126,12 +118,12 @@ impl Store for Sqlite {
         Box::pin(async move {
             let sql = "SELECT max(coalesce((SELECT max(revision) FROM items WHERE collection = ?1), 0),
                 coalesce((SELECT max(revision) FROM gone WHERE collection = ?1), 0))";
-            self.readers.with(|connection| connection.prepare_cached(sql)?.query_row([collection], |row| row.get(0)))
+            self.here(|connection| connection.prepare_cached(sql)?.query_row([collection], |row| row.get(0)))
         })
     }
 
     fn changes<'a>(&'a self, collection: &'a str, after: i64, most: usize) -> BoxFuture<'a, Answer<Changes>> {
-        Box::pin(async move { self.readers.with(|connection| changes(connection, collection, after, most)) })
+        Box::pin(async move { self.here(|connection| changes(connection, collection, after, most)) })
     }
 
     fn edit(&self, edits: Vec<Edit>) -> BoxFuture<'_, Answer<Vec<Outcome>>> {
@@ -146,66 +138,6 @@ impl Store for Sqlite {
     fn hub(&self) -> &Hub {
         &self.hub
     }
-}
-
-/// How a database is opened, again and again.
-struct Name {
-    path: String,
-    memory: bool,
-}
-
-impl Name {
-    /// One in memory is a file of SQLite's own, which every connection of this process can open.
-    fn of(file: &str) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        match file {
-            ":memory:" => Self { path: format!("/hullo-{}", NEXT.fetch_add(1, Relaxed)), memory: true },
-            file => Self { path: file.to_owned(), memory: false },
-        }
-    }
-
-    fn open(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = if self.memory {
-            Connection::open_with_flags_and_vfs(&self.path, flags, c"memdb")?
-        } else {
-            Connection::open_with_flags(FilePath::new(&self.path), flags)?
-        };
-        connection.busy_timeout(PATIENCE)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        Ok(connection)
-    }
-}
-
-/// Connections that read. There are no more of them than threads that do.
-struct Readers {
-    name: Name,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Readers {
-    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Answer<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.name.open(OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(Problem::of_store)?,
-        };
-        let done = work(&mut connection);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        done.map_err(|error| failed(&error))
-    }
-}
-
-/// Does work that ends with an error when it takes too long: a list may have to look at every item.
-fn in_time<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let begun = Instant::now();
-    connection.progress_handler(STEPS, Some(move || begun.elapsed() > LONG))?;
-    let done = work(connection);
-    connection.progress_handler(0, None::<fn() -> bool>)?;
-    done
 }
 
 /// What the database's failure is to a client.

@@ -14,6 +14,7 @@ use super::{
     },
     failed, found,
 };
+use crate::service::sqlite;
 
 /// What a new file is made of, one step for each version: `user_version` says which of them it has.
 ///
@@ -44,24 +45,7 @@ const OURS: i32 = 0x6875_6c6c;
 
 /// Makes a file ready, or refuses one that is somebody else's.
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // With less a commit could be lost with the machine's power.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let begun = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let whole = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let (owner, version) = (whole("application_id")?, whole("user_version")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let done = usize::try_from(version).unwrap_or(usize::MAX);
-    if (tables > 0 && owner != OURS) || done > STEPS.len() {
-        let why = if owner == OURS { "it was made by a newer hullo" } else { "it is the file of another program" };
-        return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
-    }
-    for step in &STEPS[done..] {
-        connection.execute_batch(step)?;
-    }
-    connection.pragma_update(None, "application_id", OURS)?;
-    connection.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or_default())?;
-    begun.commit()
+    sqlite::prepare(connection, OURS, STEPS)
 }
 
 /// The writer, which alone has this connection.

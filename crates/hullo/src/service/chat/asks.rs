@@ -1,0 +1,447 @@
+//! What a connection asks for, and what comes of it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Draft, Kept,
+    joining::Wish,
+    member::Door,
+    people::{self, taken},
+    room::Room,
+    rules,
+    talk::Talk,
+};
+use crate::{
+    chat::{
+        Act, Ask, Entry, Event, LOBBY, PASSWORD, Person, Presence, Room as Listed, UID, What, name,
+        text::{self, message},
+    },
+    error::{Error, Kind, Result, brief},
+};
+
+/// Messages in an answer, if nobody says, and at most.
+const PAGE: usize = 50;
+const MOST: usize = 500;
+
+/// Somebody is said to be writing so often at most, in seconds.
+const TYPING: u64 = 2;
+
+/// The longest ban or mute that ends, in seconds: ten years.
+const LONGEST: u64 = 10 * 366 * 86_400;
+
+impl Talk {
+    /// Does what is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with it; the conversation goes on.
+    pub(super) async fn ask(&mut self, ask: Ask, tag: Option<String>) -> Result<()> {
+        if tag.as_ref().is_some_and(|tag| tag.len() > UID) {
+            return Err(Error::usage(format!("a tag has at most {UID} bytes")));
+        }
+        match ask {
+            Ask::Hello { name, password, token } => return self.hello(name, password, token).await,
+            Ask::Join { room, after, log, uid, history, token } => {
+                let history = history.unwrap_or(PAGE).min(MOST);
+                self.join(Wish { room, after, log, uid, history, word: token }).await?;
+            }
+            Ask::Leave { room } => self.go(&room).await?,
+            Ask::Say { room, text, uid, me } => self.say(&room, &text, uid, me).await?,
+            Ask::Tell { to, text, uid } => self.whisper(&to, &text, uid).await?,
+            Ask::Edit { room, of, text } => self.edit(&room, of, Some(&text)).await?,
+            Ask::Delete { room, of } => self.edit(&room, of, None).await?,
+            Ask::Typing { room } => return self.is_typing(&room).await,
+            Ask::Name { name } => self.rename(&name).await?,
+            Ask::Topic { room, text } => {
+                let (room, text) = (self.mine(&room).await?, text::topic(&text)?.into_owned());
+                self.command(&room, What::Topic { text }).await?;
+            }
+            Ask::Who { room } => return self.who(&room, tag).await,
+            Ask::Rooms => return self.rooms(tag),
+            Ask::History { room, before, limit } => return self.history(&room, None, (before, limit), tag).await,
+            Ask::Search { room, text, before, limit } => {
+                return self.history(&room, Some(&text), (before, limit), tag).await;
+            }
+            Ask::Rule { room, act, name, reason, seconds } => self.rule(&room, act, name, reason, seconds).await?,
+            Ask::Invite { room } => return self.invite(&room, tag).await,
+            Ask::Register { password } => self.register(&password).await?,
+            Ask::Ping => {
+                self.tell_me(&Event::Pong);
+                return Ok(());
+            }
+        }
+        if tag.is_some() {
+            self.tell_me(&Event::Done { tag });
+        }
+        Ok(())
+    }
+
+    /// A room that we are in.
+    async fn mine(&mut self, room: &str) -> Result<Arc<Room>> {
+        let found = self.find(room).await?;
+        if found.state().has(&self.member.person.author) && self.member.is_in(&found) {
+            return Ok(found);
+        }
+        Err(Error::usage(format!("you are not in {}", brief(room))).hint(format!("/join {}", brief(room))))
+    }
+
+    /// The same; the lobby is entered on the way.
+    async fn place_of(&mut self, room: &str) -> Result<Arc<Room>> {
+        if let Some(current) = self.current.as_ref().filter(|current| *current.name == *room) {
+            return Ok(current.clone());
+        }
+        if room == LOBBY && !self.member.is_in(&self.chat.room(LOBBY)?) && self.member.door == Door::Json {
+            return self.join(Wish::new(LOBBY)).await;
+        }
+        self.mine(room).await
+    }
+
+    pub(super) async fn say(&mut self, room: &str, text: &str, uid: Option<String>, me: bool) -> Result<()> {
+        let room = self.place_of(room).await?;
+        if !room.state().has(&self.member.person.author) {
+            return Err(Error::usage(format!("you are not in {}", brief(&room.name))).hint("/join lobby"));
+        }
+        self.post_text(&room, text, uid, me).await
+    }
+
+    async fn post_text(&mut self, room: &Arc<Room>, text: &str, uid: Option<String>, me: bool) -> Result<()> {
+        if uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
+            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
+        }
+        let text = message(text, self.member.door != Door::Lines)?.into_owned();
+        let kept = self.acknowledges(room);
+        let what = What::Say { text, me, edited: None, deleted: false };
+        let draft = Draft { kept, uid, ..self.draft(what) };
+        let uid = self.chat.post(room, draft).await?;
+        self.is_untold(room);
+        if self.member.door == Door::Lines {
+            self.said = Some((room.clone(), uid));
+        }
+        Ok(())
+    }
+
+    /// Says to a program that its message is on disk, or is not.
+    fn acknowledges(&self, room: &Room) -> Option<Kept> {
+        if self.member.door == Door::Lines {
+            return None;
+        }
+        let (member, room) = (self.member.clone(), room.name.clone());
+        Some(Box::new(move |uid, result| {
+            let (uid, room) = (uid.to_owned(), room.to_string());
+            let event = match result {
+                Ok(id) => Event::Kept { uid, id, room },
+                Err(error) => Event::Error { error: error.to_string(), hint: None, tag: None, uid: Some(uid) },
+            };
+            member.tell_later(&event, "");
+        }))
+    }
+
+    fn draft(&self, what: What) -> Draft {
+        let (person, by) = (self.member.person.clone(), Some(self.member.number));
+        Draft { person, by, network: self.member.network.clone(), uid: None, what, kept: None }
+    }
+
+    /// Says something to one person alone.
+    async fn whisper(&mut self, to: &str, text: &str, uid: Option<String>) -> Result<()> {
+        let person = name::person(to)?;
+        let room = self.find(&format!("@{person}")).await?;
+        if !self.member.is_in(&room) {
+            self.join(Wish::new(&room.name)).await?;
+        }
+        if let Some(person) = self.chat.people.of_key(&name::key(&person)) {
+            self.bring(&room, &person);
+        }
+        self.post_text(&room, text, uid, false).await
+    }
+
+    /// Changes a message, or without a text takes it back.
+    async fn edit(&mut self, room: &str, of: String, text: Option<&str>) -> Result<()> {
+        let room = self.mine(room).await?;
+        let said = self.chat.known(&room, &of).await?.filter(|entry| entry.room == room.name);
+        let Some(said) = said.filter(|entry| matches!(entry.what, What::Say { deleted: false, .. })) else {
+            return Err(Error::usage(format!("there is no message '{}' in {}", brief(&of), brief(&room.name))));
+        };
+        let who = self.chat.who(&self.member.person, None);
+        if said.author != self.member.person.author && (text.is_some() || !room.state().rules.commands(who)) {
+            return Err(Error::new(Kind::Denied, "that message is somebody else's"));
+        }
+        let what = match text {
+            Some(text) => What::Edit { of, text: message(text, self.member.door != Door::Lines)?.into_owned() },
+            None => What::Delete { of },
+        };
+        self.chat.post(&room, self.draft(what)).await?;
+        self.is_untold(&room);
+        Ok(())
+    }
+
+    async fn is_typing(&mut self, room: &str) -> Result<()> {
+        let now = Instant::now();
+        if self.typing.is_some_and(|last| now.duration_since(last).as_secs() < TYPING) {
+            return Ok(());
+        }
+        let room = self.mine(room).await?;
+        self.typing = Some(now);
+        let event = Event::Typing { room: room.name.to_string(), name: self.member.person.name().to_string() };
+        room.state().announce(event, Some(self.member.number));
+        self.is_untold(&room);
+        Ok(())
+    }
+
+    async fn rename(&mut self, name: &str) -> Result<()> {
+        let nick = name::nick(name)?;
+        let person = self.member.person.clone();
+        if person.account {
+            let error = Error::usage("your name is an account's, and stays");
+            return Err(error.hint("connect again to be somebody else"));
+        }
+        if self.chat.account(&nick.key).await?.is_some() {
+            return Err(taken(&nick.shown).hint(format!("if it is yours: /login {} PASSWORD", nick.shown)));
+        }
+        let new = nick.shown.clone();
+        let old = self.chat.people.rename(&person, nick)?;
+        for room in self.chat.rooms_of(&person) {
+            let is = Presence::Now { new: new.clone() };
+            room.state().presence(&room.name, old.clone(), is, None);
+            self.is_untold(&room);
+        }
+        if self.member.rooms().is_empty() {
+            self.tell_me(&Event::Notice { text: format!("you are {new} now") });
+        }
+        Ok(())
+    }
+
+    async fn go(&mut self, room: &str) -> Result<()> {
+        let room = self.mine(room).await?;
+        self.leave(&room);
+        self.tell_me(&Event::Left { room: room.name.to_string(), reason: None });
+        if self.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &room)) {
+            match self.member.rooms().pop() {
+                Some(next) => self.move_to(next),
+                None => self.current = None,
+            }
+        }
+        Ok(())
+    }
+
+    async fn who(&mut self, room: &str, tag: Option<String>) -> Result<()> {
+        let room = self.mine(room).await?;
+        self.tell_me(&self.chat.people_of(&room, tag));
+        Ok(())
+    }
+
+    fn rooms(&self, tag: Option<String>) -> Result<()> {
+        let mut rooms = self.chat.list(|room| self.member.is_in(room));
+        rooms.truncate(MOST);
+        self.tell_me(&Event::Rooms { rooms, tag });
+        Ok(())
+    }
+
+    async fn history(
+        &mut self,
+        room: &str,
+        words: Option<&str>,
+        (before, limit): (Option<u64>, Option<usize>),
+        tag: Option<String>,
+    ) -> Result<()> {
+        let room = self.mine(room).await?;
+        let event = self.chat.earlier(&room, words, before, limit.unwrap_or(PAGE), tag).await?;
+        self.tell_me(&event);
+        Ok(())
+    }
+
+    /// Does something that only operators may.
+    async fn command(&mut self, room: &Arc<Room>, what: What) -> Result<()> {
+        let who = self.chat.who(&self.member.person, None);
+        // In the lobby, and where two talk alone, the topic is everybody's.
+        let is_free = matches!(what, What::Topic { .. }) && room.state().rules.operators.is_empty();
+        if !is_free {
+            room.state().rules.obey(&room.name, who)?;
+        }
+        self.chat.post(room, self.draft(what)).await?;
+        self.is_untold(room);
+        Ok(())
+    }
+
+    async fn rule(
+        &mut self,
+        room: &str,
+        act: Act,
+        name: Option<String>,
+        reason: Option<String>,
+        seconds: Option<u64>,
+    ) -> Result<()> {
+        let room = self.mine(room).await?;
+        room.state().rules.obey(&room.name, self.chat.who(&self.member.person, None))?;
+        let reason = reason.map(|reason| text::reason(&reason).map(|reason| reason.into_owned())).transpose()?;
+        let until = seconds.map(|seconds| super::now() + 1000 * i64::try_from(seconds.min(LONGEST)).unwrap_or(0));
+        let (mut key, mut network) = (None, None);
+        let name = match (act, name) {
+            (Act::Open | Act::Close, _) => None,
+            (_, None) => return Err(Error::usage("whom? this act is about a person")),
+            (_, Some(name)) => {
+                let name = name::person(&name)?;
+                if let Some(person) = self.chat.people.of_key(&name::key(&name)) {
+                    key = Some(person.author.to_string());
+                    network = person.members().iter().find_map(|member| member.network.clone());
+                } else if matches!(act, Act::Op | Act::Kick) {
+                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
+                } else if self.chat.account(&name::key(&name)).await?.is_some() {
+                    key = Some(format!("account:{}", name::key(&name)));
+                }
+                Some(name)
+            }
+        };
+        let network = network.filter(|_| act == Act::Ban || act == Act::Mute);
+        self.command(&room, What::Rule { act, name, key, network, reason, until, secret: None }).await
+    }
+
+    async fn invite(&mut self, room: &str, tag: Option<String>) -> Result<()> {
+        let room = self.mine(room).await?;
+        let token = people::secret()?;
+        let secret = Some(rules::hash(&token));
+        let (act, name, key) = (Act::Close, None, None);
+        let what = What::Rule { act, name, key, network: None, reason: None, until: None, secret };
+        self.command(&room, what).await?;
+        self.tell_me(&Event::Invitation { room: room.name.to_string(), token, tag });
+        Ok(())
+    }
+
+    /// Says who they are, and answers with a welcome.
+    async fn hello(&mut self, name: Option<String>, password: Option<String>, token: Option<String>) -> Result<()> {
+        match (name, password, token) {
+            (Some(name), Some(password), _) => self.own(&name, &password).await?,
+            (name, _, token) => {
+                if let Some(person) = token.and_then(|token| self.chat.people.again(&token)) {
+                    self.become_person(person).await;
+                }
+                let current = self.member.person.name();
+                if let Some(name) = name.filter(|name| **name != *current && !self.member.person.account) {
+                    self.rename(&name).await?;
+                }
+            }
+        }
+        self.welcome().await
+    }
+
+    pub(super) async fn welcome(&mut self) -> Result<()> {
+        let person = &self.member.person;
+        let private = match &self.chat.history {
+            Some(history) if person.account => history.private(&person.name()).await?,
+            _ => Vec::new(),
+        };
+        let (name, token, log) = (person.name().to_string(), person.token.clone(), self.chat.log.to_string());
+        self.tell_me(&Event::Welcome { name, account: person.account, token, log, private });
+        Ok(())
+    }
+
+    /// Becomes the owner of an account, and enters the same rooms again.
+    pub(super) async fn log_in(&mut self, name: &str, password: &str) -> Result<()> {
+        let (rooms, current) = (self.member.rooms(), self.place());
+        self.own(name, password).await?;
+        for room in rooms {
+            self.join(Wish::new(&room.name)).await?;
+        }
+        let current = self.mine(&current).await?;
+        self.move_to(current);
+        Ok(())
+    }
+
+    async fn own(&mut self, name: &str, password: &str) -> Result<()> {
+        let nick = name::nick(name)?;
+        let stored = self.chat.account(&nick.key).await?;
+        self.chat.accounts.verify(&nick.key, password, self.inbox.peer(), stored.map(|(_, hash)| hash)).await?;
+        let person = self.chat.people.owner(nick)?;
+        self.become_person(person).await;
+        Ok(())
+    }
+
+    async fn register(&mut self, password: &str) -> Result<()> {
+        let person = self.member.person.clone();
+        let (shown, key) = (person.name().to_string(), person.key());
+        if person.account || name::is_guest(&shown) {
+            let error = Error::usage(format!("'{shown}' cannot be made an account"));
+            return Err(error.hint("take a name of your own first: /nick NAME"));
+        }
+        if password.len() > PASSWORD || password.chars().count() < 8 {
+            return Err(Error::usage(format!("a password has 8 characters or more, and at most {PASSWORD} bytes")));
+        }
+        let chat = self.chat.clone();
+        let Some(history) = &chat.history else {
+            return Err(Error::usage("there are no accounts here: nothing is kept"));
+        };
+        let hash = self.chat.accounts.hash(password).await?;
+        if !history.register(&key, &shown, &hash).await? {
+            return Err(taken(&shown));
+        }
+        self.log_in(&shown, password).await?;
+        self.tell_me(&Event::Notice { text: format!("{shown} is your account from now on: /login {shown} PASSWORD") });
+        Ok(())
+    }
+}
+
+impl super::Chat {
+    /// Who is in a room.
+    pub(super) fn people_of(&self, room: &Room, tag: Option<String>) -> Event {
+        let state = room.state();
+        let person = |person: &Arc<super::Person>| Person {
+            name: person.name().to_string(),
+            operator: state.rules.commands(self.who(person, None)),
+            account: person.account,
+        };
+        let people = state.people().iter().map(person).collect();
+        Event::Who { room: room.name.to_string(), people, count: state.count(), tag }
+    }
+
+    /// The rooms of which everybody may know, and those that are `mine`; the fullest first.
+    pub(super) fn list(&self, mine: impl Fn(&Arc<Room>) -> bool) -> Vec<Listed> {
+        let rooms: Vec<_> = self.rooms().values().cloned().collect();
+        let listed = |room: &Arc<Room>| {
+            let (mine, state) = (mine(room), room.state());
+            let is_private = name::parties(&room.name).is_some();
+            (mine || !is_private && !state.rules.closed).then(|| Listed {
+                room: room.name.to_string(),
+                topic: state.rules.topic.clone(),
+                count: state.count(),
+                closed: state.rules.closed,
+            })
+        };
+        let mut rooms: Vec<_> = rooms.iter().filter_map(listed).collect();
+        rooms.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.room.cmp(&other.room)));
+        rooms
+    }
+
+    /// What was said earlier, or what of it has those words, as it reads now.
+    pub(super) async fn earlier(
+        &self,
+        room: &Room,
+        words: Option<&str>,
+        before: Option<u64>,
+        limit: usize,
+        tag: Option<String>,
+    ) -> Result<Event> {
+        let limit = limit.clamp(1, MOST);
+        let mut entries: Vec<Entry> = match (self.history.as_ref().filter(|_| room.kept), words) {
+            (Some(history), Some(words)) => history.search(&room.name, words, before, limit + 1).await?,
+            (Some(history), None) => {
+                let mut entries = history.before(&room.name, before, limit + 1).await?;
+                // What is not written yet is at hand.
+                let newest = entries.last().map_or(0, |last| last.id);
+                if let Some(tail) = room.state().over(newest).filter(|_| before.is_none()) {
+                    entries.extend(tail.map(|entry| (**entry).clone()));
+                }
+                entries
+            }
+            (None, Some(_)) => return Err(Error::usage("nothing is kept here that could be searched")),
+            (None, None) => {
+                let state = room.state();
+                let earlier = |entry: &&Arc<Entry>| before.is_none_or(|before| entry.id < before) && entry.said().is_some();
+                let mut newest: Vec<_> = state.tail().rev().filter(earlier).take(limit + 1).map(|entry| (**entry).clone()).collect();
+                newest.reverse();
+                newest
+            }
+        };
+        let more = entries.len() > limit;
+        entries.drain(..entries.len().saturating_sub(limit));
+        let messages = entries.iter().filter_map(Entry::said).collect();
+        Ok(Event::History { room: room.name.to_string(), messages, more, tag })
+    }
+}

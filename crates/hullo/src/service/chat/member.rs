@@ -1,0 +1,214 @@
+//! One connection in the rooms: what it is told, and in which form.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use super::{
+    people::Person,
+    room::{Item, Room},
+};
+use crate::{
+    chat::{
+        Event, What,
+        line::{Lines, said},
+        name::parties,
+    },
+    error::{Error, Kind},
+    message::Message,
+    session::{Outbox, Post},
+};
+
+/// How somebody hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Lines for people.
+    Lines,
+    /// An event of JSON in each message.
+    Json,
+    /// Server-sent events, whose ids are made for the log of that name.
+    Feed,
+}
+
+/// A connection.
+pub(super) struct Member {
+    /// Its number, which is never used again.
+    pub(super) number: u64,
+    pub(super) door: Door,
+    pub(super) person: Arc<Person>,
+    /// Where it comes from, where that tells people apart.
+    pub(super) network: Option<String>,
+    /// The number of the room that is spoken in if none is named.
+    pub(super) current: AtomicU64,
+    rooms: Mutex<Vec<Arc<Room>>>,
+    outbox: Outbox,
+    ended: OnceLock<&'static str>,
+}
+
+impl Member {
+    pub(super) fn new(number: u64, door: Door, person: Arc<Person>, network: Option<String>, outbox: Outbox) -> Self {
+        let (current, rooms, ended) = (AtomicU64::new(0), Mutex::default(), OnceLock::new());
+        Self { number, door, person, network, current, rooms, outbox, ended }
+    }
+
+    /// The same connection as somebody else's.
+    pub(super) fn of(&self, person: Arc<Person>) -> Self {
+        Self::new(self.number, self.door, person, self.network.clone(), self.outbox.clone())
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rooms that it is in.
+    pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
+        self.places().clone()
+    }
+
+    pub(super) fn is_in(&self, room: &Arc<Room>) -> bool {
+        self.places().iter().any(|other| Arc::ptr_eq(other, room))
+    }
+
+    /// It is in that room from now on. Says whether it was not.
+    pub(super) fn has_come(&self, room: &Arc<Room>) -> bool {
+        let mut rooms = self.places();
+        let is_new = !rooms.iter().any(|other| Arc::ptr_eq(other, room));
+        if is_new {
+            rooms.push(room.clone());
+        }
+        is_new
+    }
+
+    pub(super) fn has_left(&self, room: &Arc<Room>) {
+        self.places().retain(|other| !Arc::ptr_eq(other, room));
+    }
+
+    /// Tells it something, at once as far as it reads. Whoever does not read any more has its end come to it.
+    pub(super) fn tell(&self, event: &Event, current: &str) {
+        if let Some(message) = self.form(event, current) {
+            self.post(&mut message.into());
+        }
+    }
+
+    /// The same, from a thread that is no runtime's.
+    pub(super) fn tell_later(&self, event: &Event, current: &str) {
+        if let Some(message) = self.form(event, current)
+            && let Err(error) = self.outbox.queue(&mut message.into())
+        {
+            self.failed(&error);
+        }
+    }
+
+    /// Tells it several things together.
+    pub(super) fn tell_all<'a>(&self, events: impl Iterator<Item = &'a Event>, current: &str) {
+        self.post(&mut Post::new(events.filter_map(|event| self.form(event, current)).collect()));
+    }
+
+    /// Why it was ended, if it was.
+    pub(super) fn why_ended(&self) -> Option<&'static str> {
+        self.ended.get().copied()
+    }
+
+    /// What could not be told to it is lost to it: then it has to go, and to come again.
+    fn failed(&self, error: &Error) {
+        if error.kind() == Kind::TooLarge {
+            let reason = self.ended.get_or_init(|| "you read too slowly, and too much waits for you");
+            let bye = Event::Bye { reason: (*reason).to_owned() };
+            self.outbox.end(self.form(&bye, ""));
+        }
+    }
+
+    fn post(&self, post: &mut Post) {
+        if post.messages().is_empty() {
+            return;
+        }
+        if let Err(error) = self.outbox.post(post) {
+            self.failed(&error);
+        }
+    }
+
+    fn form(&self, event: &Event, current: &str) -> Option<Message> {
+        match self.door {
+            Door::Lines => {
+                let lines = Lines { me: self.person.name().to_string(), current: current.to_owned() };
+                lines.line(event).map(Message::text)
+            }
+            Door::Json => Some(json(event)),
+            Door::Feed => Some(feed(event)),
+        }
+    }
+}
+
+/// An event as JSON.
+fn json(event: &Event) -> Message {
+    // What we have made can be written.
+    Message::text(serde_json::to_string(event).unwrap_or_default())
+}
+
+/// A server-sent event: where it has a place in the log, that is its id.
+fn feed(event: &Event) -> Message {
+    let data = serde_json::to_string(event).unwrap_or_default();
+    let id = match event {
+        Event::Message(said) => said.at.id,
+        Event::Edited { at, .. } | Event::Deleted { at, .. } | Event::Topic { at, .. } | Event::Ruled { at, .. } => at.id,
+        Event::Joined { last, .. } => *last,
+        _ => return Message::text(format!("data: {data}\n\n")),
+    };
+    Message::text(format!("id: {id}\ndata: {data}\n\n"))
+}
+
+/// What is told of a room to all its members: made once for each form, and shared.
+pub(super) struct Telling<'a> {
+    room: &'a str,
+    number: u64,
+    items: &'a [Item],
+    /// Connections that some of it is not for.
+    apart: Vec<u64>,
+    here: Option<Post>,
+    elsewhere: Option<Post>,
+    json: Option<Post>,
+    feed: Option<Post>,
+}
+
+impl<'a> Telling<'a> {
+    pub(super) fn new(room: &'a str, number: u64, items: &'a [Item]) -> Self {
+        let mut apart: Vec<_> = items.iter().filter_map(|item| item.by).collect();
+        apart.dedup();
+        Self { room, number, items, apart, here: None, elsewhere: None, json: None, feed: None }
+    }
+
+    /// Tells a member all that came after its place in the room was taken.
+    pub(super) fn to(&mut self, member: &Member, since: u64) {
+        let is_current = member.current.load(Relaxed) == self.number;
+        let all = self.items.first().is_some_and(|first| first.sequence > since) && !self.apart.contains(&member.number);
+        if !all || parties(self.room).is_some() {
+            let current = if is_current { self.room } else { "" };
+            let concerns = |item: &&Item| item.sequence > since && !item.is_unheard_by(member);
+            let events: Vec<_> = self.items.iter().filter(concerns).map(Item::event).collect();
+            return member.tell_all(events.iter(), current);
+        }
+        let (room, items) = (self.room, self.items);
+        let post = match (member.door, is_current) {
+            (Door::Lines, true) => self.here.get_or_insert_with(|| lines(items, None, room)),
+            (Door::Lines, false) => self.elsewhere.get_or_insert_with(|| lines(items, Some(room), "")),
+            (Door::Json, _) => self.json.get_or_insert_with(|| Post::new(items.iter().map(|item| json(&item.event())).collect())),
+            (Door::Feed, _) => self.feed.get_or_insert_with(|| Post::new(items.iter().map(|item| feed(&item.event())).collect())),
+        };
+        member.post(post);
+    }
+}
+
+/// What was said as lines, and all else too.
+fn lines(items: &[Item], room: Option<&str>, current: &str) -> Post {
+    let lines = Lines { me: String::new(), current: current.to_owned() };
+    let line = |item: &Item| match &item.entry {
+        Ok(entry) => match &entry.what {
+            What::Say { text, me, .. } => Some(said(&entry.from, text, *me, room)),
+            _ => lines.line(&entry.event()),
+        },
+        Err(event) => lines.line(event),
+    };
+    Post::new(items.iter().filter_map(line).map(Message::text).collect())
+}
+

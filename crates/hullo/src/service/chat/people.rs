@@ -1,0 +1,267 @@
+//! Who is here: each name once, and what makes somebody the same person when they come again.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::member::Member;
+use crate::{
+    chat::name::{self, Nick},
+    error::{Error, Kind, Result, brief},
+};
+
+/// How long the name of a guest who has gone is kept for them.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// Guests who have gone, and whose names are kept. The first of them are forgotten first.
+const GONE: usize = 4096;
+
+/// Somebody, on however many connections.
+pub(super) struct Person {
+    /// Who they are, by whatever name; see [`crate::chat::Entry::author`].
+    pub(super) author: Arc<str>,
+    /// Whether their name is an account.
+    pub(super) account: bool,
+    /// What a later connection shows to be the same person.
+    pub(super) token: String,
+    state: Mutex<State>,
+    members: Mutex<Vec<Weak<Member>>>,
+}
+
+struct State {
+    nick: Nick,
+    shown: Arc<str>,
+    connections: usize,
+    left: Option<Instant>,
+}
+
+impl Person {
+    fn new(author: String, account: bool, token: String, nick: Nick) -> Arc<Self> {
+        let shown = nick.shown.as_str().into();
+        let state = Mutex::new(State { nick, shown, connections: 0, left: None });
+        Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Their name.
+    pub(super) fn name(&self) -> Arc<str> {
+        self.state().shown.clone()
+    }
+
+    /// They have this connection too.
+    pub(super) fn comes_by(&self, member: &Arc<Member>) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(member));
+    }
+
+    /// Their connections.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What makes their name the same as another.
+    pub(super) fn key(&self) -> String {
+        self.state().nick.key.clone()
+    }
+}
+
+/// Everybody who is here, and the guests who were a moment ago.
+#[derive(Default)]
+pub(super) struct People {
+    known: Mutex<Known>,
+    guests: AtomicU64,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By what makes names the same.
+    names: HashMap<String, Arc<Person>>,
+    /// By who they are.
+    authors: HashMap<Arc<str>, Arc<Person>>,
+    gone: usize,
+}
+
+impl People {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A guest, who has a connection.
+    pub(super) fn guest(&self) -> Result<Arc<Person>> {
+        let mut known = self.known();
+        loop {
+            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            if !known.names.contains_key(&nick.key) {
+                let token = secret()?;
+                let person = Person::new(guest_author(&token), false, token, nick);
+                known.add(&person);
+                return Ok(person);
+            }
+        }
+    }
+
+    /// The guest whom an earlier connection gave that token; they have a connection more.
+    pub(super) fn again(&self, token: &str) -> Option<Arc<Person>> {
+        let mut known = self.known();
+        let person = known.authors.get(guest_author(token).as_str()).filter(|person| !person.account)?.clone();
+        known.come(&person);
+        Some(person)
+    }
+
+    /// The owner of an account, who has a connection more.
+    ///
+    /// # Errors
+    /// A guest has that name at the moment, whom nobody can send away.
+    pub(super) fn owner(&self, nick: Nick) -> Result<Arc<Person>> {
+        let mut known = self.known();
+        if let Some(person) = known.names.get(&nick.key).cloned() {
+            if person.account {
+                known.come(&person);
+                return Ok(person);
+            }
+            // Who uses the name of an account without being its owner has to find another.
+            let new = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            known.rename(&person, new);
+        }
+        let person = Person::new(format!("account:{}", nick.key), true, secret()?, nick);
+        known.add(&person);
+        Ok(person)
+    }
+
+    /// Gives somebody another name, and returns the old one.
+    ///
+    /// # Errors
+    /// It is somebody else's.
+    pub(super) fn rename(&self, person: &Arc<Person>, nick: Nick) -> Result<Arc<str>> {
+        let mut known = self.known();
+        known.sweep(Instant::now());
+        match known.names.get(&nick.key) {
+            Some(other) if !Arc::ptr_eq(other, person) => Err(taken(&nick.shown)),
+            _ => Ok(known.rename(person, nick)),
+        }
+    }
+
+    /// Somebody who is here, and whose name is the same as others of that key.
+    pub(super) fn of_key(&self, key: &str) -> Option<Arc<Person>> {
+        self.known().names.get(key).filter(|person| person.state().connections > 0).cloned()
+    }
+
+    /// Somebody who sends requests from that place, one by one, and has the name for as long as they do. They have a
+    /// connection more.
+    ///
+    /// # Errors
+    /// The name is somebody else's.
+    pub(super) fn visitor(&self, place: &str, nick: Nick) -> Result<Arc<Person>> {
+        let author = format!("visitor:{place}:{}", nick.key);
+        let mut known = self.known();
+        known.sweep(Instant::now());
+        match known.names.get(&nick.key).cloned() {
+            Some(person) if *person.author == *author => {
+                known.come(&person);
+                Ok(person)
+            }
+            Some(_) => Err(taken(&nick.shown)),
+            None => {
+                let person = Person::new(author, false, secret()?, nick);
+                known.add(&person);
+                Ok(person)
+            }
+        }
+    }
+
+    /// A connection of theirs has ended.
+    pub(super) fn leave(&self, person: &Arc<Person>) {
+        let mut known = self.known();
+        let now = Instant::now();
+        let mut state = person.state();
+        state.connections = state.connections.saturating_sub(1);
+        if state.connections > 0 {
+            return;
+        }
+        state.left = Some(now);
+        drop(state);
+        // Who has chosen no name of their own wants none kept.
+        if person.account || known.gone >= GONE || name::is_guest(&person.name()) {
+            return known.forget(person);
+        }
+        known.gone += 1;
+        if known.gone.is_multiple_of(256) {
+            known.sweep(now);
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, person: &Arc<Person>) {
+        person.state().connections = 1;
+        self.names.insert(person.key(), person.clone());
+        self.authors.insert(person.author.clone(), person.clone());
+    }
+
+    fn come(&mut self, person: &Person) {
+        let mut state = person.state();
+        state.connections += 1;
+        if state.left.take().is_some() {
+            self.gone = self.gone.saturating_sub(1);
+        }
+    }
+
+    fn rename(&mut self, person: &Arc<Person>, nick: Nick) -> Arc<str> {
+        let mut state = person.state();
+        self.names.remove(&state.nick.key);
+        self.names.insert(nick.key.clone(), person.clone());
+        let new = nick.shown.as_str().into();
+        state.nick = nick;
+        std::mem::replace(&mut state.shown, new)
+    }
+
+    fn forget(&mut self, person: &Person) {
+        self.names.remove(&person.key());
+        self.authors.remove(&person.author);
+    }
+
+    /// Forgets the guests who have been gone for long.
+    fn sweep(&mut self, now: Instant) {
+        let long = |person: &Arc<Person>| person.state().left.is_some_and(|left| now.duration_since(left) >= KEPT);
+        let gone: Vec<_> = self.names.values().filter(|person| long(person)).cloned().collect();
+        for person in gone {
+            self.forget(&person);
+            self.gone = self.gone.saturating_sub(1);
+        }
+    }
+}
+
+/// Who a guest is: the token itself is a secret, and this is kept with what they say.
+fn guest_author(token: &str) -> String {
+    format!("guest:{}", &blake3::hash(token.as_bytes()).to_hex()[..24])
+}
+
+/// Something that nobody guesses.
+pub(super) fn secret() -> Result<String> {
+    let mut bytes = [0; 18];
+    rand::fill(&mut bytes).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The error for a name that is somebody else's.
+pub(super) fn taken(name: &str) -> Error {
+    Error::usage(format!("the name '{}' is taken", brief(name))).hint("choose another one with /nick NAME")
+}
+
+/// The network of an address, where it tells people apart: all of this machine's own are one.
+pub(super) fn network(ip: IpAddr) -> Option<String> {
+    (!ip.to_canonical().is_loopback()).then(|| crate::peer::network(ip).to_string())
+}

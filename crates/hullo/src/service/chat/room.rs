@@ -1,0 +1,293 @@
+//! A room: its members, its log, and how what happens reaches all of them in one order.
+//!
+//! Whoever adds something holds the lock of the room for a moment: it gets its place in the log and goes into a batch.
+//! Then one of those who added something tells the batch to all members, and whoever comes meanwhile leaves theirs to it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::Notify, task};
+
+use super::{
+    member::{Door, Member, Telling},
+    people::Person,
+};
+use crate::chat::{Entry, Event, Presence, Rules, What, name};
+
+/// Entries that a room keeps at hand for whoever comes.
+const TAIL: usize = 256;
+
+/// Comings and goings are told in rooms of up to so many: each of them is a message for all the others. Where two talk
+/// alone they are not, since a private room is entered by being talked to.
+const TELLS_PRESENCE: usize = 100;
+
+/// Names that are told of who is in a room.
+const NAMES: usize = 500;
+
+/// Bytes that wait to be told; who has more to say waits.
+const CROWDED: usize = 256 << 10;
+
+/// A room.
+pub(super) struct Room {
+    pub(super) name: Arc<str>,
+    /// Its number in this process, which is never used again.
+    pub(super) number: u64,
+    /// Whether what is said here is written to the history.
+    pub(super) kept: bool,
+    /// Who talk here, where it is two people alone.
+    pub(super) parties: Option<[Arc<str>; 2]>,
+    state: Mutex<State>,
+    /// The batch has become smaller.
+    told: Notify,
+}
+
+/// What the room's lock is held for.
+pub(super) struct State {
+    pub(super) rules: Rules,
+    /// The id of the newest entry.
+    pub(super) last: u64,
+    /// The newest entries: all with an id over `floor`.
+    tail: VecDeque<Arc<Entry>>,
+    floor: u64,
+    /// Shared with whoever is telling; joining and leaving copy it then.
+    seats: Arc<Vec<Seat>>,
+    /// Who is here, and on how many connections.
+    people: HashMap<Arc<str>, (Arc<Person>, usize)>,
+    batch: Vec<Item>,
+    waiting: usize,
+    sequence: u64,
+    telling: bool,
+}
+
+/// A member's place in the room.
+#[derive(Clone)]
+struct Seat {
+    member: Arc<Member>,
+    /// What it was told in another way when it came.
+    since: u64,
+}
+
+/// Something to be told to the members.
+pub(super) struct Item {
+    pub(super) sequence: u64,
+    /// An entry of the log, or an event that is not kept.
+    pub(super) entry: Result<Arc<Entry>, Event>,
+    /// The connection that did it.
+    pub(super) by: Option<u64>,
+}
+
+impl Item {
+    pub(super) fn event(&self) -> Event {
+        match &self.entry {
+            Ok(entry) => entry.event(),
+            Err(event) => event.clone(),
+        }
+    }
+
+    /// Nobody hears their own coming and typing, and who types lines has seen what they typed.
+    pub(super) fn is_unheard_by(&self, member: &Member) -> bool {
+        let typed = |entry: &Arc<Entry>| matches!(entry.what, What::Say { .. }) && member.door == Door::Lines;
+        self.by == Some(member.number) && self.entry.as_ref().map_or(true, typed)
+    }
+}
+
+impl Room {
+    /// A room of that name, in whose log there is nothing over `last` yet.
+    pub(super) fn new(name: &str, number: u64, kept: bool, rules: Rules, last: u64) -> Self {
+        let state = State {
+            rules,
+            last,
+            tail: VecDeque::new(),
+            floor: last,
+            seats: Arc::default(),
+            people: HashMap::new(),
+            batch: Vec::new(),
+            waiting: 0,
+            sequence: 0,
+            telling: false,
+        };
+        Self { name: name.into(), number, kept, parties: None, state: Mutex::new(state), told: Notify::new() }
+    }
+
+    /// A room of two.
+    pub(super) fn of(self, parties: [Arc<str>; 2]) -> Self {
+        Self { parties: Some(parties), ..self }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the members what has been added, unless somebody else does that already. What is added behind is told too.
+    pub(super) async fn tell(&self) {
+        loop {
+            let (batch, seats) = {
+                let mut state = self.state();
+                if state.telling || state.batch.is_empty() {
+                    return;
+                }
+                state.telling = true;
+                state.waiting = 0;
+                (std::mem::take(&mut state.batch), state.seats.clone())
+            };
+            let mut telling = Telling::new(&self.name, self.number, &batch);
+            for seat in seats.iter() {
+                telling.to(&seat.member, seat.since);
+            }
+            drop(seats);
+            self.told.notify_waiters();
+            let more = {
+                let mut state = self.state();
+                state.telling = false;
+                !state.batch.is_empty()
+            };
+            if !more {
+                return;
+            }
+            task::yield_now().await;
+        }
+    }
+
+    /// Waits until there is room for more in the batch. Cancel-safe.
+    pub(super) async fn space(&self) {
+        loop {
+            let told = self.told.notified();
+            if self.state().waiting < CROWDED {
+                return;
+            }
+            told.await;
+        }
+    }
+}
+
+impl State {
+    /// Adds an entry to the log, which has its id by now. Says whether the rules are others now.
+    pub(super) fn add(&mut self, entry: &Arc<Entry>, by: Option<u64>, written: u64) -> bool {
+        let changed = self.rules.apply(entry);
+        self.last = entry.id;
+        if let What::Edit { of, .. } | What::Delete { of } = &entry.what {
+            self.change(of, entry);
+        }
+        self.tail.push_back(entry.clone());
+        while self.tail.len() > TAIL && self.tail.front().is_some_and(|first| first.id <= written) {
+            self.floor = self.tail.pop_front().map_or(self.floor, |first| first.id);
+        }
+        let size = match &entry.what {
+            What::Say { text, .. } | What::Edit { text, .. } => text.len(),
+            _ => 0,
+        };
+        self.put(Ok(entry.clone()), by, size);
+        changed
+    }
+
+    /// A message at hand reads as it was changed: what was taken back is told to nobody any more.
+    fn change(&mut self, of: &str, by: &Entry) {
+        let Some(said) = self.tail.iter_mut().find(|entry| &*entry.uid == of) else { return };
+        let mut changed = Entry::clone(said);
+        if let What::Say { text, edited, deleted, .. } = &mut changed.what {
+            match &by.what {
+                What::Edit { text: new, .. } => (*text, *edited) = (new.clone(), Some(by.time)),
+                _ => (*text, *deleted) = (String::new(), true),
+            }
+        }
+        *said = Arc::new(changed);
+    }
+
+    /// Tells the members something that is not kept.
+    pub(super) fn announce(&mut self, event: Event, by: Option<u64>) {
+        self.put(Err(event), by, 0);
+    }
+
+    fn put(&mut self, entry: Result<Arc<Entry>, Event>, by: Option<u64>, size: usize) {
+        self.sequence += 1;
+        self.waiting += size + 256;
+        self.batch.push(Item { sequence: self.sequence, entry, by });
+    }
+
+    /// The entry of that uid, if it is one of the newest.
+    pub(super) fn recent(&self, uid: &str) -> Option<&Arc<Entry>> {
+        self.tail.iter().rev().find(|entry| &*entry.uid == uid)
+    }
+
+    /// All entries over that id; nothing where not all of them are at hand.
+    pub(super) fn over(&self, id: u64) -> Option<impl Iterator<Item = &Arc<Entry>>> {
+        (id >= self.floor).then(|| self.tail.iter().filter(move |entry| entry.id > id))
+    }
+
+    /// All entries over this id are at hand.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The newest entries, as far as they are at hand.
+    pub(super) fn tail(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
+        self.tail.iter()
+    }
+
+    /// Gives a member a place. It hears all that is added from now on.
+    pub(super) fn enter(&mut self, room: &str, member: &Arc<Member>) {
+        let since = self.sequence;
+        Arc::make_mut(&mut self.seats).push(Seat { member: member.clone(), since });
+        let person = &member.person;
+        let (_, connections) = self.people.entry(person.author.clone()).or_insert_with(|| (person.clone(), 0));
+        *connections += 1;
+        if *connections == 1 {
+            self.presence(room, person.name(), Presence::Here, Some(member.number));
+        }
+    }
+
+    /// Takes a member's place away, if it has one.
+    pub(super) fn leave(&mut self, room: &str, member: &Member) -> bool {
+        let Some(at) = self.seats.iter().position(|seat| seat.member.number == member.number) else { return false };
+        Arc::make_mut(&mut self.seats).swap_remove(at);
+        let author = &member.person.author;
+        let Some((_, connections)) = self.people.get_mut(author) else { return true };
+        *connections -= 1;
+        if *connections == 0 {
+            self.people.remove(author);
+            self.presence(room, member.person.name(), Presence::Gone, Some(member.number));
+        }
+        true
+    }
+
+    /// Tells of somebody who is here that something happened to them.
+    pub(super) fn presence(&mut self, room: &str, name: Arc<str>, is: Presence, by: Option<u64>) {
+        let count = self.people.len();
+        if count <= TELLS_PRESENCE && name::parties(room).is_none() {
+            let (room, name) = (room.to_owned(), name.to_string());
+            self.announce(Event::Presence { room, name, is, count }, by);
+        }
+    }
+
+    /// The connections of somebody that are here.
+    pub(super) fn members_of(&self, author: &str) -> Vec<Arc<Member>> {
+        let theirs = |seat: &&Seat| &*seat.member.person.author == author;
+        self.seats.iter().filter(theirs).map(|seat| seat.member.clone()).collect()
+    }
+
+    /// Whether somebody is here.
+    pub(super) fn has(&self, author: &str) -> bool {
+        self.people.contains_key(author)
+    }
+
+    /// How many are here.
+    pub(super) fn count(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Who is here, by name, as far as that is told.
+    pub(super) fn people(&self) -> Vec<Arc<Person>> {
+        let mut people: Vec<_> = self.people.values().map(|(person, _)| (person.name(), person.clone())).collect();
+        people.sort_by(|(one, _), (other, _)| one.cmp(other));
+        people.truncate(NAMES);
+        people.into_iter().map(|(_, person)| person).collect()
+    }
+
+    /// Whether nobody would miss it: nobody is here, and nothing is at hand that is not written.
+    pub(super) fn is_idle(&self, written: u64) -> bool {
+        self.seats.is_empty() && !self.telling && self.last <= written
+    }
+}
+

@@ -1,0 +1,114 @@
+//! What holds in a room, and who may do what: a fold over the room's entries, the same on every server.
+
+use crate::{
+    chat::{Act, Barred, Entry, Rules, What},
+    error::{Error, Kind, Result, brief},
+};
+
+/// The most bans, and the most mutes, that a room keeps.
+const MOST: usize = 1000;
+
+/// Somebody, as rules see them.
+#[derive(Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) author: &'a str,
+    pub(super) network: Option<&'a str>,
+    /// They may do everything everywhere.
+    pub(super) keeper: bool,
+}
+
+impl Rules {
+    /// What holds after that entry. Says whether that is anything else than before.
+    pub(super) fn apply(&mut self, entry: &Entry) -> bool {
+        let before = self.clone();
+        match &entry.what {
+            What::Topic { text } => self.topic.clone_from(text),
+            What::Rule { act, name, key, network, until, secret, .. } => {
+                let name = name.clone().unwrap_or_default();
+                let barred = || Barred { name: name.clone(), key: key.clone(), network: network.clone(), until: *until };
+                let is_them = |one: &Barred| one.name == name || key.is_some() && one.key == *key;
+                match act {
+                    Act::Op => drop(key.clone().map(|key| self.operators.insert(key, name))),
+                    Act::Deop => self.operators.retain(|other, shown| Some(other) != key.as_ref() && *shown != name),
+                    Act::Kick => {}
+                    Act::Ban => bar(&mut self.bans, barred(), entry.time),
+                    Act::Unban => self.bans.retain(|one| !is_them(one)),
+                    Act::Mute => bar(&mut self.mutes, barred(), entry.time),
+                    Act::Unmute => self.mutes.retain(|one| !is_them(one)),
+                    Act::Open => (self.closed, self.secret) = (false, None),
+                    Act::Close => {
+                        self.closed = true;
+                        self.secret = secret.clone().or_else(|| self.secret.take());
+                    }
+                }
+            }
+            What::Say { .. } | What::Edit { .. } | What::Delete { .. } => {}
+        }
+        *self != before
+    }
+
+    /// Whether they are an operator here.
+    pub(super) fn commands(&self, who: Who<'_>) -> bool {
+        who.keeper || self.operators.contains_key(who.author)
+    }
+
+    /// Lets somebody in, who perhaps knows the word for the invited.
+    ///
+    /// # Errors
+    /// They are banned, or not invited.
+    pub(super) fn admit(&self, room: &str, who: Who<'_>, word: Option<&str>, now: i64) -> Result<()> {
+        if self.commands(who) {
+            return Ok(());
+        }
+        if bars(&self.bans, who, now) {
+            return Err(Error::new(Kind::Denied, format!("you are banned from {}", brief(room))));
+        }
+        let knows = word.is_some_and(|word| self.secret.as_deref() == Some(hash(word).as_str()));
+        if self.closed && !knows {
+            let error = Error::new(Kind::Denied, format!("{} is for the invited", brief(room)));
+            return Err(error.hint("an operator of it makes an invitation with /invite; then /join ROOM WORD"));
+        }
+        Ok(())
+    }
+
+    /// Lets somebody speak.
+    ///
+    /// # Errors
+    /// They are muted.
+    pub(super) fn hear(&self, room: &str, who: Who<'_>, now: i64) -> Result<()> {
+        if !bars(&self.mutes, who, now) || self.commands(who) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Denied, format!("you are muted in {}", brief(room))))
+    }
+
+    /// Lets somebody do what operators do.
+    ///
+    /// # Errors
+    /// They are none.
+    pub(super) fn obey(&self, room: &str, who: Who<'_>) -> Result<()> {
+        if self.commands(who) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Denied, format!("you are not an operator of {}", brief(room))))
+    }
+}
+
+/// The hash of the word for the invited: the word itself is not kept.
+pub(super) fn hash(word: &str) -> String {
+    blake3::hash(word.as_bytes()).to_hex().to_string()
+}
+
+fn bar(list: &mut Vec<Barred>, one: Barred, now: i64) {
+    list.retain(|other| other.name != one.name && other.until.is_none_or(|until| until > now));
+    if list.len() >= MOST {
+        list.remove(0);
+    }
+    list.push(one);
+}
+
+fn bars(list: &[Barred], who: Who<'_>, now: i64) -> bool {
+    list.iter().filter(|one| one.until.is_none_or(|until| until > now)).any(|one| {
+        one.key.as_deref() == Some(who.author) || one.network.is_some() && one.network.as_deref() == who.network
+    })
+}

@@ -1,0 +1,347 @@
+//! The doors of HTTP: a page for browsers, and for scripts the rooms as JSON, events as they happen, and messages to send.
+//!
+//! ```text
+//! curl -d 'the build is green' 'localhost:8060/rooms/dev/messages?name=ci'
+//! curl -N localhost:8060/rooms/dev/events
+//! ```
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
+};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{sync::oneshot, task::unconstrained};
+
+use super::{
+    Chat, Draft, feed,
+    flood::Flood,
+    joining::Wish,
+    member::Door,
+    page,
+    people::{self, Person, taken},
+    room::Room,
+    talk::Talk,
+};
+use crate::{
+    chat::{Event, UID, What, name, text::message},
+    error::{Error, Kind, Result, brief},
+    io::exchange::{Body, collect, full},
+    link::Link,
+    peer::Peer,
+    scope::Scope,
+    service::status,
+};
+
+/// The most of a request's body: the longest text as JSON fits.
+const LONGEST: usize = 32 << 10;
+
+/// Senders whose rates are remembered.
+const SENDERS: usize = 4096;
+
+/// Messages in an answer, if nobody says.
+const PAGE: usize = 50;
+
+/// Answers a request. What is wrong with it is JSON too.
+pub(super) async fn answer(chat: Arc<Chat>, request: Request<Body>, peer: Peer, scope: Scope) -> Result<Response<Body>> {
+    let (head, body) = request.into_parts();
+    let visit = Visit { chat, head, peer, scope };
+    Ok(visit.answer(body).await.unwrap_or_else(|error| refusal(&error)))
+}
+
+/// A request, and who sent it.
+struct Visit {
+    chat: Arc<Chat>,
+    head: Parts,
+    peer: Peer,
+    scope: Scope,
+}
+
+/// What stands in the query.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Query {
+    name: Option<String>,
+    before: Option<u64>,
+    after: Option<u64>,
+    limit: Option<usize>,
+    search: Option<String>,
+    token: Option<String>,
+    uid: Option<String>,
+}
+
+/// A message as JSON or a form has it.
+#[derive(Deserialize)]
+struct Sent {
+    text: String,
+    #[serde(default)]
+    uid: Option<String>,
+    #[serde(default)]
+    me: bool,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl Visit {
+    async fn answer(mut self, body: Body) -> Result<Response<Body>> {
+        let path = self.head.uri.path().to_owned();
+        let parts: Vec<_> = path.split('/').skip(1).map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
+        let allowed = match parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()[..] {
+            ["rooms"] => "GET, HEAD",
+            ["rooms", _, "messages"] => "GET, HEAD, POST",
+            ["rooms", _, "events" | "people"] => "GET, HEAD",
+            _ => {
+                let page = page::find(&path);
+                return Ok(match page {
+                    Some(_) if !matches!(self.head.method, Method::GET | Method::HEAD) => {
+                        not_allowed(&self.head.method, "GET, HEAD")
+                    }
+                    page => page.unwrap_or_else(|| nowhere(&path)),
+                });
+            }
+        };
+        if !allowed.split(", ").any(|method| method == self.head.method.as_str()) {
+            return Ok(not_allowed(&self.head.method, allowed));
+        }
+        let query: Query = serde_json::from_value(fields(self.head.uri.query().unwrap_or_default().as_bytes()))
+            .map_err(|error| Error::usage("the query of that address cannot be meant").because(error))?;
+        match (&parts[..], self.head.method == Method::POST) {
+            ([_], _) => Ok(json_of(&self.chat.list(|_| false))),
+            ([_, room, _], true) => self.send(room, query, body).await,
+            ([_, room, what], _) if what == "messages" => self.messages(room, query).await,
+            ([_, room, what], _) if what == "people" => {
+                let (_, room) = self.guarded(room, &query).await?;
+                Ok(json_of(&self.chat.people_of(&room, None)))
+            }
+            ([_, room, _], _) => self.events(room, query).await,
+            _ => Ok(nowhere(&path)),
+        }
+    }
+
+    async fn messages(&mut self, room: &str, query: Query) -> Result<Response<Body>> {
+        let (_, room) = self.guarded(room, &query).await?;
+        let words = query.search.as_deref();
+        let event = self.chat.earlier(&room, words, query.before, query.limit.unwrap_or(PAGE), None).await?;
+        Ok(json_of(&event))
+    }
+
+    /// The events of a room from now on, or from where the client was.
+    async fn events(&mut self, room: &str, query: Query) -> Result<Response<Body>> {
+        let person = self.person(query.name.as_deref()).await?;
+        let last = self.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let after = last.and_then(|id| id.parse().ok()).or(query.after);
+        let (wire, body) = feed::feed(&self.scope);
+        let link = Link::packets(wire, self.peer.clone(), self.scope.clone());
+        let mut talk = Talk::through(self.chat.clone(), link, Door::Feed)?;
+        if let Some(person) = person {
+            talk.become_person(person).await;
+        }
+        let history = query.limit.unwrap_or(0);
+        let wish = Wish { after, history, word: query.token, ..Wish::new(room) };
+        // It is refused before it begins, with a status.
+        let room = talk.find(&wish.room).await?;
+        talk.admit(&room, wish.word.as_deref())?;
+        self.scope.converse(self.peer.clone(), talk.listen(wish));
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// Says something, and answers when it is on disk.
+    async fn send(&mut self, room: &str, query: Query, body: Body) -> Result<Response<Body>> {
+        let bytes = collect(body, LONGEST).await?;
+        let sent = self.sent(&bytes, &query)?;
+        if sent.uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
+            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
+        }
+        let name = sent.name.clone().or_else(|| query.name.clone());
+        let Some(person) = self.person(name.as_deref()).await? else {
+            let error = Error::usage("a message needs a name");
+            return Err(error.hint("add ?name=NAME to the address, or the user and password of an account"));
+        };
+        let said = self.say(room, &query, sent, &person).await;
+        self.chat.people.leave(&person);
+        said
+    }
+
+    async fn say(&self, room: &str, query: &Query, sent: Sent, person: &Arc<Person>) -> Result<Response<Body>> {
+        if let Some(wait) = self.wait(person) {
+            return Ok(wait);
+        }
+        let room = self.chat.room(room)?;
+        self.admit(&room, person, query.token.as_deref())?;
+        let text = message(&sent.text, true)?.into_owned();
+        let (tell, told) = oneshot::channel();
+        let kept = Box::new(move |uid: &str, id: Result<u64>| drop(tell.send((uid.to_owned(), id))));
+        let what = What::Say { text, me: sent.me, edited: None, deleted: false };
+        let (by, network) = (None, self.network());
+        let draft = Draft { person: person.clone(), by, network, uid: sent.uid, what, kept: Some(kept) };
+        let (chat, posted) = (self.chat.clone(), oneshot::channel());
+        let to = room.clone();
+        // A client that hangs up meanwhile must not keep the others from hearing it.
+        self.scope.spawn(async move {
+            let done = chat.post(&to, draft).await;
+            unconstrained(to.tell()).await;
+            let _ = posted.0.send(done);
+        });
+        posted.1.await.unwrap_or_else(|_| Err(stopping()))?;
+        let (uid, id) = told.await.map_err(|_| stopping())?;
+        let event = Event::Kept { uid, id: id?, room: room.name.to_string() };
+        let mut response = json_of(&event);
+        *response.status_mut() = StatusCode::CREATED;
+        Ok(response)
+    }
+
+    /// The message of a body: text, JSON, or a form.
+    fn sent(&self, bytes: &Bytes, query: &Query) -> Result<Sent> {
+        let kind = self.head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let wrong = |error: serde_json::Error| Error::new(Kind::Protocol, "that is no message").because(error);
+        let sent = match kind.split(';').next().unwrap_or_default().trim() {
+            "application/json" => serde_json::from_slice(bytes).map_err(wrong)?,
+            // curl -d says that of everything: it is a form only where it says what the text is.
+            "application/x-www-form-urlencoded" if fields(bytes).get("text").is_some() => {
+                serde_json::from_value(fields(bytes)).map_err(wrong)?
+            }
+            _ => {
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                Sent { text, uid: None, me: false, name: None }
+            }
+        };
+        Ok(Sent { uid: sent.uid.or_else(|| query.uid.clone()), ..sent })
+    }
+
+    /// Who it is: the owner of an account by its password, or a guest of that name. They have a connection more.
+    async fn person(&self, name: Option<&str>) -> Result<Option<Arc<Person>>> {
+        if let Some((name, password)) = credentials(&self.head.headers) {
+            let nick = name::nick(&name)?;
+            let stored = self.chat.account(&nick.key).await?.map(|(_, hash)| hash);
+            self.chat.accounts.verify(&nick.key, &password, &self.peer, stored).await?;
+            return self.chat.people.owner(nick).map(Some);
+        }
+        let Some(name) = name else { return Ok(None) };
+        let nick = name::nick(name)?;
+        if self.chat.account(&nick.key).await?.is_some() {
+            return Err(taken(&nick.shown).hint("it is an account: send its user and password"));
+        }
+        self.chat.people.visitor(&self.place(), nick).map(Some)
+    }
+
+    /// The room, if this visitor may come into it.
+    async fn guarded(&self, room: &str, query: &Query) -> Result<(Option<Arc<Person>>, Arc<Room>)> {
+        let person = match credentials(&self.head.headers) {
+            Some(_) => self.person(None).await?,
+            None => None,
+        };
+        let guest = match &person {
+            Some(person) => person.clone(),
+            None => self.chat.people.guest()?,
+        };
+        let room = self.chat.room(room);
+        let admitted = room.as_ref().map_or(Ok(()), |room| self.admit(room, &guest, query.token.as_deref()));
+        self.chat.people.leave(&guest);
+        admitted?;
+        Ok((person, room?))
+    }
+
+    fn admit(&self, room: &Room, person: &Person, word: Option<&str>) -> Result<()> {
+        let network = self.network();
+        room.state().rules.admit(&room.name, self.chat.who(person, network.as_deref()), word, super::now())
+    }
+
+    fn ip(&self) -> Option<IpAddr> {
+        self.peer.remote().net().map(|address| address.ip())
+    }
+
+    fn network(&self) -> Option<String> {
+        self.ip().and_then(people::network)
+    }
+
+    fn place(&self) -> String {
+        self.ip().map_or_else(|| "here".to_owned(), |ip| crate::peer::network(ip).to_string())
+    }
+
+    /// The answer to somebody who sends too fast.
+    fn wait(&self, person: &Person) -> Option<Response<Body>> {
+        let now = Instant::now();
+        let mut posts = self.chat.posts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if posts.len() >= SENDERS {
+            posts.retain(|_, flood| !flood.is_full(now));
+        }
+        let flood = posts.entry(person.author.to_string()).or_insert_with(|| Flood::new(self.chat.flood, now));
+        let wait = flood.take(now)?;
+        flood.give_back();
+        let error = Error::new(Kind::TooLarge, format!("{} sends more than it may", person.name()));
+        let mut response = refusal(&error);
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        Some(response)
+    }
+}
+
+/// The name and password of Basic authentication (RFC 7617).
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, value) = value.split_once(' ')?;
+    let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+    let (name, password) = decoded.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// The fields of a query or a form: whole numbers as such, all else as text.
+fn fields(encoded: &[u8]) -> serde_json::Value {
+    const NUMBERS: [&str; 3] = ["before", "after", "limit"];
+    let field = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        let value = match value.parse::<u64>() {
+            Ok(number) if NUMBERS.contains(&name.as_ref()) => json!(number),
+            _ if name == "me" => json!(value != "false" && value != "0"),
+            _ => json!(value),
+        };
+        (name.into_owned(), value)
+    };
+    form_urlencoded::parse(encoded).map(field).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn json_of(value: &impl serde::Serialize) -> Response<Body> {
+    // What we have made can be written.
+    let mut response = Response::new(full(serde_json::to_vec(value).unwrap_or_default()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refusal(error: &Error) -> Response<Body> {
+    let event = Event::Error { error: error.to_string(), hint: error.advice().map(str::to_owned), tag: None, uid: None };
+    let mut response = json_of(&event);
+    *response.status_mut() = status(error);
+    if error.kind() == Kind::Denied {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"chat\", charset=\"UTF-8\""));
+    }
+    response
+}
+
+fn nowhere(path: &str) -> Response<Body> {
+    let error = Error::usage(format!("there is nothing at {}", brief(path)));
+    let mut response = refusal(&error.hint("the page is at /, and the rooms are at /rooms"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+fn not_allowed(method: &Method, allowed: &'static str) -> Response<Body> {
+    let mut response = refusal(&Error::usage(format!("{method} is not for that address")));
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn stopping() -> Error {
+    Error::new(Kind::Other, "the server stops")
+}
