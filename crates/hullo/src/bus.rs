@@ -65,6 +65,14 @@ pub(crate) enum Heard {
 pub(crate) struct Bus(Arc<Line>);
 
 impl Bus {
+    /// Refuses words that can be no brokers.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn check(url: &str) -> Result<()> {
+        broker::read(url).map(drop)
+    }
+
     /// Joins the servers that meet at the brokers of `url`, as in `nats://user:password@host:4222`, several of them with
     /// commas between them. `name` is that of the stream, and the subjects begin with it. What follows `after` in the log
     /// is told, or all of it. The brokers may be away still. With the end of the scope the others are told `farewell`.

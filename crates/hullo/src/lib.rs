@@ -100,7 +100,6 @@
 //! An [`Error`] is one sentence that names the address and what was being tried.
 
 mod address;
-#[allow(dead_code, reason = "the chat that uses it is not here yet")]
 mod bus;
 pub mod chat;
 mod dial;

@@ -21,7 +21,8 @@ use http::{Request, Response};
 
 use self::{
     accounts::Accounts,
-    history::{History, Keep, Opened, Write},
+    history::{History, Keep, Opened, Place, Position, Write},
+    joined::Joined,
     people::{People, Person},
     room::Room,
     rules::Who,
@@ -42,6 +43,7 @@ mod asks;
 mod feed;
 mod flood;
 mod history;
+mod joined;
 mod joining;
 mod member;
 mod page;
@@ -56,7 +58,7 @@ pub const SPEC: Spec = Spec {
     name: "chat",
     about: "rooms to talk in: plain nc, a terminal and a browser in one; history and search",
     sample: "hello",
-    takes: &[Setting::Database, Setting::Flood, Setting::Keep, Setting::Operators, Setting::Auth],
+    takes: &[Setting::Database, Setting::Flood, Setting::Keep, Setting::Operators, Setting::Auth, Setting::Bus],
     web: false,
     make: |settings| Ok(Arc::new(Chat::new(settings)?)),
 };
@@ -95,6 +97,8 @@ pub struct Chat {
     posts: Mutex<HashMap<String, flood::Flood>>,
     /// Who may do everything everywhere, as authors of entries.
     keepers: Vec<String>,
+    /// The other servers of this chat, if it has some.
+    joined: Option<Joined>,
 }
 
 /// Something that is to become an entry.
@@ -106,6 +110,18 @@ struct Draft {
     uid: Option<String>,
     what: What,
     /// Is called once the entry is on disk.
+    kept: Option<Kept>,
+}
+
+/// How an entry comes to its place.
+#[derive(Default)]
+struct Landing {
+    /// Its place in the writer's queue, if it is to be written.
+    place: Option<Place>,
+    /// How far the log of all servers has been read with it.
+    position: Option<Position>,
+    /// That log does not have it yet.
+    unsent: bool,
     kept: Option<Kept>,
 }
 
@@ -122,14 +138,16 @@ impl Chat {
         let (history, opened) = match settings.database.as_deref().unwrap_or(FILE) {
             NOWHERE => (None, None),
             file => {
-                let Opened { history, log, next, rooms, .. } = History::open(file, keep)?;
-                (Some(history), Some((log, next, rooms)))
+                let Opened { history, log, next, rooms, position } = History::open(file, keep)?;
+                (Some(history), Some((log, next, rooms, position)))
             }
         };
-        let (log, next, rooms) = match opened {
+        let (log, next, rooms, position) = match opened {
             Some(opened) => opened,
-            None => (people::secret()?, 1, Vec::new()),
+            None => (people::secret()?, 1, Vec::new(), None),
         };
+        let join = |url| Joined::new(url, history.is_some(), position);
+        let joined = settings.bus.as_deref().map(join).transpose()?;
         let keeper = |name: &String| name::nick(name).map(|nick| format!("account:{}", nick.key));
         let chat = Self {
             rooms: Mutex::default(),
@@ -142,6 +160,7 @@ impl Chat {
             flood: settings.flood.map_or(Some(FLOOD), |flood| (flood > 0).then_some(flood)),
             posts: Mutex::default(),
             keepers: settings.operators.iter().map(keeper).collect::<Result<_>>()?,
+            joined,
         };
         for (name, rules) in rooms {
             chat.add_room(&mut chat.rooms(), &name, true, rules);
@@ -185,17 +204,20 @@ impl Chat {
     /// accounts; else it is one of these two persons, whoever has their names later.
     fn private(&self, person: &Person, (other, author): (&str, &Arc<str>), is_account: bool) -> Arc<Room> {
         let name = name::private(&person.name(), other);
-        let mut parties = [person.author.clone(), author.clone()];
+        self.private_room(&name, [person.author.clone(), author.clone()], is_account && person.account)
+    }
+
+    fn private_room(&self, name: &str, mut parties: [Arc<str>; 2], accounts: bool) -> Arc<Room> {
         parties.sort();
         let mut rooms = self.rooms();
-        if let Some(room) = rooms.get(name.as_str())
+        if let Some(room) = rooms.get(name)
             && room.parties.as_ref() == Some(&parties)
         {
             return room.clone();
         }
         let last = self.next_id().saturating_sub(1);
-        let kept = is_account && person.account && self.history.is_some();
-        let room = Arc::new(Room::new(&name, self.number(), kept, Rules::default(), last).of(parties));
+        let kept = accounts && self.history.is_some();
+        let room = Arc::new(Room::new(name, self.number(), kept, Rules::default(), last).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
     }
@@ -231,7 +253,11 @@ impl Chat {
     }
 
     fn who<'a>(&self, person: &'a Person, network: Option<&'a str>) -> Who<'a> {
-        Who { author: &person.author, network, keeper: self.keepers.iter().any(|keeper| **keeper == *person.author) }
+        self.who_is(&person.author, network)
+    }
+
+    fn who_is<'a>(&self, author: &'a str, network: Option<&'a str>) -> Who<'a> {
+        Who { author, network, keeper: self.keepers.iter().any(|keeper| keeper == author) }
     }
 
     /// Makes an entry of a draft, and puts it into the room's batch; [`Room::tell`] is up to the caller. Returns its uid.
@@ -245,44 +271,79 @@ impl Chat {
         {
             return self.post_again(room, entry, draft).await;
         }
-        let place = match &self.history {
-            Some(history) if room.kept => Some(history.place().await?),
-            _ => None,
-        };
-        let mut state = room.state();
-        let who = self.who(&draft.person, draft.network.as_deref());
-        let time = now();
-        if matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. }) {
-            state.rules.hear(&room.name, who, time)?;
+        if let Some(joined) = self.joined.as_ref().filter(|_| room.kept) {
+            self.hear(&room.state(), room, &draft)?;
+            return self.post_to_all(joined, room, draft).await;
         }
-        let mut next = self.next_id();
-        let id = *next;
-        *next += 1;
-        let uid: Arc<str> = draft.uid.map_or_else(|| format!("{}-{id}", self.log), |uid| uid).into();
-        let entry = Arc::new(Entry {
-            id,
-            uid: uid.clone(),
+        let place = self.place(room).await?;
+        let mut state = room.state();
+        self.hear(&state, room, &draft)?;
+        let entry = Entry {
+            id: 0,
+            uid: draft.uid.unwrap_or_default().into(),
             room: room.name.clone(),
             from: draft.person.name(),
             author: draft.person.author.clone(),
-            time,
+            time: now(),
             what: draft.what,
-        });
-        let changed = state.add(&entry, draft.by, self.written());
+        };
+        let entry = self.append(room, &mut state, entry, draft.by, Landing { place, kept: draft.kept, ..Landing::default() });
+        if let Some(joined) = &self.joined {
+            self.tell_alone(joined, room, &entry);
+        }
+        Ok(entry.uid.clone())
+    }
+
+    /// Lets somebody speak.
+    fn hear(&self, state: &room::State, room: &Room, draft: &Draft) -> Result<()> {
+        let who = self.who(&draft.person, draft.network.as_deref());
+        let speaks = matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. });
+        if speaks { state.rules.hear(&room.name, who, now()) } else { Ok(()) }
+    }
+
+    /// A place in the writer's queue, where what is said in that room is written.
+    async fn place(&self, room: &Room) -> Result<Option<Place>> {
+        match &self.history {
+            Some(history) if room.kept => history.place().await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Gives an entry its id, and a uid where it has none; under the room's lock.
+    fn append(
+        &self,
+        room: &Room,
+        state: &mut room::State,
+        mut entry: Entry,
+        by: Option<u64>,
+        landing: Landing,
+    ) -> Arc<Entry> {
+        let mut next = self.next_id();
+        let id = *next;
+        *next += 1;
+        entry.id = id;
+        entry.room = room.name.clone();
+        if entry.uid.is_empty() {
+            entry.uid = format!("{}-{id}", self.log).into();
+        }
+        let entry = Arc::new(entry);
+        let uid = entry.uid.clone();
+        let changed = state.add(&entry, by, self.written());
         let rules = changed.then(|| Arc::new(state.rules.clone()));
+        let Landing { place, position, unsent, kept } = landing;
         match (place, &self.history) {
             (Some(place), Some(history)) => {
-                let kept = draft.kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
+                let kept = kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
                     let uid = uid.clone();
                     Box::new(move |result| kept(&uid, result.map(|()| id)))
                 });
-                history.append(place, Write { entry: entry.clone(), rules, position: None, unsent: false, kept });
+                history.append(place, Write { entry: entry.clone(), rules, position, unsent, kept });
             }
-            _ => drop(draft.kept.map(|kept| kept(&uid, Ok(id)))),
+            _ => drop(kept.map(|kept| kept(&uid, Ok(id)))),
         }
         drop(next);
-        expel(&mut state, &entry);
-        Ok(uid)
+        expel(state, &entry);
+        entry
     }
 
     /// What was said under that uid before, as after a connection was lost.
@@ -301,8 +362,16 @@ impl Chat {
         if entry.author != draft.person.author || entry.room != room.name {
             return Err(Error::usage(format!("the uid '{}' is another message's", brief(&entry.uid))));
         }
+        let uid = entry.uid.clone();
+        if let Some(kept) = draft.kept {
+            self.keep_again(room, entry, kept).await?;
+        }
+        Ok(uid)
+    }
+
+    /// Tells somebody that an entry is on disk, as soon as it is.
+    async fn keep_again(&self, room: &Room, entry: Arc<Entry>, kept: Kept) -> Result<()> {
         let (id, uid) = (entry.id, entry.uid.clone());
-        let Some(kept) = draft.kept else { return Ok(uid) };
         match &self.history {
             // It may still be on its way to the disk: behind it, the same once more writes nothing.
             Some(history) if room.kept && id > history.written() => {
@@ -313,7 +382,14 @@ impl Chat {
             }
             _ => kept(&uid, Ok(id)),
         }
-        Ok(uid)
+        Ok(())
+    }
+
+    /// The presence of somebody here has changed.
+    fn changed(&self, person: &Arc<Person>) {
+        if let Some(joined) = &self.joined {
+            joined.changed(person);
+        }
     }
 }
 
@@ -346,6 +422,12 @@ impl Service for Chat {
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(web::answer(self, request, peer, scope))
+    }
+
+    fn begin(self: Arc<Self>, scope: &Scope) {
+        if let Some(joined) = &self.joined {
+            joined.begin(&self, scope);
+        }
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {

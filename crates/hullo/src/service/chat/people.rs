@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::member::Member;
+use super::{joined::others::Present, member::Member};
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},
@@ -92,6 +92,8 @@ struct Known {
     /// By who they are.
     authors: HashMap<Arc<str>, Arc<Person>>,
     gone: usize,
+    /// Who is on other servers, by what makes names the same. There may be two, until one gives way.
+    elsewhere: HashMap<String, Vec<Present>>,
 }
 
 impl People {
@@ -102,15 +104,10 @@ impl People {
     /// A guest, who has a connection.
     pub(super) fn guest(&self) -> Result<Arc<Person>> {
         let mut known = self.known();
-        loop {
-            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
-            if !known.names.contains_key(&nick.key) {
-                let token = secret()?;
-                let person = Person::new(guest_author(&token), false, token, nick);
-                known.add(&person);
-                return Ok(person);
-            }
-        }
+        let (token, nick) = (secret()?, self.free(&known));
+        let person = Person::new(guest_author(&token), false, token, nick);
+        known.add(&person);
+        Ok(person)
     }
 
     /// The guest whom an earlier connection gave that token; they have a connection more.
@@ -133,7 +130,7 @@ impl People {
                 return Ok(person);
             }
             // Who uses the name of an account without being its owner has to find another.
-            let new = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            let new = self.free(&known);
             known.rename(&person, new);
         }
         let person = Person::new(format!("account:{}", nick.key), true, secret()?, nick);
@@ -150,6 +147,7 @@ impl People {
         known.sweep(Instant::now());
         match known.names.get(&nick.key) {
             Some(other) if !Arc::ptr_eq(other, person) => Err(taken(&nick.shown)),
+            _ if known.is_elsewhere(&nick.key, &person.author) => Err(taken(&nick.shown)),
             _ => Ok(known.rename(person, nick)),
         }
     }
@@ -174,11 +172,66 @@ impl People {
                 Ok(person)
             }
             Some(_) => Err(taken(&nick.shown)),
+            None if known.is_elsewhere(&nick.key, &author) => Err(taken(&nick.shown)),
             None => {
                 let person = Person::new(author, false, secret()?, nick);
                 known.add(&person);
                 Ok(person)
             }
+        }
+    }
+
+    /// A name that a guest may have.
+    fn free(&self, known: &Known) -> Nick {
+        loop {
+            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            if !known.names.contains_key(&nick.key) && !known.elsewhere.contains_key(&nick.key) {
+                return nick;
+            }
+        }
+    }
+
+    /// Gives somebody a guest's name. Returns the old name and the new one.
+    pub(super) fn rename_to_guest(&self, person: &Arc<Person>) -> (Arc<str>, Arc<str>) {
+        let mut known = self.known();
+        let nick = self.free(&known);
+        let old = known.rename(person, nick);
+        (old, person.name())
+    }
+
+    /// Who has a connection.
+    pub(super) fn here(&self) -> Vec<Arc<Person>> {
+        self.known().authors.values().filter(|person| person.state().connections > 0).cloned().collect()
+    }
+
+    /// All connections.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.here().iter().flat_map(|person| person.members()).collect()
+    }
+
+    /// The person of that author, if they have a connection.
+    pub(super) fn of_author(&self, author: &str) -> Option<Arc<Person>> {
+        self.known().authors.get(author).filter(|person| person.state().connections > 0).cloned()
+    }
+
+    /// Somebody on another server whose name is the same as others of that key.
+    pub(super) fn elsewhere_of_key(&self, key: &str) -> Option<Present> {
+        self.known().elsewhere.get(key).and_then(|all| all.first()).cloned()
+    }
+
+    /// Whether somebody is on another server.
+    pub(super) fn is_elsewhere(&self, author: &str) -> bool {
+        self.known().elsewhere.values().flatten().any(|present| *present.author == *author)
+    }
+
+    /// Somebody on another server came, went, or has another name.
+    pub(super) fn elsewhere(&self, was: Option<&Present>, is: Option<&Present>) {
+        let mut known = self.known();
+        if let Some(was) = was {
+            known.lose(was);
+        }
+        if let Some(is) = is {
+            known.elsewhere.entry(name::key(&is.name)).or_default().push(is.clone());
         }
     }
 
@@ -205,6 +258,22 @@ impl People {
 }
 
 impl Known {
+    /// Whether a name is somebody else's on another server.
+    fn is_elsewhere(&self, key: &str, author: &str) -> bool {
+        self.elsewhere.get(key).is_some_and(|all| all.iter().any(|present| *present.author != *author))
+    }
+
+    fn lose(&mut self, was: &Present) {
+        let key = name::key(&was.name);
+        let Some(all) = self.elsewhere.get_mut(&key) else { return };
+        if let Some(at) = all.iter().position(|present| present.author == was.author) {
+            all.remove(at);
+        }
+        if all.is_empty() {
+            self.elsewhere.remove(&key);
+        }
+    }
+
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());

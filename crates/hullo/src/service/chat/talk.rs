@@ -13,6 +13,7 @@ use tokio::{task::unconstrained, time};
 use super::{
     Chat,
     flood::Flood,
+    joined::Joined,
     joining::Wish,
     member::{Door, Member},
     people::{self, Person},
@@ -113,6 +114,9 @@ impl Talk {
                 }
             }
             Door::Json | Door::Feed => self.welcome().await?,
+        }
+        if let Some(text) = self.chat.joined.as_ref().and_then(Joined::notice) {
+            self.tell_me(&Event::Notice { text: text.to_owned() });
         }
         self.tell().await;
         Ok(())
@@ -283,8 +287,10 @@ impl Talk {
     pub(super) async fn become_person(&mut self, person: Arc<Person>) {
         self.leave_all().await;
         self.chat.people.leave(&self.member.person);
+        self.chat.changed(&self.member.person);
         self.member = Arc::new(self.member.of(person));
         self.member.person.comes_by(&self.member);
+        self.chat.changed(&self.member.person);
         self.said = None;
     }
 
@@ -301,12 +307,14 @@ impl Talk {
         if room.state().leave(&room.name, &self.member) {
             self.is_untold(room);
         }
+        self.chat.changed(&self.member.person);
         self.chat.tidy(room);
     }
 
     async fn part(mut self, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
         self.chat.people.leave(&self.member.person);
+        self.chat.changed(&self.member.person);
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
