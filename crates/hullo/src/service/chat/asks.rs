@@ -432,8 +432,14 @@ impl super::Chat {
                 let mut entries = history.before(&room.name, before, limit + 1).await?;
                 // What is not written yet is at hand.
                 let newest = entries.last().map_or(0, |last| last.id);
+                if history.written() < room.state().last {
+                    // And what was changed a moment ago reads as it is at hand.
+                    let state = room.state();
+                    let at_hand = |entry: &Entry| state.recent(&entry.uid).map(|recent| Entry::clone(recent));
+                    entries.iter_mut().for_each(|entry| *entry = at_hand(entry).unwrap_or_else(|| entry.clone()));
+                }
                 if let Some(tail) = room.state().over(newest).filter(|_| before.is_none()) {
-                    entries.extend(tail.map(|entry| (**entry).clone()));
+                    entries.extend(tail.filter(|entry| entry.said().is_some()).map(|entry| (**entry).clone()));
                 }
                 entries
             }

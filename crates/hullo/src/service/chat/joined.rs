@@ -17,7 +17,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use self::{landing::Lander, others::Word};
 use super::{
@@ -27,10 +30,10 @@ use super::{
 };
 use crate::{
     bus::{Bus, Position},
-    chat::{Entry, What, name},
+    chat::{Act, Entry, What, name},
     error::{Error, Result, brief},
     scope::Scope,
-    watch,
+    watch::Event,
 };
 
 mod landing;
@@ -46,6 +49,9 @@ const JOBS: usize = 1024;
 /// What was published comes back within this, or is an entry here without that.
 const LOST: Duration = Duration::from_secs(10);
 
+/// What is said waits so long for the log to be ready, at most.
+const COMING: Duration = Duration::from_secs(3);
+
 /// The lines to the other servers.
 pub(super) struct Joined {
     url: String,
@@ -56,12 +62,20 @@ pub(super) struct Joined {
     bus: OnceLock<Bus>,
     jobs: mpsc::Sender<Job>,
     pending: Mutex<HashMap<Arc<str>, Pending>>,
-    /// Everything that was said here is in the log.
-    flows: AtomicBool,
-    /// The log cannot be reached, and people have been told.
+    state: watch::Sender<State>,
+    /// People have been told that the log cannot be reached.
     away: AtomicBool,
     changed: Mutex<HashMap<Arc<str>, Arc<Person>>>,
     has_changed: Notify,
+}
+
+/// Whether what is said may go to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not yet: what others said meanwhile is heard, and what was said here goes there first.
+    Coming,
+    Flows,
+    Away,
 }
 
 struct Start {
@@ -82,6 +96,8 @@ struct Pending {
     by: Option<u64>,
     kept: Option<Kept>,
     since: Instant,
+    /// Dropped when it is an entry.
+    _landed: oneshot::Sender<()>,
 }
 
 impl Joined {
@@ -104,7 +120,7 @@ impl Joined {
             bus: OnceLock::new(),
             jobs: sender,
             pending: Mutex::default(),
-            flows: AtomicBool::new(false),
+            state: watch::Sender::new(State::Coming),
             away: AtomicBool::new(false),
             changed: Mutex::default(),
             has_changed: Notify::new(),
@@ -122,7 +138,7 @@ impl Joined {
                 let stopped = scope.stopped();
                 scope.spawn(Lander::new(chat.clone(), bus, scope.clone()).run(heard, jobs, stopped));
             }
-            Err(error) => scope.tell(&watch::Event::Trouble { peer: None, error: &error }),
+            Err(error) => scope.tell(&Event::Trouble { peer: None, error: &error }),
         }
     }
 
@@ -147,29 +163,42 @@ impl Joined {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts somebody's message aside until it has its place.
+    /// Puts somebody's message aside until it has its place, at which what is returned ends.
     ///
     /// # Errors
     /// There is another one with its uid.
-    fn expect(&self, entry: &Arc<Entry>, by: Option<u64>, kept: Option<Kept>) -> Result<()> {
+    fn expect(&self, entry: &Arc<Entry>, by: Option<u64>, kept: Option<Kept>) -> Result<oneshot::Receiver<()>> {
         let mut pending = self.pending();
+        let (landed, wait) = oneshot::channel();
         match pending.get_mut(&entry.uid) {
             Some(first) if first.entry.author != entry.author || first.entry.room != entry.room => {
                 Err(Error::usage(format!("the uid '{}' is another message's", brief(&entry.uid))))
             }
             Some(first) => {
+                // It is said twice at once: this one need not wait for the other.
                 first.kept = both(first.kept.take(), kept);
-                Ok(())
+                Ok(wait)
             }
             None => {
-                pending.insert(entry.uid.clone(), Pending { entry: entry.clone(), by, kept, since: Instant::now() });
-                Ok(())
+                let (entry, since) = (entry.clone(), Instant::now());
+                pending.insert(entry.uid.clone(), Pending { entry, by, kept, since, _landed: landed });
+                Ok(wait)
             }
         }
     }
 
     fn take(&self, uid: &str) -> Option<Pending> {
         self.pending().remove(uid)
+    }
+
+    /// What is expected in a room, up to that one, in the order in which it was said.
+    fn until(&self, uid: &str) -> Vec<Arc<Entry>> {
+        let pending = self.pending();
+        let Some(last) = pending.get(uid) else { return Vec::new() };
+        let is_before = |one: &&Pending| one.entry.room == last.entry.room && one.since <= last.since;
+        let mut all: Vec<_> = pending.values().filter(is_before).collect();
+        all.sort_by_key(|one| one.since);
+        all.into_iter().map(|one| one.entry.clone()).collect()
     }
 
     /// What was expected for too long.
@@ -180,7 +209,32 @@ impl Joined {
 
     /// The bus, if what is said may go there: all that was said before is there.
     fn flowing(&self) -> Option<&Bus> {
-        self.bus.get().filter(|bus| self.flows.load(Relaxed) && bus.is_up())
+        self.bus.get().filter(|bus| self.is(State::Flows) && bus.is_up())
+    }
+
+    /// The same, where it is waited for a moment if it is going to be so.
+    async fn flows(&self) -> Option<&Bus> {
+        if self.is(State::Coming) {
+            let mut state = self.state.subscribe();
+            // Then it is as if it were away.
+            let _ = timeout(COMING, state.wait_for(|state| *state != State::Coming)).await;
+        }
+        self.flowing()
+    }
+
+    /// Nothing more goes to the log until all that is here is there.
+    fn holds_back(&self) {
+        self.state.send_if_modified(|state| {
+            let flowed = *state == State::Flows;
+            if flowed {
+                *state = State::Coming;
+            }
+            flowed
+        });
+    }
+
+    fn is(&self, state: State) -> bool {
+        *self.state.borrow() == state
     }
 }
 
@@ -189,15 +243,15 @@ const AWAY: &str = "the other servers cannot be reached; what is said here stays
 const BACK: &str = "the other servers are back";
 
 impl Chat {
-    /// Makes an entry of a draft on all servers. When this returns it may not have its place yet, but is going to have it.
+    /// Makes an entry of a draft on all servers, and returns when it has its place on this one.
     ///
     /// # Errors
     /// The author may not do that here.
     pub(super) async fn post_to_all(&self, joined: &Joined, room: &Room, draft: Draft) -> Result<Arc<str>> {
         let entry = Arc::new(self.draft(room, draft.uid, &draft.person, draft.what)?);
         let uid = entry.uid.clone();
-        joined.expect(&entry, draft.by, draft.kept)?;
-        let published = match joined.flowing() {
+        let landed = joined.expect(&entry, draft.by, draft.kept)?;
+        let published = match joined.flows().await {
             Some(bus) => bus.publish(&room.name, &uid, bytes(&entry)).await.ok(),
             None => None,
         };
@@ -211,6 +265,8 @@ impl Chat {
             // Nobody lands anything any more, so this is the only one.
             self.land_pending(joined, &uid).await?;
         }
+        // It ends with an error, since nothing is ever sent. What takes longer is on its way still.
+        let _ = timeout(2 * LOST, landed).await;
         Ok(uid)
     }
 
@@ -220,13 +276,13 @@ impl Chat {
         Ok(Entry { id: 0, uid, room: room.name.clone(), from, author, time: now(), what })
     }
 
-    /// Makes an entry of what is pending, which goes to the log later.
+    /// Makes an entry of what is pending, and of all that was said there before it, which goes to the log later.
     async fn land_pending(&self, joined: &Joined, uid: &str) -> Result<Option<Arc<Room>>> {
-        let entry = joined.pending().get(uid).map(|pending| pending.entry.clone());
-        match entry {
-            Some(entry) => self.land(joined, &entry, None).await,
-            None => Ok(None),
+        let mut room = None;
+        for entry in joined.until(uid) {
+            room = self.land(joined, &entry, None).await?.or(room);
         }
+        Ok(room)
     }
 
     /// Gives an entry its place, unless it has one; with a position it comes from the log. One task alone does this.
@@ -250,14 +306,27 @@ impl Chat {
             }
             return Ok(None);
         }
+        if is_founding(entry) && !room.state().rules.operators.is_empty() {
+            // Somebody on another server was the first in that room.
+            joined.take(&entry.uid);
+            return Ok(None);
+        }
         let place = self.place(&room).await?;
         let unsent = position.is_none();
+        if unsent {
+            // What its author says next must not be in the log before it.
+            joined.holds_back();
+        }
         let position = position.map(|Position { stream, sequence }| history::Position { stream, sequence });
-        let pending = joined.take(&entry.uid);
-        let (by, kept) = pending.map_or((None, None), |pending| (pending.by, pending.kept));
+        let mut pending = joined.take(&entry.uid);
+        let (by, kept) = pending.as_mut().map_or((None, None), |pending| (pending.by, pending.kept.take()));
         let landing = super::Landing { place, position, unsent, kept };
         self.append(&room, &mut room.state(), Entry::clone(entry), by, landing);
         self.bring_parties(&room);
+        if let What::Rule { key: Some(key), .. } = &entry.what {
+            // They may have been put out.
+            self.people.of_author(key).iter().for_each(|person| joined.changed(person));
+        }
         Ok(Some(room))
     }
 
@@ -298,6 +367,11 @@ impl Chat {
         self.append(&room, &mut room.state(), entry, None, super::Landing::default());
         Some(room)
     }
+}
+
+/// Whether somebody becomes the operator of a room by coming first.
+fn is_founding(entry: &Entry) -> bool {
+    matches!(&entry.what, What::Rule { act: Act::Op, key: Some(key), .. } if **key == *entry.author)
 }
 
 fn account(name: &str) -> Arc<str> {

@@ -25,6 +25,9 @@ const KEPT: Duration = Duration::from_secs(300);
 /// Guests who have gone, and whose names are kept. The first of them are forgotten first.
 const GONE: usize = 4096;
 
+/// Bytes of a secret.
+const SECRET: usize = 18;
+
 /// Somebody, on however many connections.
 pub(super) struct Person {
     /// Who they are, by whatever name; see [`crate::chat::Entry::author`].
@@ -110,11 +113,21 @@ impl People {
         Ok(person)
     }
 
-    /// The guest whom an earlier connection gave that token; they have a connection more.
+    /// The guest whom an earlier connection gave that token; they have a connection more. The token may be of an earlier
+    /// run, or of another server: nobody else has it, so it shows who they are there too.
     pub(super) fn again(&self, token: &str) -> Option<Arc<Person>> {
+        let author = guest_author(token);
         let mut known = self.known();
-        let person = known.authors.get(guest_author(token).as_str()).filter(|person| !person.account)?.clone();
-        known.come(&person);
+        if let Some(person) = known.authors.get(author.as_str()).filter(|person| !person.account).cloned() {
+            known.come(&person);
+            return Some(person);
+        }
+        if !is_secret(token) {
+            return None;
+        }
+        let nick = self.free(&known);
+        let person = Person::new(author, false, token.to_owned(), nick);
+        known.add(&person);
         Some(person)
     }
 
@@ -318,9 +331,14 @@ fn guest_author(token: &str) -> String {
     format!("guest:{}", &blake3::hash(token.as_bytes()).to_hex()[..24])
 }
 
+/// Whether it is like what [`secret`] makes.
+fn is_secret(token: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(token).is_ok_and(|bytes| bytes.len() == SECRET)
+}
+
 /// Something that nobody guesses.
 pub(super) fn secret() -> Result<String> {
-    let mut bytes = [0; 18];
+    let mut bytes = [0; SECRET];
     rand::fill(&mut bytes).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     super::{Chat, room::Room},
-    AWAY, BACK, Job, Joined, bytes,
+    AWAY, BACK, Job, Joined, State, bytes,
     others::{EVERY, Others, Word},
 };
 use crate::{
@@ -78,7 +78,7 @@ impl Lander {
             self.tell().await;
         }
         // Whoever said something has said it, and others say no more.
-        joined.flows.store(false, Relaxed);
+        joined.state.send_replace(State::Away);
         jobs.close();
         while let Ok(job) = jobs.try_recv() {
             self.job(joined, job).await;
@@ -95,10 +95,11 @@ impl Lander {
             match heard {
                 Heard::Entry { position, bytes } => self.entry(joined, position, &bytes).await,
                 Heard::Word { bytes } => self.word(&bytes).await,
-                Heard::Up => {}
+                Heard::Up => drop(joined.state.send_replace(State::Coming)),
                 Heard::Caught => {
                     self.caught = true;
                     self.come_back(joined).await;
+                    self.tell_all(joined).await;
                 }
                 Heard::Down { why } => self.go_away(joined, &why),
             }
@@ -142,7 +143,7 @@ impl Lander {
                 let landed = self.chat.land_pending(joined, &uid).await;
                 self.unsent |= matches!(landed, Ok(Some(_)));
                 self.has_landed(landed);
-                self.send_unsent(joined).await;
+                self.come_back(joined).await;
             }
         }
     }
@@ -152,10 +153,7 @@ impl Lander {
         for uid in joined.overdue() {
             self.job(joined, Job::Land(uid)).await;
         }
-        self.send_unsent(joined).await;
-        if self.bus.is_up() && !joined.flows.load(Relaxed) {
-            self.come_back(joined).await;
-        }
+        self.come_back(joined).await;
         self.tell_all(joined).await;
         let changes = self.others.forget_silent();
         self.apply(changes);
@@ -167,7 +165,7 @@ impl Lander {
 
     fn go_away(&mut self, joined: &Joined, why: &Error) {
         self.caught = false;
-        joined.flows.store(false, Relaxed);
+        joined.state.send_replace(State::Away);
         self.scope.tell(&watch::Event::Trouble { peer: None, error: why });
         if !joined.away.swap(true, Relaxed) {
             self.notice(AWAY);
@@ -176,15 +174,14 @@ impl Lander {
 
     /// All that was said meanwhile goes to the others; from then on what is said goes there at once.
     async fn come_back(&mut self, joined: &Joined) {
-        if !self.caught || !self.send_all(joined).await {
+        if !self.caught || !self.bus.is_up() || !joined.is(State::Coming) || !self.send_all().await {
             return;
         }
-        joined.flows.store(true, Relaxed);
+        joined.state.send_replace(State::Flows);
         if joined.away.swap(false, Relaxed) {
             self.scope.tell(&watch::Event::Note(BACK));
             self.notice(BACK);
         }
-        self.tell_all(joined).await;
     }
 
     fn notice(&self, text: &str) {
@@ -194,24 +191,10 @@ impl Lander {
         }
     }
 
-    async fn send_unsent(&mut self, joined: &Joined) {
-        if self.unsent && joined.flowing().is_some() {
-            self.send_all(joined).await;
-        }
-    }
-
-    /// Publishes what the log does not have. Says whether that was all.
-    async fn send_all(&mut self, joined: &Joined) -> bool {
-        if !self.unsent {
-            return true;
-        }
-        match self.try_send_all().await {
-            Ok(()) => self.unsent = false,
-            Err(error) if joined.flows.load(Relaxed) => {
-                self.scope.tell(&watch::Event::Trouble { peer: None, error: &error });
-            }
-            // It is tried again soon.
-            Err(_) => {}
+    /// Publishes what the log does not have. Says whether that was all; else it is tried again soon.
+    async fn send_all(&mut self) -> bool {
+        if self.unsent {
+            self.unsent = self.try_send_all().await.is_err();
         }
         !self.unsent
     }
