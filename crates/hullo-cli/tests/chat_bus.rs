@@ -364,7 +364,7 @@ fn all_hear_all_once_whatever_is_killed() {
     let heard = talk.heard.lock().unwrap();
     let number = |text: &String| text.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
     for (name, (texts, doubles)) in heard.iter() {
-        for (sender, _) in &heard.clone() {
+        for sender in heard.keys() {
             let theirs: Vec<_> = texts.iter().filter(|text| text.starts_with(sender)).map(number).collect();
             assert!(theirs.iter().copied().eq(0..3 * PART), "{name} heard of {sender}: {theirs:?}");
         }

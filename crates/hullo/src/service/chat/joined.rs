@@ -87,7 +87,7 @@ struct Start {
 enum Job {
     /// What is pending under that uid becomes an entry without the log.
     Land(Arc<str>),
-    Shout(Word),
+    Shout(Box<Word>),
 }
 
 /// Something that was said here, and is no entry yet.
@@ -156,7 +156,7 @@ impl Joined {
     /// Tells the others something that need not arrive.
     pub(super) fn shout(&self, word: Word) {
         // With so much to tell, this is the least of it.
-        let _ = self.jobs.try_send(Job::Shout(word));
+        let _ = self.jobs.try_send(Job::Shout(Box::new(word)));
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<Arc<str>, Pending>> {
