@@ -15,6 +15,13 @@ use std::{
 use bytes::BytesMut;
 use hullo::{
     Address, Endpoint, Link, Message, Peer, Scope, Service,
+    chat::{
+        Asked, Event,
+        line::{Lines, said},
+        name,
+        text::clean,
+        typed::{Typed, typed},
+    },
     framing::{FRAMINGS, Framing},
     http1::{Chunks, Piece, Search, read},
     reliable::{Connection, packet::Packet},
@@ -24,7 +31,7 @@ use hullo::{
     },
     websocket::{Reader, Received, Role, accept, write},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime::Builder,
@@ -36,6 +43,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target, by the name of its folder in `fuzz/corpus`.
 pub const TARGETS: &[Target] = &[
     ("address", address),
+    ("chat", chat),
     ("chunked", chunked),
     ("framing", framing),
     ("head", head),
@@ -56,6 +64,51 @@ pub fn address(bytes: &[u8]) {
     if let Ok(resource) = Address::resource(text) {
         let written = resource.to_string();
         assert_eq!(Address::resource(&written).ok(), Some(resource), "{text:?} is written as {written:?}");
+    }
+}
+
+/// Text as a request, an event, a typed line, something said, and names. What is read is written as what reads the same,
+/// and whatever it is, no line that a person reads steers a terminal or begins as another's would.
+pub fn chat(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    json_again::<Asked>(text);
+    if let Some(event) = json_again::<Event>(text) {
+        let lines = Lines { me: "ann".to_owned(), current: "lobby".to_owned() };
+        harmless(&lines.line(&event).unwrap_or_default());
+    }
+    harmless(&said(text, text, text.len() % 2 == 0, Some(text)));
+    if let Ok(Typed::Ask(ask)) = typed(text, "lobby") {
+        let written = serde_json::to_string(&Asked { tag: None, ask }).unwrap_or_default();
+        assert!(json_again::<Asked>(&written).is_some(), "{text:?} is asked for as {written:?}");
+    }
+    names(text);
+}
+
+/// What a text is as a word of a chat, if it is one.
+fn json_again<W: Serialize + DeserializeOwned + PartialEq>(text: &str) -> Option<W> {
+    let word = serde_json::from_str::<W>(text).ok()?;
+    let written = serde_json::to_string(&word).unwrap_or_default();
+    assert!(serde_json::from_str(&written).is_ok_and(|again: W| again == word), "{text:?} is written as {written:?}");
+    Some(word)
+}
+
+fn harmless(line: &str) {
+    assert!(!line.contains(|c: char| c.is_control() && c != '\n'), "{line:?}");
+    assert!(!line.contains(|c: char| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')), "{line:?}");
+    assert!(line.split('\n').skip(1).all(|more| more.starts_with("  | ")), "{line:?}");
+    assert_eq!(clean(line, true), line);
+}
+
+/// A name stays what it is, and its private rooms name it.
+fn names(text: &str) {
+    if let Ok(nick) = name::nick(text) {
+        assert_eq!(clean(&nick.shown, false), nick.shown);
+        let room = name::private(&nick.shown, "ann");
+        assert!(name::parties(&room).is_some_and(|(one, other)| one == nick.shown || other == nick.shown), "{room:?}");
+        assert!(name::nick(&nick.shown).is_ok_and(|again| again == nick), "{nick:?}");
+    }
+    if let Ok(room) = name::room(text) {
+        assert!(name::room(&room).is_ok_and(|again| again == room), "{room:?}");
     }
 }
 

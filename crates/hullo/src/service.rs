@@ -441,6 +441,7 @@ macro_rules! services {
     };
 }
 
+mod accounts;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

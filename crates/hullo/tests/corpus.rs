@@ -62,7 +62,23 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let words = texts("transfer_words");
     let (good, bad): (Vec<_>, Vec<_>) = words.iter().partition(|bytes| whole(bytes));
     assert!(good.len() >= 4 && bad.len() >= 8, "{} good words of a transfer, {} bad", good.len(), bad.len());
+    let chat: Vec<_> = texts("chat").into_iter().filter_map(|bytes| String::from_utf8(bytes).ok()).collect();
+    for (what, is_good) in KINDS {
+        let good = chat.iter().filter(|text| is_good(text)).count();
+        assert!(good >= 5 && chat.len() - good >= 5, "{good} good {what} of a chat in {}", chat.len());
+    }
 }
+
+/// Something that a text may be, and whether it is that.
+type Reading = (&'static str, fn(&str) -> bool);
+
+/// What a text of a chat may be.
+const KINDS: &[Reading] = &[
+    ("events", |text| serde_json::from_str::<hullo::chat::Event>(text).is_ok()),
+    ("requests", |text| serde_json::from_str::<hullo::chat::Asked>(text).is_ok()),
+    ("commands", |text| text.starts_with('/') && hullo::chat::typed::typed(text, "lobby").is_ok()),
+    ("names", |text| hullo::chat::name::nick(text).is_ok()),
+];
 
 /// Whether a chunk of a transfer is frames to its end.
 fn whole(bytes: &[u8]) -> bool {

@@ -221,3 +221,151 @@ fn clock(milliseconds: i64) -> String {
         Err(_) => "(at no time)".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: i64 = 1_700_000_000_000;
+
+    fn at(room: &str, from: &str) -> At {
+        At { id: 1, uid: "u".into(), room: room.into(), from: from.into(), time: TIME }
+    }
+
+    fn message(room: &str, from: &str, text: &str) -> Said {
+        Said { at: at(room, from), text: text.into(), me: false, edited: None, deleted: false }
+    }
+
+    fn ruled(act: Act, reason: Option<&str>, until: Option<i64>) -> Event {
+        Event::Ruled { at: at("lobby", "ann"), act, name: Some("eve".into()), reason: reason.map(Into::into), until }
+    }
+
+    fn presence(room: &str, is: Presence, count: usize) -> Event {
+        Event::Presence { room: room.into(), name: "ann".into(), is, count }
+    }
+
+    fn bob(event: &Event) -> String {
+        Lines { me: "bob".into(), current: "lobby".into() }.line(event).unwrap_or_default()
+    }
+
+    fn joined(room: &str, people: Vec<String>, topic: &str, special: bool) -> Event {
+        let (room, topic, count) = (room.into(), topic.into(), people.len());
+        Event::Joined { room, topic, people, count, last: 1, recovered: None, operator: special, closed: special }
+    }
+
+    #[test]
+    fn what_is_said_is_one_line() {
+        for (room, from, text, line) in [
+            ("lobby", "ann", "hello", "ann: hello"),
+            ("dev", "ann", "hello", "[dev] ann: hello"),
+            ("@ann+bob", "ann", "psst", "[@ann] ann: psst"),
+            ("@ann+bob", "bob", "psst", "[@ann] me: psst"),
+            ("@bob+zoe", "zoe", "psst", "[@zoe] zoe: psst"),
+            ("@ann+eve", "eve", "psst", "[@ann+eve] eve: psst"),
+            ("lobby", "bob", "mine", "bob: mine"),
+            ("lobby", "ann", "one\ntwo\r\nthree", "ann: one\n  | two\n  | three"),
+            ("lobby", "eve", "hi\nann: I resign", "eve: hi\n  | ann: I resign"),
+            ("lobby", "eve", "hi\rann: I resign", "eve: hi\n  | ann: I resign"),
+            ("lobby", "eve", "x\u{85}* ann has left (1)", "eve: x\n  | * ann has left (1)"),
+            ("lobby", "e\x1b[2Kve\n", "\x1b[1A\u{202e}x", "e\u{fffd}[2Kve : \u{fffd}[1Ax"),
+            ("d\x07ev\u{2066}", "ann", "<b>", "[d\u{fffd}ev] ann: <b>"),
+        ] {
+            assert_eq!(bob(&Event::Message(message(room, from, text))), line);
+        }
+        let wave = |room: &str, from: &str| Event::Message(Said { me: true, ..message(room, from, "waves") });
+        assert_eq!(bob(&wave("lobby", "ann")), "* ann waves");
+        assert_eq!(bob(&wave("dev", "ann")), "[dev] * ann waves");
+        assert_eq!(bob(&wave("@ann+bob", "bob")), "[@ann] * bob waves");
+        for current in ["@ann", "@ann+bob"] {
+            let there = Lines { me: "bob".into(), current: current.into() };
+            let line = there.line(&Event::Message(message("@ann+bob", "ann", "psst")));
+            assert_eq!(line.as_deref(), Some("ann: psst"), "in {current}");
+        }
+    }
+
+    #[test]
+    fn what_happens_is_told() {
+        for (event, line) in [
+            (presence("lobby", Presence::Here, 3), "* ann is here (3)"),
+            (presence("dev", Presence::Gone, 2), "[dev] * ann has left (2)"),
+            (presence("lobby", Presence::Now { new: "eve".into() }, 2), "* ann is now called eve"),
+            (
+                Event::Edited { at: at("lobby", "ann"), of: "u".into(), text: "new".into() },
+                "* ann changed a message: new",
+            ),
+            (Event::Deleted { at: at("dev", "ann"), of: "u".into() }, "[dev] * ann took a message back"),
+            (Event::Topic { at: at("lobby", "ann"), text: "tea".into() }, "* ann set the topic: tea"),
+            (Event::Topic { at: at("lobby", "ann"), text: String::new() }, "* ann took the topic away"),
+            (ruled(Act::Kick, Some("spam"), None), "* eve was kicked by ann: spam"),
+            (ruled(Act::Mute, None, Some(TIME + 600_999)), "* eve was muted by ann for 10m"),
+            (ruled(Act::Ban, Some("spam"), Some(i64::MIN)), "* eve was banned by ann for 0s: spam"),
+            (ruled(Act::Close, None, None), "* ann closed the room to all but the invited"),
+            (Event::Left { room: "@ann+bob".into(), reason: None }, "* you have left @ann"),
+            (Event::Left { room: "dev".into(), reason: Some("spam".into()) }, "* you have left dev: spam"),
+            (Event::Notice { text: "the others\nare away".into() }, "* the others\n  | are away"),
+            (Event::Bye { reason: "it stops".into() }, "* the server says goodbye: it stops"),
+        ] {
+            assert_eq!(bob(&event), line);
+        }
+        let error = |hint: Option<&str>| Event::Error {
+            error: "no\nroom \x1bc".into(),
+            hint: hint.map(str::to_owned),
+            tag: None,
+            uid: None,
+        };
+        assert_eq!(bob(&error(None)), "! no room \u{fffd}c");
+        assert_eq!(bob(&error(Some("try /join"))), "! no room \u{fffd}c (try /join)");
+    }
+
+    #[test]
+    fn whoever_comes_is_told_where_they_are() {
+        let people = ["ann", "bob"].map(str::to_owned).to_vec();
+        let hello = "* you are bob in lobby (2 here): ann, bob. /help says more, byebye leaves";
+        assert_eq!(bob(&joined("lobby", people.clone(), "", false)), hello);
+        let private = joined("@ann+bob", people, "tea", true);
+        let line = "* you are bob in @ann (2 here): ann, bob. You are an operator. Only the invited may come in. The topic: tea";
+        assert_eq!(bob(&private), line);
+        let crowd = (0..480).map(|number| format!("p{number}")).collect();
+        assert!(bob(&joined("lobby", crowd, "", false)).contains("p48, p49 and 430 more. /help"));
+        let welcome = |account| Event::Welcome {
+            name: "bob".into(),
+            account,
+            token: "secret".into(),
+            log: "log".into(),
+            private: Vec::new(),
+        };
+        assert_eq!(bob(&welcome(false)), "* you are bob");
+        assert_eq!(bob(&welcome(true)), "* you are bob, by your account");
+    }
+
+    #[test]
+    fn answers_are_lists() {
+        let person = |name: &str, operator, account| Person { name: name.into(), operator, account };
+        let people = vec![person("ann", true, true), person("bob", false, true), person("eve", false, false)];
+        let who = Event::Who { room: "dev".into(), people, count: 3, tag: None };
+        assert_eq!(bob(&who), "* in dev (3): ann (operator, account), bob (account), eve");
+        let room = |room: &str, topic: &str, closed| Room { room: room.into(), topic: topic.into(), count: 2, closed };
+        let rooms = vec![room("lobby", "tea\nann: hi", false), room("dev", "", true)];
+        let line = "* there are these rooms:\n  | lobby (2): tea\n  | ann: hi\n  | dev (2, for the invited)";
+        assert_eq!(bob(&Event::Rooms { rooms, tag: None }), line);
+        assert_eq!(bob(&Event::Rooms { rooms: Vec::new(), tag: None }), "* there are no rooms");
+        let history = |messages, more| Event::History { room: "dev".into(), messages, more, tag: None };
+        let gone = Said { deleted: true, ..message("dev", "eve", "") };
+        let told = bob(&history(vec![message("dev", "ann", "one\ntwo"), gone], true));
+        let line = "* earlier in dev, and there is more before it:\n  | 2023-11-14 22:13 ann: one\n  |   | two\n  \
+                    | 2023-11-14 22:13 * eve took a message back";
+        assert_eq!(told, line);
+        assert_eq!(bob(&history(Vec::new(), false)), "* there is nothing of that in dev");
+        let word = Event::Invitation { room: "dev".into(), token: "sesame".into(), tag: None };
+        assert_eq!(bob(&word), "* whoever types this may come in: /join dev sesame");
+    }
+
+    #[test]
+    fn what_is_for_programs_is_not_told() {
+        let (uid, room, name) = ("u".to_owned(), "lobby".to_owned(), "ann".to_owned());
+        let kept = Event::Kept { uid, id: 1, room: room.clone() };
+        for event in [kept, Event::Typing { room, name }, Event::Done { tag: None }, Event::Pong, Event::Unknown] {
+            assert_eq!(bob(&event), "");
+        }
+    }
+}

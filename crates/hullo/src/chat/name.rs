@@ -19,8 +19,9 @@ pub struct Nick {
     pub key: String,
 }
 
-/// Names that would be taken for the server's own voice, or, as "me", for the reader's.
-const RESERVED: &[&str] = &["server", "system", "hullo", "me"];
+/// Names that would be taken for the server's own voice: it speaks of itself, calls the reader "me" and "you", and begins
+/// its notices with the others, so that `/me` could be one: `* the server says goodbye`.
+const RESERVED: &[&str] = &["server", "system", "hullo", "me", "you", "the", "there", "whoever"];
 
 /// How the names begin that a server gives to those who have none.
 const GUEST: &str = "guest-";
@@ -261,8 +262,20 @@ mod tests {
 
     #[test]
     fn the_servers_own_names_are_not_given_away() {
-        for bad in ["server", "SYSTEM", "Hullo", "hu11o", "ѕуѕтем", "guest-7", "Guest-10", "guest-l", "GUEST‐1", "me"]
-        {
+        for bad in [
+            "server",
+            "SYSTEM",
+            "Hullo",
+            "hu11o",
+            "ѕуѕтем",
+            "guest-7",
+            "Guest-10",
+            "guest-l",
+            "GUEST‐1",
+            "me",
+            "Y0u",
+            "The",
+        ] {
             assert!(nick(bad).is_err(), "{bad}");
         }
         for good in ["servers", "guest", "guest-seven", "guesthouse-7", "meg"] {

@@ -77,7 +77,7 @@ commands! {
         let name = nick(given.word()?)?.shown;
         given.ask(Ask::Name { name })
     };
-    "join" ["j"] "ROOM [WORD]", "enters a room, with the word for the invited if it is closed; @bob is bob alone", join;
+    "join" ["j"] "ROOM [WORD]", "enters a room, a closed one with the word of an invitation; @bob is bob alone", join;
     "leave" ["part"] "[ROOM]", "leaves this room, or that one", |mut given| {
         let room = given.room()?;
         given.ask(Ask::Leave { room })

@@ -21,7 +21,7 @@ use http::{Request, Response};
 
 use self::{
     accounts::Accounts,
-    history::{History, Keep, Opened, Place, Position, Write},
+    history::{History, Keep, Opened},
     joined::Joined,
     people::{People, Person},
     room::Room,
@@ -30,7 +30,10 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    chat::{Act, Entry, Event, LOBBY, Rules, What, name},
+    chat::{
+        LOBBY, Rules,
+        name::{self, Nick},
+    },
     error::{Error, Kind, Result, brief},
     io::exchange::Body,
     link::Link,
@@ -42,12 +45,14 @@ mod accounts;
 mod asks;
 mod feed;
 mod flood;
+#[cfg_attr(not(feature = "sqlite"), path = "chat/unkept.rs")]
 mod history;
 mod joined;
 mod joining;
 mod member;
 mod page;
 mod people;
+mod posting;
 mod room;
 mod rules;
 mod talk;
@@ -101,33 +106,6 @@ pub struct Chat {
     joined: Option<Joined>,
 }
 
-/// Something that is to become an entry.
-struct Draft {
-    person: Arc<Person>,
-    /// The connection that it comes from.
-    by: Option<u64>,
-    network: Option<String>,
-    uid: Option<String>,
-    what: What,
-    /// Is called once the entry is on disk.
-    kept: Option<Kept>,
-}
-
-/// How an entry comes to its place.
-#[derive(Default)]
-struct Landing {
-    /// Its place in the writer's queue, if it is to be written.
-    place: Option<Place>,
-    /// How far the log of all servers has been read with it.
-    position: Option<Position>,
-    /// That log does not have it yet.
-    unsent: bool,
-    kept: Option<Kept>,
-}
-
-/// Is told the uid and the id.
-type Kept = Box<dyn FnOnce(&str, Result<u64>) + Send>;
-
 impl Chat {
     /// Opens the history of the settings.
     ///
@@ -152,7 +130,7 @@ impl Chat {
         let chat = Self {
             rooms: Mutex::default(),
             people: People::default(),
-            accounts: Accounts::new(&settings.accounts)?,
+            accounts: Accounts::new(&settings.accounts, |name| name::nick(name).map(|nick| nick.key))?,
             history,
             log: log.into(),
             ids: Mutex::new(next),
@@ -228,12 +206,29 @@ impl Chat {
         rooms.into_iter().filter(|room| room.state().has(&person.author)).collect()
     }
 
-    /// How the account of that key is written, and the hash of its password where it is kept.
-    async fn account(&self, key: &str) -> Result<Option<(String, String)>> {
+    /// How the account of that key is written, and the hash of its password where it was made here.
+    async fn account(&self, key: &str) -> Result<Option<(String, Option<String>)>> {
+        if let Some(listed) = self.accounts.listed(key) {
+            return Ok(Some((listed.to_owned(), None)));
+        }
         match &self.history {
-            Some(history) => history.account(key).await,
+            Some(history) => Ok(history.account(key).await?.map(|(shown, hash)| (shown, Some(hash)))),
             None => Ok(None),
         }
+    }
+
+    /// The owner of an account, who has a connection more.
+    ///
+    /// # Errors
+    /// The password is not theirs, or too many wrong ones have come from there.
+    async fn owner(&self, name: &str, password: &str, peer: &Peer) -> Result<Arc<Person>> {
+        let nick = name::nick(name)?;
+        let (shown, stored) = self.account(&nick.key).await?.unwrap_or((nick.shown, None));
+        if self.accounts.verify(&nick.key, password, peer, stored).await? {
+            return self.people.owner(Nick { shown, key: nick.key });
+        }
+        let error = Error::new(Kind::Denied, format!("that is not the password of '{}'", brief(name)));
+        Err(error.hint("is there such an account, and is the name written as it was made?"))
     }
 
     /// Forgets a room that nobody is in and in which nothing holds that cannot be read again.
@@ -260,148 +255,11 @@ impl Chat {
         Who { author, network, keeper: self.keepers.iter().any(|keeper| keeper == author) }
     }
 
-    /// Makes an entry of a draft, and puts it into the room's batch; [`Room::tell`] is up to the caller. Returns its uid.
-    ///
-    /// # Errors
-    /// The author may not do that here.
-    async fn post(&self, room: &Room, draft: Draft) -> Result<Arc<str>> {
-        room.space().await;
-        if let Some(uid) = draft.uid.as_deref()
-            && let Some(entry) = self.known(room, uid).await?
-        {
-            return self.post_again(room, entry, draft).await;
-        }
-        if let Some(joined) = self.joined.as_ref().filter(|_| room.kept) {
-            self.hear(&room.state(), room, &draft)?;
-            return self.post_to_all(joined, room, draft).await;
-        }
-        let place = self.place(room).await?;
-        let mut state = room.state();
-        self.hear(&state, room, &draft)?;
-        let entry = Entry {
-            id: 0,
-            uid: draft.uid.unwrap_or_default().into(),
-            room: room.name.clone(),
-            from: draft.person.name(),
-            author: draft.person.author.clone(),
-            time: now(),
-            what: draft.what,
-        };
-        let entry = self.append(room, &mut state, entry, draft.by, Landing { place, kept: draft.kept, ..Landing::default() });
-        if let Some(joined) = &self.joined {
-            self.tell_alone(joined, room, &entry);
-        }
-        Ok(entry.uid.clone())
-    }
-
-    /// Lets somebody speak.
-    fn hear(&self, state: &room::State, room: &Room, draft: &Draft) -> Result<()> {
-        let who = self.who(&draft.person, draft.network.as_deref());
-        let speaks = matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. });
-        if speaks { state.rules.hear(&room.name, who, now()) } else { Ok(()) }
-    }
-
-    /// A place in the writer's queue, where what is said in that room is written.
-    async fn place(&self, room: &Room) -> Result<Option<Place>> {
-        match &self.history {
-            Some(history) if room.kept => history.place().await.map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// Gives an entry its id, and a uid where it has none; under the room's lock.
-    fn append(
-        &self,
-        room: &Room,
-        state: &mut room::State,
-        mut entry: Entry,
-        by: Option<u64>,
-        landing: Landing,
-    ) -> Arc<Entry> {
-        let mut next = self.next_id();
-        let id = *next;
-        *next += 1;
-        entry.id = id;
-        entry.room = room.name.clone();
-        if entry.uid.is_empty() {
-            entry.uid = format!("{}-{id}", self.log).into();
-        }
-        let entry = Arc::new(entry);
-        let uid = entry.uid.clone();
-        let changed = state.add(&entry, by, self.written());
-        let rules = changed.then(|| Arc::new(state.rules.clone()));
-        let Landing { place, position, unsent, kept } = landing;
-        match (place, &self.history) {
-            (Some(place), Some(history)) => {
-                let kept = kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
-                    let uid = uid.clone();
-                    Box::new(move |result| kept(&uid, result.map(|()| id)))
-                });
-                history.append(place, Write { entry: entry.clone(), rules, position, unsent, kept });
-            }
-            _ => drop(kept.map(|kept| kept(&uid, Ok(id)))),
-        }
-        drop(next);
-        expel(state, &entry);
-        entry
-    }
-
-    /// What was said under that uid before, as after a connection was lost.
-    async fn known(&self, room: &Room, uid: &str) -> Result<Option<Arc<Entry>>> {
-        if let Some(entry) = room.state().recent(uid) {
-            return Ok(Some(entry.clone()));
-        }
-        match &self.history {
-            Some(history) if room.kept => Ok(history.find(uid).await?.map(Arc::new)),
-            _ => Ok(None),
-        }
-    }
-
-    /// Answers for an entry that is there already.
-    async fn post_again(&self, room: &Room, entry: Arc<Entry>, draft: Draft) -> Result<Arc<str>> {
-        if entry.author != draft.person.author || entry.room != room.name {
-            return Err(Error::usage(format!("the uid '{}' is another message's", brief(&entry.uid))));
-        }
-        let uid = entry.uid.clone();
-        if let Some(kept) = draft.kept {
-            self.keep_again(room, entry, kept).await?;
-        }
-        Ok(uid)
-    }
-
-    /// Tells somebody that an entry is on disk, as soon as it is.
-    async fn keep_again(&self, room: &Room, entry: Arc<Entry>, kept: Kept) -> Result<()> {
-        let (id, uid) = (entry.id, entry.uid.clone());
-        match &self.history {
-            // It may still be on its way to the disk: behind it, the same once more writes nothing.
-            Some(history) if room.kept && id > history.written() => {
-                let again = uid.clone();
-                let kept = Box::new(move |result: Result<()>| kept(&again, result.map(|()| id)));
-                let place = history.place().await?;
-                history.append(place, Write { entry, rules: None, position: None, unsent: false, kept: Some(kept) });
-            }
-            _ => kept(&uid, Ok(id)),
-        }
-        Ok(())
-    }
-
     /// The presence of somebody here has changed.
     fn changed(&self, person: &Arc<Person>) {
         if let Some(joined) = &self.joined {
             joined.changed(person);
         }
-    }
-}
-
-/// Takes their places from those whom an entry puts out.
-fn expel(state: &mut room::State, entry: &Entry) {
-    let What::Rule { act: act @ (Act::Kick | Act::Ban), key: Some(key), reason, .. } = &entry.what else { return };
-    let word = if *act == Act::Ban { "banned" } else { "kicked" };
-    let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let reason = Some(format!("you were {word} by {}{why}", entry.from));
-    for member in state.members_of(key) {
-        state.leave(&entry.room, &member);
-        member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
     }
 }
 

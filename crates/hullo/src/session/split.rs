@@ -216,6 +216,17 @@ impl Inbox {
     }
 }
 
+impl Drop for Inbox {
+    /// Nobody hears any more: the wire goes too, whoever may still hold an outbox.
+    fn drop(&mut self) {
+        let mut halves = self.shared.lock();
+        halves.ended = true;
+        let session = halves.session.take();
+        drop(halves);
+        drop(session);
+    }
+}
+
 impl Halves {
     fn post(&mut self, post: &mut Post, now: bool) -> Result<()> {
         if self.ended || self.failed.is_some() {

@@ -76,9 +76,15 @@ pub(crate) fn sources() -> Vec<Source> {
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
         let path = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
-        Source { path, code: code(&text), text }
+        // Tests are no code of the library, in a file of their own either.
+        let code = if is_test(&path) { String::new() } else { code(&text) };
+        Source { path, code, text }
     };
     files(&src).into_iter().map(read).collect()
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
 /// The text with comments, strings and the tests at its end blanked; its lines stay where they are.
@@ -199,6 +205,12 @@ fn what_is_not_code_is_blanked() {
         assert!(text.contains("tests") || code(text).len() == text.len(), "its lines stay where they are: {text}");
     }
     assert_eq!(code("&'a str"), "&'a str");
+}
+
+#[test]
+fn files_of_tests_are_told_from_others() {
+    let tests = ["a/tests.rs", "a/tests/b.rs", "a/b.rs", "tests.rs", "a/contests.rs", "a/latests/b.rs"];
+    assert_eq!(tests.map(is_test), [true, true, false, false, false, false]);
 }
 
 #[test]

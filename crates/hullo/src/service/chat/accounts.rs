@@ -1,8 +1,102 @@
-//! stub until the real one lands
-use crate::{error::Result, peer::Peer};
-pub(super) struct Accounts;
+//! Whose a name is: the accounts that `--auth` lists, and those that were made in the chat.
+
+use std::collections::HashMap;
+
+use crate::{
+    error::{Error, Kind, Result},
+    peer::Peer,
+    service::accounts::{self, Denied, account},
+};
+
+/// The accounts of a server. Those that were made in the chat are in its history, which is asked for their hashes.
+pub(crate) struct Accounts {
+    all: accounts::Accounts<()>,
+    /// The names of the listed ones as they are written, by their keys.
+    listed: HashMap<String, String>,
+}
+
 impl Accounts {
-    pub(super) fn new(_: &[String]) -> Result<Self> { Ok(Self) }
-    pub(super) async fn verify(&self, _: &str, _: &str, _: &Peer, _: Option<String>) -> Result<()> { Ok(()) }
-    pub(super) async fn hash(&self, _: &str) -> Result<String> { Ok(String::new()) }
+    /// Accounts written as `name:password` or `name:$argon2id$…`. `key` is what a name has in common with all those that
+    /// are taken to be the same.
+    ///
+    /// # Errors
+    /// One that is neither, or whose name can be none.
+    pub(crate) fn new(listed: &[String], key: impl Fn(&str) -> Result<String>) -> Result<Self> {
+        let listed = listed.iter().map(|text| {
+            let (name, secret) = account(text)?;
+            Ok((key(name)?, name, secret))
+        });
+        let listed = listed.collect::<Result<Vec<_>>>()?;
+        let all = accounts::Accounts::new(listed.iter().map(|(key, _, secret)| (key.as_str(), *secret, ())))?;
+        let listed = listed.iter().map(|(key, name, _)| (key.clone(), (*name).to_owned())).collect();
+        Ok(Self { all, listed })
+    }
+
+    /// How the name of a listed account is written. Nobody else can make it an account.
+    pub(crate) fn listed(&self, key: &str) -> Option<&str> {
+        self.listed.get(key).map(String::as_str)
+    }
+
+    /// Whether that is the password of the account, whose hash is `stored` where it was made in the chat.
+    ///
+    /// # Errors
+    /// Too many wrong ones have come from there.
+    pub(crate) async fn verify(&self, key: &str, password: &str, peer: &Peer, stored: Option<String>) -> Result<bool> {
+        // A listed one has no other password.
+        let stored = stored.as_deref().filter(|_| self.listed(key).is_none());
+        match self.all.verify(key, password, peer, stored.map(|hash| (hash, ()))).await {
+            Ok(()) => Ok(true),
+            Err(Denied::Wrong) => Ok(false),
+            Err(Denied::Wait(wait)) => {
+                let wait = wait.as_secs() + 1;
+                let about = format!("too many wrong passwords from there: wait {wait} s before the next");
+                Err(Error::new(Kind::Other, about))
+            }
+            Err(Denied::Stopping) => Err(Error::new(Kind::Other, "this server is about to stop")),
+        }
+    }
+
+    /// The hash of a new account's password, for the history.
+    pub(crate) async fn hash(&self, password: &str) -> Result<String> {
+        self.all.hash(password).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Endpoint;
+
+    /// Of the password `ümlaut`, made by Debian's argon2 with little work, so that it is wrong faster than a wait ends.
+    const HASHED: &str =
+        "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$AtH6SauySk/FajYo0hftM8GAAFCSVky0hBueQHZzFao";
+
+    #[tokio::test]
+    async fn a_listed_account_has_no_other_password() {
+        let key = |name: &str| Ok(name.to_lowercase());
+        let accounts = Accounts::new(&["Ann:listed".to_owned()], key).unwrap();
+        assert_eq!((accounts.listed("ann"), accounts.listed("bob")), (Some("Ann"), None));
+        let peer = Peer::new("tcp", Endpoint::Net("10.0.0.1:1".parse().unwrap()), Endpoint::Unnamed);
+        let stored = Some(HASHED.to_owned());
+        let cases =
+            [("ann", "listed", true), ("ann", "ümlaut", false), ("bob", "ümlaut", true), ("bob", "listed", false)];
+        for (name, password, expected) in cases {
+            let verified = accounts.verify(name, password, &peer, stored.clone()).await.unwrap();
+            assert_eq!(verified, expected, "{name} {password}");
+        }
+        for _ in 0..4 {
+            let _ = accounts.verify("bob", "guess", &peer, stored.clone()).await;
+        }
+        let waits = accounts.verify("bob", "s3cret", &peer, stored).await.unwrap_err().to_string();
+        assert!(waits.contains("wait") && !waits.contains("s3cret"), "{waits}");
+    }
+
+    #[test]
+    fn what_is_no_account_is_refused() {
+        let none = |_: &str| Err(Error::usage("that is no name"));
+        assert!(Accounts::new(&["ann:x".to_owned()], none).is_err());
+        for bad in ["", "ann", ":x", "ann:", "ann:$2y$10$abc"] {
+            assert!(Accounts::new(&[bad.to_owned()], |name| Ok(name.to_owned())).is_err(), "{bad}");
+        }
+    }
 }

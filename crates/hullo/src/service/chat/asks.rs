@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Draft, Kept,
     joined::others::Word,
     joining::Wish,
     member::Door,
     people::{self, taken},
+    posting::{Draft, Kept},
     room::{Room, Seen},
     rules,
     talk::Talk,
@@ -317,7 +317,8 @@ impl Talk {
         match (name, password, token) {
             (Some(name), Some(password), _) => self.own(&name, &password).await?,
             (name, _, token) => {
-                if let Some(person) = token.and_then(|token| self.chat.people.again(&token)) {
+                if let Some(token) = token.filter(|token| *token != self.member.person.token) {
+                    let person = self.chat.people.again(&token)?;
                     self.become_person(person).await;
                 }
                 let current = self.member.person.name();
@@ -353,10 +354,7 @@ impl Talk {
     }
 
     async fn own(&mut self, name: &str, password: &str) -> Result<()> {
-        let nick = name::nick(name)?;
-        let stored = self.chat.account(&nick.key).await?;
-        self.chat.accounts.verify(&nick.key, password, self.inbox.peer(), stored.map(|(_, hash)| hash)).await?;
-        let person = self.chat.people.owner(nick)?;
+        let person = self.chat.owner(name, password, self.inbox.peer()).await?;
         self.become_person(person).await;
         Ok(())
     }
@@ -364,7 +362,7 @@ impl Talk {
     async fn register(&mut self, password: &str) -> Result<()> {
         let person = self.member.person.clone();
         let (shown, key) = (person.name().to_string(), person.key());
-        if person.account || name::is_guest(&shown) {
+        if person.account || name::is_guest(&shown) || self.chat.accounts.listed(&key).is_some() {
             let error = Error::usage(format!("'{shown}' cannot be made an account"));
             return Err(error.hint("take a name of your own first: /nick NAME"));
         }

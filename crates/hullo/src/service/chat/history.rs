@@ -27,6 +27,7 @@ use crate::{
     service::sqlite::{self, Name, Readers, in_time},
 };
 
+mod group;
 mod reading;
 mod table;
 #[cfg(test)]

@@ -24,8 +24,9 @@ use tokio::{
 
 use self::{landing::Lander, others::Word};
 use super::{
-    Chat, Draft, Kept, history, now,
+    Chat, history, now,
     people::{self, Person},
+    posting::{Draft, Kept, Landing},
     room::Room,
 };
 use crate::{
@@ -171,7 +172,7 @@ impl Joined {
         let mut pending = self.pending();
         let (landed, wait) = oneshot::channel();
         match pending.get_mut(&entry.uid) {
-            Some(first) if first.entry.author != entry.author || first.entry.room != entry.room => {
+            Some(first) if first.entry.room != entry.room => {
                 Err(Error::usage(format!("the uid '{}' is another message's", brief(&entry.uid))))
             }
             Some(first) => {
@@ -320,7 +321,7 @@ impl Chat {
         let position = position.map(|Position { stream, sequence }| history::Position { stream, sequence });
         let mut pending = joined.take(&entry.uid);
         let (by, kept) = pending.as_mut().map_or((None, None), |pending| (pending.by, pending.kept.take()));
-        let landing = super::Landing { place, position, unsent, kept };
+        let landing = Landing { place, position, unsent, kept };
         self.append(&room, &mut room.state(), Entry::clone(entry), by, landing);
         self.bring_parties(&room);
         if let What::Rule { key: Some(key), .. } = &entry.what {
@@ -364,7 +365,7 @@ impl Chat {
             return None;
         }
         self.bring(&room, &person);
-        self.append(&room, &mut room.state(), entry, None, super::Landing::default());
+        self.append(&room, &mut room.state(), entry, None, Landing::default());
         Some(room)
     }
 }

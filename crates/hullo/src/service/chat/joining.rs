@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::{
-    Chat, Draft,
+    Chat,
     history::History,
     member::Door,
     people::Person,
+    posting::Draft,
     room::{Room, State},
     talk::Talk,
 };

@@ -57,6 +57,11 @@ impl Member {
         Self::new(self.number, self.door, person, self.network.clone(), self.outbox.clone())
     }
 
+    /// The same connection in another form.
+    pub(super) fn through(&self, door: Door) -> Self {
+        Self::new(self.number, door, self.person.clone(), self.network.clone(), self.outbox.clone())
+    }
+
     fn places(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }

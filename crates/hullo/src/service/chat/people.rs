@@ -22,11 +22,12 @@ use crate::{
 /// How long the name of a guest who has gone is kept for them.
 const KEPT: Duration = Duration::from_secs(300);
 
+/// The bytes of a guest's token, and of an account's, which is good for as long as somebody is logged in.
+const SECRET: usize = 18;
+const LOGIN: usize = 24;
+
 /// Guests who have gone, and whose names are kept. The first of them are forgotten first.
 const GONE: usize = 4096;
-
-/// Bytes of a secret.
-const SECRET: usize = 18;
 
 /// Somebody, on however many connections.
 pub(super) struct Person {
@@ -92,6 +93,7 @@ pub(super) struct People {
 struct Known {
     /// By what makes names the same.
     names: HashMap<String, Arc<Person>>,
+    tokens: HashMap<String, Arc<Person>>,
     /// By who they are.
     authors: HashMap<Arc<str>, Arc<Person>>,
     gone: usize,
@@ -106,29 +108,38 @@ impl People {
 
     /// A guest, who has a connection.
     pub(super) fn guest(&self) -> Result<Arc<Person>> {
-        let mut known = self.known();
-        let (token, nick) = (secret()?, self.free(&known));
-        let person = Person::new(guest_author(&token), false, token, nick);
-        known.add(&person);
-        Ok(person)
+        let token = secret()?;
+        Ok(self.arrive(&mut self.known(), token))
     }
 
-    /// The guest whom an earlier connection gave that token; they have a connection more. The token may be of an earlier
-    /// run, or of another server: nobody else has it, so it shows who they are there too.
-    pub(super) fn again(&self, token: &str) -> Option<Arc<Person>> {
-        let author = guest_author(token);
+    /// The guest with that token, who has a connection more. Another server, or this one before it was started anew, may
+    /// have given it to them: nobody else knows it, and so they are the author of what they said there.
+    ///
+    /// # Errors
+    /// That is no token, or no one is logged in by it any more.
+    pub(super) fn again(&self, token: &str) -> Result<Arc<Person>> {
+        let length = URL_SAFE_NO_PAD.decode(token).map_or(0, |bytes| bytes.len());
         let mut known = self.known();
-        if let Some(person) = known.authors.get(author.as_str()).filter(|person| !person.account).cloned() {
+        if let Some(person) = known.tokens.get(token).cloned() {
             known.come(&person);
-            return Some(person);
+            return Ok(person);
         }
-        if !is_secret(token) {
-            return None;
+        match length {
+            SECRET => Ok(self.arrive(&mut known, token.to_owned())),
+            LOGIN => {
+                let error = Error::new(Kind::Denied, "that session of an account is over");
+                Err(error.hint("say its name and password again"))
+            }
+            _ => Err(Error::usage("that is no token of an earlier welcome")),
         }
-        let nick = self.free(&known);
-        let person = Person::new(author, false, token.to_owned(), nick);
+    }
+
+    /// Somebody who has no name of their own yet.
+    fn arrive(&self, known: &mut Known, token: String) -> Arc<Person> {
+        let nick = self.free(known);
+        let person = Person::new(guest_author(&token), false, token, nick);
         known.add(&person);
-        Some(person)
+        person
     }
 
     /// The owner of an account, who has a connection more.
@@ -146,7 +157,7 @@ impl People {
             let new = self.free(&known);
             known.rename(&person, new);
         }
-        let person = Person::new(format!("account:{}", nick.key), true, secret()?, nick);
+        let person = Person::new(format!("account:{}", nick.key), true, random::<LOGIN>()?, nick);
         known.add(&person);
         Ok(person)
     }
@@ -260,7 +271,7 @@ impl People {
         state.left = Some(now);
         drop(state);
         // Who has chosen no name of their own wants none kept.
-        if person.account || known.gone >= GONE || name::is_guest(&person.name()) {
+        if known.gone >= GONE || name::is_guest(&person.name()) {
             return known.forget(person);
         }
         known.gone += 1;
@@ -290,6 +301,7 @@ impl Known {
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());
+        self.tokens.insert(person.token.clone(), person.clone());
         self.authors.insert(person.author.clone(), person.clone());
     }
 
@@ -312,6 +324,7 @@ impl Known {
 
     fn forget(&mut self, person: &Person) {
         self.names.remove(&person.key());
+        self.tokens.remove(&person.token);
         self.authors.remove(&person.author);
     }
 
@@ -331,14 +344,13 @@ fn guest_author(token: &str) -> String {
     format!("guest:{}", &blake3::hash(token.as_bytes()).to_hex()[..24])
 }
 
-/// Whether it is like what [`secret`] makes.
-fn is_secret(token: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(token).is_ok_and(|bytes| bytes.len() == SECRET)
-}
-
 /// Something that nobody guesses.
 pub(super) fn secret() -> Result<String> {
-    let mut bytes = [0; SECRET];
+    random::<SECRET>()
+}
+
+fn random<const LENGTH: usize>() -> Result<String> {
+    let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -37,6 +37,9 @@ const QUEUE: usize = 256 << 10;
 /// How long the last words may take to leave.
 const LAST_WORDS: time::Duration = time::Duration::from_secs(2);
 
+/// What a program types on a stream to be told events of JSON.
+const JSON: &str = "/json";
+
 /// Messages that somebody who types lines is shown when they come.
 const EARLIER: usize = 10;
 
@@ -54,6 +57,33 @@ pub(super) struct Talk {
     /// When they were last told to be writing.
     pub(super) typing: Option<Instant>,
     flood: Flood,
+    stay: Stay,
+}
+
+/// What a connection takes up for as long as it is here, also where its task is dropped.
+struct Stay {
+    chat: Arc<Chat>,
+    member: Arc<Member>,
+}
+
+impl Stay {
+    /// For a member whose person has this connection by now.
+    fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
+        member.person.comes_by(member);
+        chat.changed(&member.person);
+        Self { chat: chat.clone(), member: member.clone() }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        for room in self.member.rooms() {
+            room.state().leave(&room.name, &self.member);
+            self.member.has_left(&room);
+        }
+        self.chat.people.leave(&self.member.person);
+        self.chat.changed(&self.member.person);
+    }
 }
 
 impl Talk {
@@ -73,8 +103,8 @@ impl Talk {
         let member = Member::new(chat.number(), door, chat.people.guest()?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
-        member.person.comes_by(&member);
-        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood })
+        let stay = Stay::begin(&chat, &member);
+        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood, stay })
     }
 
     /// Talks until one of the two ends it.
@@ -177,6 +207,10 @@ impl Talk {
     async fn lines(&mut self, message: &Message) -> Result<bool> {
         for line in message.to_text().lines() {
             self.hold_back().await;
+            if line.trim_end() == JSON {
+                Box::pin(self.speak_json()).await?;
+                return Ok(true);
+            }
             let current = self.current.as_ref().map_or(LOBBY, |room| &room.name);
             let goes_on = match typed(line, current) {
                 // The most frequent one, without a box of its own.
@@ -196,6 +230,15 @@ impl Talk {
             }
         }
         Ok(true)
+    }
+
+    /// It is a program: events of JSON from now on, one a line, and in no room yet.
+    async fn speak_json(&mut self) -> Result<()> {
+        self.leave_all().await;
+        self.member = Arc::new(self.member.through(Door::Json));
+        self.member.person.comes_by(&self.member);
+        self.stay.member = self.member.clone();
+        self.welcome().await
     }
 
     async fn typed(&mut self, typed: Typed) -> Result<bool> {
@@ -267,8 +310,12 @@ impl Talk {
             _ => None,
         };
         let tag = asked.tag.clone();
+        let says = matches!(asked.ask, Ask::Say { .. });
         if let Err(error) = self.ask(asked.ask, asked.tag).await {
             self.refuse(&error, tag, uid);
+        }
+        if !says {
+            self.tell().await;
         }
         Ok(())
     }
@@ -286,11 +333,8 @@ impl Talk {
     /// Is somebody else from now on, who is in no room yet.
     pub(super) async fn become_person(&mut self, person: Arc<Person>) {
         self.leave_all().await;
-        self.chat.people.leave(&self.member.person);
-        self.chat.changed(&self.member.person);
         self.member = Arc::new(self.member.of(person));
-        self.member.person.comes_by(&self.member);
-        self.chat.changed(&self.member.person);
+        self.stay = Stay::begin(&self.chat, &self.member);
         self.said = None;
     }
 
@@ -313,8 +357,6 @@ impl Talk {
 
     async fn part(mut self, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
-        self.chat.people.leave(&self.member.person);
-        self.chat.changed(&self.member.person);
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {

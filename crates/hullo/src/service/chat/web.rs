@@ -20,12 +20,13 @@ use serde_json::json;
 use tokio::{sync::oneshot, task::unconstrained};
 
 use super::{
-    Chat, Draft, feed,
+    Chat, feed,
     flood::Flood,
     joining::Wish,
     member::Door,
     page,
     people::{self, Person, taken},
+    posting::Draft,
     room::Room,
     talk::Talk,
 };
@@ -221,10 +222,7 @@ impl Visit {
     /// Who it is: the owner of an account by its password, or a guest of that name. They have a connection more.
     async fn person(&self, name: Option<&str>) -> Result<Option<Arc<Person>>> {
         if let Some((name, password)) = credentials(&self.head.headers) {
-            let nick = name::nick(&name)?;
-            let stored = self.chat.account(&nick.key).await?.map(|(_, hash)| hash);
-            self.chat.accounts.verify(&nick.key, &password, &self.peer, stored).await?;
-            return self.chat.people.owner(nick).map(Some);
+            return self.chat.owner(&name, &password, &self.peer).await.map(Some);
         }
         let Some(name) = name else { return Ok(None) };
         let nick = name::nick(name)?;

@@ -49,7 +49,6 @@ pub(super) const STEPS: &[&str] = &["
     CREATE VIRTUAL TABLE words USING fts5 (
         room, text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
     );
-    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
 "];
 
 /// What is read of an entry, in the order in which [`entry`] takes it.
@@ -123,4 +122,9 @@ pub(super) fn entry(row: &Row<'_>, room: Arc<str>) -> rusqlite::Result<Entry> {
 /// A number of ours as SQLite has it, which ends where ids never come.
 pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What cannot be written as JSON, or read, is no reason to end.
+pub(super) fn strange(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
 }

@@ -5,10 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use time::OffsetDateTime;
 
-use super::{
-    table::MESSAGE,
-    writer::{Writer, unindex},
-};
+use super::{group::unindex, table::MESSAGE, writer::Writer};
 
 /// The most entries that are looked at by one commit.
 const BATCH: usize = 2048;
