@@ -127,6 +127,32 @@ fn people_on_two_servers_are_in_one_chat() {
 }
 
 #[test]
+fn programs_on_two_servers_hear_of_each_other() {
+    let home = Home::new();
+    let Some(broker) = Broker::start(&home) else { return };
+    let (one, two) = (broker.serve("one.db", (0, 0)), broker.serve("two.db", (0, 0)));
+    let program = |server: &Server, name: &str| {
+        let mut program = Program::start(&mut home.hullo(&["connect", &server.at[1]]));
+        // What is piped in together would be one message.
+        program.say(json!({ "do": "hello", "name": name }).to_string());
+        program.heard(&format!(r#"{{"event":"welcome","name":"{name}""#));
+        program.say(json!({ "do": "join", "room": "lobby" }).to_string());
+        program.heard(r#""event":"joined""#);
+        program
+    };
+    let (mut ann, bob) = (program(&one, "ann"), program(&two, "bob"));
+    ann.heard(r#"{"event":"presence","room":"lobby","name":"bob","is":"here","count":2}"#);
+    ann.say("{\"do\":\"typing\",\"room\":\"lobby\"}\n");
+    bob.heard(r#"{"event":"typing","room":"lobby","name":"ann"}"#);
+    ann.say("{\"do\":\"tell\",\"to\":\"bob\",\"text\":\"psst\"}\n");
+    let heard = bob.heard("psst");
+    assert!(heard.contains(r#""room":"@ann+bob""#) && heard.contains(r#""from":"ann""#), "{heard}");
+    // Whoever was on a server that is killed is gone when it has been silent for long enough.
+    kill(one.program);
+    bob.heard(r#"{"event":"presence","room":"lobby","name":"ann","is":"gone","count":1}"#);
+}
+
+#[test]
 fn a_server_that_joins_later_has_what_was_said() {
     let home = Home::new();
     let Some(broker) = Broker::start(&home) else { return };
@@ -139,6 +165,7 @@ fn a_server_that_joins_later_has_what_was_said() {
     ann.says("/history 1");
     ann.hears("ann: number four");
     let two = broker.serve("two.db", (0, 0));
+    assert!(!two.program.so_far().contains("s3cret"));
     eventually("the other server has heard all of it", || {
         let said = home.run(&["connect", &two.at[0]], "/history\nbyebye\n");
         let said = String::from_utf8_lossy(&said.out).into_owned();
@@ -158,6 +185,7 @@ fn people_are_told_of_a_broker_that_is_away_and_nothing_is_lost() {
     let (mut ann, mut bob) = (Typist::new(&home, &one, "ann"), Typist::new(&home, &two, "bob"));
     ann.hears("is now called bob");
     broker.kill();
+    one.program.told("the other servers cannot be reached: ");
     let away = "* the other servers cannot be reached; what is said here stays here until they can";
     ann.hears(away);
     bob.hears(away);

@@ -130,7 +130,7 @@ impl Line {
                     if error.kind() != PublishErrorKind::MaxPayloadExceeded {
                         self.look.notify_one();
                     }
-                    Err(Error::new(Kind::Other, about).because(error))
+                    Err(Error::new(Kind::Other, about).because(error.to_string()))
                 }
                 Err(_) => Err(Error::new(Kind::Timeout, about).because(format!("no answer within {PATIENCE:?}"))),
             }
@@ -212,7 +212,7 @@ impl Follower {
         let health = Arc::new(Health::default());
         let client = connect(broker, &health).await?;
         let words = client.subscribe(format!("{}.word.*", self.line.name)).await;
-        let mut words = words.map_err(|error| unusable(broker, &health).because(error))?;
+        let mut words = words.map_err(|error| unusable(broker, &health).because(error.to_string()))?;
         let context = jetstream::new(client);
         let mut is_up = false;
         loop {
@@ -238,15 +238,15 @@ impl Follower {
             let from = told.as_ref().map_or(1, |told| told.sequence + 1);
             self.told = told;
             let reader = stream.create_consumer(self.reader(from)).await;
-            let reader = reader.map_err(|error| unusable().because(error))?;
+            let reader = reader.map_err(|error| unusable().because(error.to_string()))?;
             // If the stream was made again in between, this reads the new one from the middle of the old one.
-            let now = stream.get_info().await.map_err(|error| unusable().because(error))?;
+            let now = stream.get_info().await.map_err(|error| unusable().because(error.to_string()))?;
             if made_at(&now) != made {
                 return Err(unusable().because("the log is being made again"));
             }
             let left = reader.cached_info().num_pending;
             let entries = reader.stream().max_messages_per_batch(AHEAD).heartbeat(HEARTBEAT).messages().await;
-            let entries = Box::pin(entries.map_err(|error| unusable().because(error))?);
+            let entries = Box::pin(entries.map_err(|error| unusable().because(error.to_string()))?);
             Ok(Log { entries, made, left, count: 0 })
         };
         let begun = timeout(PATIENCE, begun).await;
@@ -392,7 +392,7 @@ async fn connect(broker: &Broker, health: &Arc<Health>) -> Result<Client> {
     let address = ServerAddr::from_url(broker.address.clone()).map_err(|error| unreachable(broker).because(error))?;
     match timeout(PATIENCE, options.connect(address)).await {
         Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(unreachable(broker).because(error)),
+        Ok(Err(error)) => Err(unreachable(broker).because(error.to_string())),
         Err(_) => Err(unreachable(broker).because(format!("no answer within {PATIENCE:?}")).of(Kind::Timeout)),
     }
 }
@@ -416,9 +416,9 @@ fn no_stream(error: Error, why: CreateStreamError) -> Error {
         CreateStreamErrorKind::JetStream(problem) if problem.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED => {
             "the log wants 256 MiB there; a smaller stream that was made by hand is used as it is"
         }
-        _ => return error.because(why),
+        _ => return error.because(why.to_string()),
     };
-    error.because(why).hint(hint)
+    error.because(why.to_string()).hint(hint)
 }
 
 fn made_at(stream: &stream::Info) -> String {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bus::{Bus, Heard, Position},
     chat::{Entry, Event},
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     scope::Scope,
     watch,
 };
@@ -166,7 +166,10 @@ impl Lander {
     fn go_away(&mut self, joined: &Joined, why: &Error) {
         self.caught = false;
         joined.state.send_replace(State::Away);
-        self.scope.tell(&watch::Event::Trouble { peer: None, error: why });
+        // It is this server's own trouble, of which whoever runs it hears without asking.
+        let error = Error::new(Kind::Other, "the other servers cannot be reached").because(why.to_string());
+        let error = why.advice().map(str::to_owned).into_iter().fold(error, Error::hint);
+        self.scope.tell(&watch::Event::Trouble { peer: None, error: &error });
         if !joined.away.swap(true, Relaxed) {
             self.notice(AWAY);
         }
