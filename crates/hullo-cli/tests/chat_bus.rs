@@ -94,7 +94,8 @@ fn people_on_two_servers_are_in_one_chat() {
     let (one, two) = (broker.serve("one.db", (0, 0)), broker.serve("two.db", (0, 0)));
     let mut ann = Typist::new(&home, &one, "ann");
     let mut bob = Typist::new(&home, &two, "bob");
-    ann.hears("is now called bob");
+    // He came as a guest, unless he was faster than the word of it.
+    ann.hears("bob");
     ann.says("hello from one");
     bob.hears("ann: hello from one");
     bob.says("/me waves");
@@ -109,7 +110,7 @@ fn people_on_two_servers_are_in_one_chat() {
     ann.hears("[@bob] bob: what?");
     // A room of one server is there on the other, with its operator.
     ann.says("/join dev");
-    ann.hears("you are ann in dev");
+    ann.hears("ann was made an operator");
     ann.says("/topic things to do");
     bob.says("/join dev");
     bob.hears("things to do");
@@ -183,7 +184,7 @@ fn people_are_told_of_a_broker_that_is_away_and_nothing_is_lost() {
     let Some(mut broker) = Broker::start(&home) else { return };
     let (one, two) = (broker.serve("one.db", (0, 0)), broker.serve("two.db", (0, 0)));
     let (mut ann, mut bob) = (Typist::new(&home, &one, "ann"), Typist::new(&home, &two, "bob"));
-    ann.hears("is now called bob");
+    ann.hears("bob");
     broker.kill();
     one.program.told("the other servers cannot be reached: ");
     let away = "* the other servers cannot be reached; what is said here stays here until they can";
@@ -221,6 +222,28 @@ fn people_are_told_of_a_broker_that_is_away_and_nothing_is_lost() {
     bob.hears("* the other servers are back");
     let _one = broker.serve("one.db", (0, 0));
     bob.hears(": fifth");
+}
+
+#[test]
+fn two_who_took_one_name_while_they_were_apart_do_not_both_keep_it() {
+    let home = Home::new();
+    let Some(mut broker) = Broker::start(&home) else { return };
+    let (one, two) = (broker.serve("one.db", (0, 0)), broker.serve("two.db", (0, 0)));
+    let (mut ann, mut bob) = (Typist::new(&home, &one, "ann"), Typist::new(&home, &two, "bob"));
+    broker.kill();
+    for typist in [&mut ann, &mut bob] {
+        typist.hears("the other servers cannot be reached");
+        typist.says("/nick dan");
+        typist.hears("is now called dan");
+    }
+    broker.run();
+    let is_told =
+        |typist: &Typist| typist.0.so_far().contains("somebody on another server is called dan: you are guest-");
+    eventually("one of them gives way", || is_told(&ann) || is_told(&bob));
+    let (stays, goes) = if is_told(&ann) { (&bob, &ann) } else { (&ann, &bob) };
+    stays.hears("dan is now called guest-");
+    goes.hears("the other servers are back");
+    assert!(!is_told(stays));
 }
 
 /// A program that talks JSON, comes again when its connection ends, and knows by their uids what it has heard.

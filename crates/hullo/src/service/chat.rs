@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -270,7 +271,10 @@ fn now() -> i64 {
 
 impl Service for Chat {
     fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { Talk::over(self, link)?.run().await })
+        match Talk::over(self, link) {
+            Ok(talk) => Box::pin(talk.run()),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 
     fn exchange(

@@ -317,7 +317,7 @@ impl Talk {
         match (name, password, token) {
             (Some(name), Some(password), _) => self.own(&name, &password).await?,
             (name, _, token) => {
-                if let Some(token) = token.filter(|token| *token != self.member.person.token) {
+                if let Some(token) = token.filter(|token| self.member.person.token.as_deref() != Some(token)) {
                     let person = self.chat.people.again(&token)?;
                     self.become_person(person).await;
                 }
@@ -336,7 +336,8 @@ impl Talk {
             Some(history) if person.account => history.private(&person.name()).await?,
             _ => Vec::new(),
         };
-        let (name, token, log) = (person.name().to_string(), person.token.clone(), self.chat.log.to_string());
+        let (name, log) = (person.name().to_string(), self.chat.log.to_string());
+        let token = person.token.as_deref().unwrap_or_default().to_owned();
         self.tell_me(&Event::Welcome { name, account: person.account, token, log, private });
         Ok(())
     }
@@ -427,10 +428,11 @@ impl super::Chat {
         let mut entries: Vec<Entry> = match (self.history.as_ref().filter(|_| room.kept), words) {
             (Some(history), Some(words)) => history.search(&room.name, words, before, limit + 1).await?,
             (Some(history), None) => {
+                let is_behind = history.written() < room.state().last;
                 let mut entries = history.before(&room.name, before, limit + 1).await?;
                 // What is not written yet is at hand.
                 let newest = entries.last().map_or(0, |last| last.id);
-                if history.written() < room.state().last {
+                if is_behind {
                     // And what was changed a moment ago reads as it is at hand.
                     let state = room.state();
                     let at_hand = |entry: &Entry| state.recent(&entry.uid).map(|recent| Entry::clone(recent));

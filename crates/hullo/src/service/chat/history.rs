@@ -39,7 +39,7 @@ mod writer;
 const QUEUE: usize = 8192;
 
 /// Reads that are made at the same time, and searches, which may take long.
-const READS: usize = 8;
+const READS: usize = 4;
 const SEARCHES: usize = 2;
 
 /// How long a read may take.

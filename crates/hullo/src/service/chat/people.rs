@@ -35,8 +35,8 @@ pub(super) struct Person {
     pub(super) author: Arc<str>,
     /// Whether their name is an account.
     pub(super) account: bool,
-    /// What a later connection shows to be the same person.
-    pub(super) token: String,
+    /// What a later connection shows to be the same person. Who talks in lines has none: nothing asks them for it.
+    pub(super) token: Option<Box<str>>,
     state: Mutex<State>,
     members: Mutex<Vec<Weak<Member>>>,
 }
@@ -49,7 +49,7 @@ struct State {
 }
 
 impl Person {
-    fn new(author: String, account: bool, token: String, nick: Nick) -> Arc<Self> {
+    fn new(author: String, account: bool, token: Option<Box<str>>, nick: Nick) -> Arc<Self> {
         let shown = nick.shown.as_str().into();
         let state = Mutex::new(State { nick, shown, connections: 0, left: None });
         Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
@@ -62,6 +62,11 @@ impl Person {
     /// Their name.
     pub(super) fn name(&self) -> Arc<str> {
         self.state().shown.clone()
+    }
+
+    /// Whether they have a connection.
+    pub(super) fn is_here(&self) -> bool {
+        self.state().connections > 0
     }
 
     /// They have this connection too.
@@ -93,9 +98,7 @@ pub(super) struct People {
 struct Known {
     /// By what makes names the same.
     names: HashMap<String, Arc<Person>>,
-    tokens: HashMap<String, Arc<Person>>,
-    /// By who they are.
-    authors: HashMap<Arc<str>, Arc<Person>>,
+    tokens: HashMap<Box<str>, Arc<Person>>,
     gone: usize,
     /// Who is on other servers, by what makes names the same. There may be two, until one gives way.
     elsewhere: HashMap<String, Vec<Present>>,
@@ -106,10 +109,10 @@ impl People {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A guest, who has a connection.
-    pub(super) fn guest(&self) -> Result<Arc<Person>> {
+    /// A guest, who has a connection, and perhaps a token.
+    pub(super) fn guest(&self, comes_again: bool) -> Result<Arc<Person>> {
         let token = secret()?;
-        Ok(self.arrive(&mut self.known(), token))
+        Ok(self.arrive(&mut self.known(), token, comes_again))
     }
 
     /// The guest with that token, who has a connection more. Another server, or this one before it was started anew, may
@@ -125,7 +128,7 @@ impl People {
             return Ok(person);
         }
         match length {
-            SECRET => Ok(self.arrive(&mut known, token.to_owned())),
+            SECRET => Ok(self.arrive(&mut known, token.to_owned(), true)),
             LOGIN => {
                 let error = Error::new(Kind::Denied, "that session of an account is over");
                 Err(error.hint("say its name and password again"))
@@ -135,9 +138,10 @@ impl People {
     }
 
     /// Somebody who has no name of their own yet.
-    fn arrive(&self, known: &mut Known, token: String) -> Arc<Person> {
+    fn arrive(&self, known: &mut Known, token: String, comes_again: bool) -> Arc<Person> {
         let nick = self.free(known);
-        let person = Person::new(guest_author(&token), false, token, nick);
+        let author = guest_author(&token);
+        let person = Person::new(author, false, comes_again.then(|| token.into()), nick);
         known.add(&person);
         person
     }
@@ -157,7 +161,7 @@ impl People {
             let new = self.free(&known);
             known.rename(&person, new);
         }
-        let person = Person::new(format!("account:{}", nick.key), true, random::<LOGIN>()?, nick);
+        let person = Person::new(format!("account:{}", nick.key), true, Some(random::<LOGIN>()?.into()), nick);
         known.add(&person);
         Ok(person)
     }
@@ -198,7 +202,7 @@ impl People {
             Some(_) => Err(taken(&nick.shown)),
             None if known.is_elsewhere(&nick.key, &author) => Err(taken(&nick.shown)),
             None => {
-                let person = Person::new(author, false, secret()?, nick);
+                let person = Person::new(author, false, None, nick);
                 known.add(&person);
                 Ok(person)
             }
@@ -225,7 +229,7 @@ impl People {
 
     /// Who has a connection.
     pub(super) fn here(&self) -> Vec<Arc<Person>> {
-        self.known().authors.values().filter(|person| person.state().connections > 0).cloned().collect()
+        self.known().names.values().filter(|person| person.is_here()).cloned().collect()
     }
 
     /// All connections.
@@ -235,7 +239,13 @@ impl People {
 
     /// The person of that author, if they have a connection.
     pub(super) fn of_author(&self, author: &str) -> Option<Arc<Person>> {
-        self.known().authors.get(author).filter(|person| person.state().connections > 0).cloned()
+        let known = self.known();
+        let found = match author.strip_prefix("account:") {
+            Some(key) => known.names.get(key),
+            // It is asked for seldom, and there are many guests: they stand in no list of their own for it.
+            None => known.names.values().find(|person| *person.author == *author),
+        };
+        found.filter(|person| *person.author == *author && person.is_here()).cloned()
     }
 
     /// Somebody on another server whose name is the same as others of that key.
@@ -301,8 +311,9 @@ impl Known {
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());
-        self.tokens.insert(person.token.clone(), person.clone());
-        self.authors.insert(person.author.clone(), person.clone());
+        if let Some(token) = &person.token {
+            self.tokens.insert(token.clone(), person.clone());
+        }
     }
 
     fn come(&mut self, person: &Person) {
@@ -324,8 +335,9 @@ impl Known {
 
     fn forget(&mut self, person: &Person) {
         self.names.remove(&person.key());
-        self.tokens.remove(&person.token);
-        self.authors.remove(&person.author);
+        if let Some(token) = &person.token {
+            self.tokens.remove(token);
+        }
     }
 
     /// Forgets the guests who have been gone for long.

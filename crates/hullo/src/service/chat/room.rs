@@ -292,13 +292,13 @@ impl State {
         self.people.len() + self.elsewhere.keys().filter(|author| !self.people.contains_key(*author)).count()
     }
 
-    /// Who is here, by name, as far as that is told.
+    /// Who is here, by name; of many some.
     pub(super) fn people(&self) -> Vec<Seen> {
         let here = self.people.values().map(|(person, _)| Seen::of(person));
         let elsewhere = self.elsewhere.values().map(|(seen, _)| seen.clone());
-        let mut people: Vec<_> = here.chain(elsewhere.filter(|seen| !self.people.contains_key(&seen.author))).collect();
+        let all = here.chain(elsewhere.filter(|seen| !self.people.contains_key(&seen.author)));
+        let mut people: Vec<_> = all.take(NAMES).collect();
         people.sort_by(|one, other| one.name.cmp(&other.name));
-        people.truncate(NAMES);
         people
     }
 

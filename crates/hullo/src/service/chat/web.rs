@@ -240,7 +240,7 @@ impl Visit {
         };
         let guest = match &person {
             Some(person) => person.clone(),
-            None => self.chat.people.guest()?,
+            None => self.chat.people.guest(false)?,
         };
         let room = self.chat.room(room);
         let admitted = room.as_ref().map_or(Ok(()), |room| self.admit(room, &guest, query.token.as_deref()));

@@ -14,7 +14,7 @@ impl Lander {
     /// Tells the others who is here.
     pub(super) async fn tell_all(&self, joined: &Joined) {
         let people = self.chat.people.here();
-        let people = people.iter().map(|person| present(person, true)).collect();
+        let people = people.iter().map(|person| present(person)).collect();
         for word in Word::all(&joined.me, people) {
             self.bus.shout(word.bytes()).await;
         }
@@ -26,8 +26,7 @@ impl Lander {
         if changed.is_empty() {
             return;
         }
-        let is_here = |person: &Arc<Person>| self.chat.people.of_author(&person.author).is_some();
-        let people = changed.values().map(|person| present(person, is_here(person))).collect();
+        let people = changed.values().map(|person| present(person)).collect();
         self.bus.shout(Word::Some { server: joined.me.clone(), people }.bytes()).await;
     }
 
@@ -95,7 +94,7 @@ impl Lander {
     }
 }
 
-fn present(person: &Person, is_here: bool) -> Present {
+fn present(person: &Person) -> Present {
     let mut rooms = Vec::new();
     for room in person.members().iter().flat_map(|member| member.rooms()) {
         let is_common = name::parties(&room.name).is_none();
@@ -104,5 +103,5 @@ fn present(person: &Person, is_here: bool) -> Present {
         }
     }
     let (author, name) = (person.author.clone(), person.name());
-    Present { author, name, account: person.account, rooms: is_here.then_some(rooms) }
+    Present { author, name, account: person.account, rooms: person.is_here().then_some(rooms) }
 }
