@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::member::Member;
+use super::{joined::others::Present, member::Member};
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},
@@ -64,6 +64,11 @@ impl Person {
         self.state().shown.clone()
     }
 
+    /// Whether they have a connection.
+    pub(super) fn is_here(&self) -> bool {
+        self.state().connections > 0
+    }
+
     /// They have this connection too.
     pub(super) fn comes_by(&self, member: &Arc<Member>) {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +100,8 @@ struct Known {
     names: HashMap<String, Arc<Person>>,
     tokens: HashMap<Box<str>, Arc<Person>>,
     gone: usize,
+    /// Who is on other servers, by what makes names the same. There may be two, until one gives way.
+    elsewhere: HashMap<String, Vec<Present>>,
 }
 
 impl People {
@@ -132,15 +139,11 @@ impl People {
 
     /// Somebody who has no name of their own yet.
     fn arrive(&self, known: &mut Known, token: String, comes_again: bool) -> Arc<Person> {
-        loop {
-            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
-            if !known.names.contains_key(&nick.key) {
-                let author = guest_author(&token);
-                let person = Person::new(author, false, comes_again.then(|| token.into()), nick);
-                known.add(&person);
-                return person;
-            }
-        }
+        let nick = self.free(known);
+        let author = guest_author(&token);
+        let person = Person::new(author, false, comes_again.then(|| token.into()), nick);
+        known.add(&person);
+        person
     }
 
     /// The owner of an account, who has a connection more.
@@ -155,7 +158,7 @@ impl People {
                 return Ok(person);
             }
             // Who uses the name of an account without being its owner has to find another.
-            let new = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            let new = self.free(&known);
             known.rename(&person, new);
         }
         let person = Person::new(format!("account:{}", nick.key), true, Some(random::<LOGIN>()?.into()), nick);
@@ -172,6 +175,7 @@ impl People {
         known.sweep(Instant::now());
         match known.names.get(&nick.key) {
             Some(other) if !Arc::ptr_eq(other, person) => Err(taken(&nick.shown)),
+            _ if known.is_elsewhere(&nick.key, &person.author) => Err(taken(&nick.shown)),
             _ => Ok(known.rename(person, nick)),
         }
     }
@@ -196,6 +200,7 @@ impl People {
                 Ok(person)
             }
             Some(_) => Err(taken(&nick.shown)),
+            None if known.is_elsewhere(&nick.key, &author) => Err(taken(&nick.shown)),
             None => {
                 let person = Person::new(author, false, None, nick);
                 known.add(&person);
@@ -209,6 +214,66 @@ impl People {
         let mut known = self.known();
         if person.state().connections <= 1 {
             known.forget(person);
+        }
+    }
+
+    /// A name that a guest may have.
+    fn free(&self, known: &Known) -> Nick {
+        loop {
+            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            if !known.names.contains_key(&nick.key) && !known.elsewhere.contains_key(&nick.key) {
+                return nick;
+            }
+        }
+    }
+
+    /// Gives somebody a guest's name. Returns the old name and the new one.
+    pub(super) fn rename_to_guest(&self, person: &Arc<Person>) -> (Arc<str>, Arc<str>) {
+        let mut known = self.known();
+        let nick = self.free(&known);
+        let old = known.rename(person, nick);
+        (old, person.name())
+    }
+
+    /// Who has a connection.
+    pub(super) fn here(&self) -> Vec<Arc<Person>> {
+        self.known().names.values().filter(|person| person.is_here()).cloned().collect()
+    }
+
+    /// All connections.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.here().iter().flat_map(|person| person.members()).collect()
+    }
+
+    /// The person of that author, if they have a connection.
+    pub(super) fn of_author(&self, author: &str) -> Option<Arc<Person>> {
+        let known = self.known();
+        let found = match author.strip_prefix("account:") {
+            Some(key) => known.names.get(key),
+            // It is asked for seldom, and there are many guests: they stand in no list of their own for it.
+            None => known.names.values().find(|person| *person.author == *author),
+        };
+        found.filter(|person| *person.author == *author && person.is_here()).cloned()
+    }
+
+    /// Somebody on another server whose name is the same as others of that key.
+    pub(super) fn elsewhere_of_key(&self, key: &str) -> Option<Present> {
+        self.known().elsewhere.get(key).and_then(|all| all.first()).cloned()
+    }
+
+    /// Whether somebody is on another server.
+    pub(super) fn is_elsewhere(&self, author: &str) -> bool {
+        self.known().elsewhere.values().flatten().any(|present| *present.author == *author)
+    }
+
+    /// Somebody on another server came, went, or has another name.
+    pub(super) fn elsewhere(&self, was: Option<&Present>, is: Option<&Present>) {
+        let mut known = self.known();
+        if let Some(was) = was {
+            known.lose(was);
+        }
+        if let Some(is) = is {
+            known.elsewhere.entry(name::key(&is.name)).or_default().push(is.clone());
         }
     }
 
@@ -238,6 +303,22 @@ impl People {
 }
 
 impl Known {
+    /// Whether a name is somebody else's on another server.
+    fn is_elsewhere(&self, key: &str, author: &str) -> bool {
+        self.elsewhere.get(key).is_some_and(|all| all.iter().any(|present| *present.author != *author))
+    }
+
+    fn lose(&mut self, was: &Present) {
+        let key = name::key(&was.name);
+        let Some(all) = self.elsewhere.get_mut(&key) else { return };
+        if let Some(at) = all.iter().position(|present| present.author == was.author) {
+            all.remove(at);
+        }
+        if all.is_empty() {
+            self.elsewhere.remove(&key);
+        }
+    }
+
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());

@@ -13,6 +13,7 @@ use tokio::{task::unconstrained, time};
 use super::{
     Chat,
     flood::Flood,
+    joined::Joined,
     joining::Wish,
     member::{Door, Member},
     people::{self, Person},
@@ -69,6 +70,7 @@ impl Stay {
     /// For a member whose person has this connection by now.
     fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
         member.person.comes_by(member);
+        chat.changed(&member.person);
         Self { chat: chat.clone(), member: member.clone() }
     }
 }
@@ -80,6 +82,7 @@ impl Drop for Stay {
             self.member.has_left(&room);
         }
         self.chat.people.leave(&self.member.person);
+        self.chat.changed(&self.member.person);
     }
 }
 
@@ -142,6 +145,9 @@ impl Talk {
                 }
             }
             Door::Json | Door::Feed => self.welcome().await?,
+        }
+        if let Some(text) = self.chat.joined.as_ref().and_then(Joined::notice) {
+            self.tell_me(&Event::Notice { text: text.to_owned() });
         }
         self.tell().await;
         Ok(())
@@ -350,6 +356,7 @@ impl Talk {
         if room.state().leave(&room.name, &self.member) {
             self.is_untold(room);
         }
+        self.chat.changed(&self.member.person);
         self.chat.tidy(room);
     }
 
