@@ -41,21 +41,21 @@ impl Chat {
         Some(person)
     }
 
-    /// Somebody who talks in lines.
-    fn lines(&self, program: &'static str, name: &str) -> Option<Program> {
-        let mut command = match program {
-            "hullo" => self.home.hullo(&["connect", &self.server.at[1]]),
-            _ => {
-                let mut command = self.home.command(peer(program)?);
-                command.args(["127.0.0.1", &self.server.port(1).to_string()]);
-                command
-            }
-        };
-        let mut program = Program::start(&mut command);
-        program.heard("/help says more");
-        program.say(format!("/nick {name}\n"));
-        program.heard(&format!("is now called {name}"));
-        Some(program)
+    /// Somebody with a terminal, which is a pipe here.
+    fn terminal(&self, name: &str) -> Program {
+        let terminal = Program::start(&mut self.home.hullo(&["chat", &self.server.at[0], "--name", name]));
+        terminal.heard_by(|said| said.contains("in lobby (") && said.contains(name));
+        terminal
+    }
+
+    /// Somebody with no client at all.
+    fn nc(&self, name: &str) -> Option<Program> {
+        let port = self.server.port(1).to_string();
+        let mut nc = Program::start(self.home.command(peer("nc")?).args(["127.0.0.1", &port]));
+        nc.heard("/help says more");
+        nc.say(format!("/nick {name}\n"));
+        nc.heard(&format!("is now called {name}"));
+        Some(nc)
     }
 }
 
@@ -105,8 +105,8 @@ const SHOWN: &str = "[...document.querySelectorAll('#log li.message .text')].map
 #[test]
 fn browsers_a_terminal_and_nc_see_the_same_in_one_order() {
     let chat = Chat::served(&[]);
-    let Some(mut nc) = chat.lines("nc", "nelly") else { return };
-    let mut terminal = chat.lines("hullo", "terry").unwrap();
+    let Some(mut nc) = chat.nc("nelly") else { return };
+    let mut terminal = chat.terminal("terry");
     let Some(mut ann) = chat.person("ann") else { return };
     let mut bob = chat.person("bob").unwrap();
     for n in 0..3 {
@@ -217,7 +217,7 @@ fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
     bob.sees_text("#state", "Reconnecting in");
     bob.says("five");
     let chat = start();
-    let mut terminal = chat.lines("hullo", "terry").unwrap();
+    let mut terminal = chat.terminal("terry");
     terminal.say("six\n");
     let seen = ann.sees_all(6);
     assert_eq!(bob.sees_all(6), seen);
@@ -249,7 +249,7 @@ window.WebSocket = class extends Real {
 fn no_name_text_topic_or_room_becomes_markup() {
     let chat = Chat::served(&[]);
     let Some(mut ann) = chat.person("ann") else { return };
-    let mut harm = chat.lines("hullo", "HARM").unwrap();
+    let mut harm = chat.terminal("HARM");
     ann.0.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": HARMFUL_SERVER }));
     ann.0.go(&chat.server.at[0]);
     ann.sees_text("#people-list", "<img src=x");
@@ -309,8 +309,9 @@ fn the_page_holds_few_of_many_messages_and_all_can_be_read() {
     const MANY: usize = 5000;
     let chat = Chat::served(&["--flood", "off"]);
     let Some(mut ann) = chat.person("ann") else { return };
-    let mut terminal = chat.lines("hullo", "terry").unwrap();
-    terminal.say((0..MANY).map(|n| format!("line {n}\n")).collect::<String>());
+    // Which waits for nobody.
+    let Some(mut nc) = chat.nc("nelly") else { return };
+    nc.say((0..MANY).map(|n| format!("line {n}\n")).collect::<String>());
     ann.0.until(&format!("{SHOWN}.at(-1) === 'line {}'", MANY - 1));
     let lines = "document.querySelectorAll('#log li').length";
     assert!(ann.0.value(lines).as_u64().unwrap() < 400);
@@ -332,7 +333,7 @@ fn the_page_holds_few_of_many_messages_and_all_can_be_read() {
 fn it_fits_on_a_phone_and_a_desktop_light_and_dark() {
     let chat = Chat::served(&[]);
     let Some(mut ann) = chat.person("ann") else { return };
-    let mut terminal = chat.lines("hullo", "terry").unwrap();
+    let mut terminal = chat.terminal("terry");
     let long = "w".repeat(600);
     terminal.say(format!(
         "/topic {}\n{long}\nhttps://example.org/{long}\n\u{5e9}\u{5dc}\u{5d5}\u{5dd} 123\n",
