@@ -36,6 +36,7 @@ const PEERS: &[Peer] = &[
     program("nc.openbsd", "netcat-openbsd"),
     program("nc.traditional", "netcat-traditional"),
     program("ncat", "ncat"),
+    program("nats-server", "nats-server"),
     program("nginx", "nginx-light"),
     program("node", "nodejs"),
     program("openssl", "openssl"),

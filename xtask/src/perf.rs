@@ -29,7 +29,11 @@ const GROUPS: &[Group] = &[
 ];
 
 /// What holds idle connections, as rows of the harness's table; `{hullo}` is our binary.
-const IDLE: &str = r#""hullo tcp": ("{hullo} serve echo tcp://127.0.0.1:{p}", "x"), "hullo ws": ("{hullo} serve echo ws://127.0.0.1:{p}", WS), "hullo http": ("{hullo} serve greet http://127.0.0.1:{p}", GET),"#;
+const IDLE: &str = r#""hullo tcp": ("{hullo} serve echo tcp://127.0.0.1:{p}", "x"), "hullo ws": ("{hullo} serve echo ws://127.0.0.1:{p}", WS), "hullo http": ("{hullo} serve greet http://127.0.0.1:{p}", GET), "hullo chat": ("{hullo} serve chat tcp://127.0.0.1:{p} --db none", None),"#;
+
+/// The reference of the chats, and our row beside it. Nothing is held back, and all of it is kept.
+const FAN: &str = r#"("{C}chat_epoll {p}", line),"#;
+const ROW: &str = r#""hullo": ("{hullo} serve chat tcp://127.0.0.1:{p} --flood off --db out/chat-{p}.db", line),"#;
 
 /// Where that table begins.
 const TABLE: &str = "\nT = {";
@@ -65,19 +69,43 @@ pub(crate) fn run(words: &mut Words) -> Outcome {
         bench.args([group.name, "-r", &rounds, "-s", "1", "-o", group.beside, "-x", &ours]);
         step(bench.current_dir(&folder))?;
     }
+    if wanted("g") {
+        fan_out(&folder, &hullo, &rounds)?;
+    }
     if wanted("idle") { idle(&folder, &hullo) } else { Ok(()) }
+}
+
+/// One message to a thousand members. What the generator says to a server is up to the harness's own table, and so a copy
+/// of it gets our row.
+fn fan_out(folder: &Path, hullo: &Path, rounds: &str) -> Outcome {
+    let (bench, groups) = (read(&folder.join("bench.py"))?, read(&folder.join("groups.py"))?);
+    let Some(at) = groups.find(FAN) else { return Err(failed("groups.py has no group of chats any more")) };
+    // The row stands behind the reference.
+    let (before, after) = groups.split_at(at + FAN.len());
+    let row = ROW.replace("{hullo}", &hullo.display().to_string());
+    write(&folder.join("groups_hullo.py"), &format!("{before} {row}{after}"))?;
+    write(&folder.join("bench-hullo.py"), &bench.replace("import groups", "import groups_hullo as groups"))?;
+    let mut bench = Command::new("python3");
+    bench.args(["bench-hullo.py", "g", "-r", rounds, "-s", "1", "-o", "c-epoll,hullo,redis,nats"]);
+    step(bench.current_dir(folder))
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    fs::write(path, text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 
 /// Memory per idle connection. The harness's own table has no place for us: a copy of it gets one.
 fn idle(folder: &Path, hullo: &Path) -> Outcome {
-    let read = |path: &Path| fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())));
     let text = read(&folder.join("idle.py"))?;
     let Some(at) = text.find(TABLE) else { return Err(failed("idle.py has no table of servers any more")) };
     let (before, after) = text.split_at(at + TABLE.len());
     let rows = IDLE.replace("{hullo}", &hullo.display().to_string());
     let ours = folder.join("idle-hullo.py");
-    fs::write(&ours, format!("{before} {rows}{after}"))
-        .map_err(|error| failed(format!("{}: {error}", ours.display())))?;
+    write(&ours, &format!("{before} {rows}{after}"))?;
     step(Command::new("python3").arg(ours).args([MANY, "hullo,c-epoll,haproxy,nginx"]).current_dir(folder))
 }
 

@@ -6,11 +6,13 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
+    chat::Chat,
     request::{Compress, Login, Request},
     transfer::{Meeting, Receive, Send, Times},
 };
 use crate::{observe::access::Format, report};
 
+mod chat;
 mod request;
 mod transfer;
 
@@ -42,6 +44,8 @@ pub(crate) enum Verb {
     Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
+    /// Talk in rooms: a screen on a terminal, lines in a pipe
+    Chat(Chat),
     /// Send files and folders, resumed and verified
     Send(Send),
     /// Receive files and folders
@@ -99,6 +103,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) keep_for: Option<Duration>,
 
+    /// Brokers of NATS with JetStream, as nats://user:password@host:4222 or tls://host, several with commas between: all
+    /// servers of chat that meet there are one chat
+    #[arg(long, value_name = "URL")]
+    pub(crate) bus: Option<String>,
+
     /// An account that may do in all rooms of chat what operators do
     #[arg(long, value_name = "NAME")]
     pub(crate) operator: Vec<String>,
@@ -141,7 +150,7 @@ pub(crate) struct Serve {
     pub(crate) no_qr: bool,
 
     /// Serve what this TOML file says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "upload", "overwrite", "max_upload", "auth", "auth_upload", "flood", "keep", "keep_for", "operator", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "addresses", "text", "env", "db", "rate", "hidden", "index", "upload", "overwrite", "max_upload", "auth", "auth_upload", "flood", "keep", "keep_for", "bus", "operator", "command"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
@@ -188,6 +197,7 @@ impl Serve {
             || self.flood.is_some()
             || self.keep.is_some()
             || self.keep_for.is_some()
+            || self.bus.is_some()
             || !self.operator.is_empty()
             || !self.command.is_empty()
     }
@@ -339,6 +349,7 @@ fn overview() -> String {
   hullo connect tls://example.org:443
   hullo request POST https://example.org/items name=Ada
   hullo check --wait 30s localhost:5432
+  hullo chat ws://localhost:7107/                talk in rooms, with people in browsers, terminals and nc
 ";
     format!("{}\n{}\n{examples}\nMore: hullo --help, hullo VERB --help", services(), transports())
 }
@@ -359,7 +370,9 @@ fn manual() -> String {
         "Environment",
         [
             ("HULLO_AUTH", "accounts as of serve --auth, one a line, which the command line would show to everybody"),
+            ("HULLO_BUS", "brokers as of serve --bus, with a password which the command line would show to everybody"),
             ("HULLO_CODE", "the code of send and receive; at the end that listens, one of your own"),
+            ("HULLO_PASSWORD", "the password of request --auth and of chat --login"),
             ("NO_COLOR", "no colours, whatever its value"),
             ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
         ]
@@ -381,6 +394,8 @@ fn serve_help() -> String {
   hullo serve files . http://0.0.0.0:8000 --upload --auth-upload ada:secret
   hullo serve httpbin http://:8000
   hullo serve chat tcp://:7060 http://:8060      rooms to talk in, kept in chat.db; open http://127.0.0.1:8060
+  hullo serve chat tcp://:7060 --bus nats://10.0.0.5
+                                                 the same on each of several machines: one chat
   hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
   hullo serve echo http://:7080 --access-log combined --metrics http://127.0.0.1:9090
   hullo serve --config hullo.toml

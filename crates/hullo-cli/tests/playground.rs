@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use common::{Home, Server, at_once};
 use serde_json::Value;
 
-const SERVICES: &[&str] = &["chargen", "convert", "discard", "echo", "exec", "greet", "json"];
+const SERVICES: &[&str] = &["chargen", "chat", "convert", "discard", "echo", "exec", "greet", "json"];
 
 /// Those that answer HTTP and nothing else.
 const WEB: &[&str] = &["httpbin", "rest"];
@@ -43,6 +43,9 @@ fn answered(home: &Home, address: &str, service: &str) {
         "echo" => asked("hello") == "hello\n",
         "greet" => asked("").starts_with("Hello, World!"),
         "json" => asked("[1]").contains("success"),
+        // Over HTTP what is asked is a page.
+        "chat" if address.starts_with("http") => asked_page(home, address).contains("<!doctype html>"),
+        "chat" => asked("hello").contains("guest-"),
         "convert" => asked("36.6").contains("97.88"),
         "exec" => asked("hello\n").contains("HELLO!"),
         "httpbin" => asked_page(home, &format!("{}/get", address.trim_end_matches('/'))).contains("\"origin\""),

@@ -120,6 +120,7 @@
 //! An [`Error`] is one sentence that names the address and what was being tried.
 
 mod address;
+mod bus;
 pub mod chat;
 mod dial;
 mod error;

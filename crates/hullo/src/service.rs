@@ -329,6 +329,8 @@ pub enum Setting {
     Flood,
     /// `--keep` and `--keep-for`.
     Keep,
+    /// `--bus`.
+    Bus,
     /// `--operator`.
     Operators,
 }
@@ -372,6 +374,8 @@ pub struct Settings {
     pub keep: Option<u64>,
     /// `--keep-for`: how long they are.
     pub keep_for: Option<std::time::Duration>,
+    /// `--bus`: the brokers at which several servers meet to be one chat.
+    pub bus: Option<String>,
     /// `--operator`: the accounts that may do everything everywhere.
     pub operators: Vec<String>,
 }
@@ -399,6 +403,7 @@ impl Settings {
             (Setting::Flood, self.flood.is_some(), "--flood"),
             (Setting::Keep, self.keep.is_some(), "--keep"),
             (Setting::Keep, self.keep_for.is_some(), "--keep-for"),
+            (Setting::Bus, self.bus.is_some(), "--bus"),
             (Setting::Operators, !self.operators.is_empty(), "--operator"),
         ];
         match given.iter().find(|(setting, given, _)| *given && !spec.takes.contains(setting)) {

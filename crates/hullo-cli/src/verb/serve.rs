@@ -113,6 +113,7 @@ struct One {
     flood: Option<u32>,
     keep: Option<u64>,
     keep_for: Option<String>,
+    bus: Option<String>,
     #[serde(default)]
     operator: Vec<String>,
     #[serde(default)]
@@ -155,6 +156,7 @@ impl Config {
             flood: args.flood,
             keep: args.keep,
             keep_for: args.keep_for.map(|time| humantime::format_duration(time).to_string()),
+            bus: args.bus.clone(),
             operator: args.operator.clone(),
             text: args.text.clone(),
             env: args.env.iter().cloned().collect(),
@@ -167,7 +169,8 @@ impl Config {
 }
 
 impl Config {
-    /// Puts the accounts where their files are named, once: what names a file may be a pipe.
+    /// Puts the accounts where their files are named, once: what names a file may be a pipe. And what is secret where it
+    /// stands in the environment.
     fn read_accounts(&mut self, voice: Voice) -> Result<()> {
         for one in &mut self.serve {
             let named = [&one.auth[..], &one.auth_upload].concat();
@@ -177,6 +180,9 @@ impl Config {
             (one.auth, one.auth_upload) = (accounts::read(&one.auth)?, accounts::read(&one.auth_upload)?);
             if service::find(&one.service).is_ok_and(|spec| spec.takes.contains(&Setting::Auth)) {
                 one.auth.extend(accounts::of_environment()?);
+            }
+            if one.bus.is_none() && service::find(&one.service).is_ok_and(|spec| spec.takes.contains(&Setting::Bus)) {
+                one.bus = std::env::var("HULLO_BUS").ok();
             }
         }
         Ok(())
@@ -272,6 +278,7 @@ impl One {
             flood: self.flood,
             keep: self.keep,
             keep_for: self.keep_for.as_ref().map(long).transpose()?,
+            bus: self.bus.clone(),
             operators: self.operator.clone(),
         })
     }

@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -22,6 +23,7 @@ use http::{Request, Response};
 use self::{
     accounts::Accounts,
     history::{History, Keep, Opened},
+    joined::Joined,
     people::{People, Person},
     room::Room,
     rules::Who,
@@ -46,6 +48,7 @@ mod feed;
 mod flood;
 #[cfg_attr(not(feature = "sqlite"), path = "chat/unkept.rs")]
 mod history;
+mod joined;
 mod joining;
 mod member;
 mod page;
@@ -61,7 +64,7 @@ pub const SPEC: Spec = Spec {
     name: "chat",
     about: "rooms to talk in: plain nc, a terminal and a browser in one; history and search",
     sample: "hello",
-    takes: &[Setting::Database, Setting::Flood, Setting::Keep, Setting::Operators, Setting::Auth],
+    takes: &[Setting::Database, Setting::Flood, Setting::Keep, Setting::Operators, Setting::Auth, Setting::Bus],
     web: false,
     make: |settings| Ok(Arc::new(Chat::new(settings)?)),
 };
@@ -100,6 +103,8 @@ pub struct Chat {
     posts: Mutex<HashMap<String, flood::Flood>>,
     /// Who may do everything everywhere, as authors of entries.
     keepers: Vec<String>,
+    /// The other servers of this chat, if it has some.
+    joined: Option<Joined>,
 }
 
 impl Chat {
@@ -112,14 +117,16 @@ impl Chat {
         let (history, opened) = match settings.database.as_deref().unwrap_or(FILE) {
             NOWHERE => (None, None),
             file => {
-                let Opened { history, log, next, rooms, .. } = History::open(file, keep)?;
-                (Some(history), Some((log, next, rooms)))
+                let Opened { history, log, next, rooms, position } = History::open(file, keep)?;
+                (Some(history), Some((log, next, rooms, position)))
             }
         };
-        let (log, next, rooms) = match opened {
+        let (log, next, rooms, position) = match opened {
             Some(opened) => opened,
-            None => (people::secret()?, 1, Vec::new()),
+            None => (people::secret()?, 1, Vec::new(), None),
         };
+        let join = |url| Joined::new(url, history.is_some(), position);
+        let joined = settings.bus.as_deref().map(join).transpose()?;
         let keeper = |name: &String| name::nick(name).map(|nick| format!("account:{}", nick.key));
         let chat = Self {
             rooms: Mutex::default(),
@@ -132,6 +139,7 @@ impl Chat {
             flood: settings.flood.map_or(Some(FLOOD), |flood| (flood > 0).then_some(flood)),
             posts: Mutex::default(),
             keepers: settings.operators.iter().map(keeper).collect::<Result<_>>()?,
+            joined,
         };
         for (name, rules) in rooms {
             chat.add_room(&mut chat.rooms(), &name, true, rules);
@@ -175,17 +183,20 @@ impl Chat {
     /// accounts; else it is one of these two persons, whoever has their names later.
     fn private(&self, person: &Person, (other, author): (&str, &Arc<str>), is_account: bool) -> Arc<Room> {
         let name = name::private(&person.name(), other);
-        let mut parties = [person.author.clone(), author.clone()];
+        self.private_room(&name, [person.author.clone(), author.clone()], is_account && person.account)
+    }
+
+    fn private_room(&self, name: &str, mut parties: [Arc<str>; 2], accounts: bool) -> Arc<Room> {
         parties.sort();
         let mut rooms = self.rooms();
-        if let Some(room) = rooms.get(name.as_str())
+        if let Some(room) = rooms.get(name)
             && room.parties.as_ref() == Some(&parties)
         {
             return room.clone();
         }
         let last = self.next_id().saturating_sub(1);
-        let kept = is_account && person.account && self.history.is_some();
-        let room = Arc::new(Room::new(&name, self.number(), kept, Rules::default(), last).of(parties));
+        let kept = accounts && self.history.is_some();
+        let room = Arc::new(Room::new(name, self.number(), kept, Rules::default(), last).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
     }
@@ -238,7 +249,18 @@ impl Chat {
     }
 
     fn who<'a>(&self, person: &'a Person, network: Option<&'a str>) -> Who<'a> {
-        Who { author: &person.author, network, keeper: self.keepers.iter().any(|keeper| **keeper == *person.author) }
+        self.who_is(&person.author, network)
+    }
+
+    fn who_is<'a>(&self, author: &'a str, network: Option<&'a str>) -> Who<'a> {
+        Who { author, network, keeper: self.keepers.iter().any(|keeper| keeper == author) }
+    }
+
+    /// The presence of somebody here has changed.
+    fn changed(&self, person: &Arc<Person>) {
+        if let Some(joined) = &self.joined {
+            joined.changed(person);
+        }
     }
 }
 
@@ -249,7 +271,10 @@ fn now() -> i64 {
 
 impl Service for Chat {
     fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { Talk::over(self, link)?.run().await })
+        match Talk::over(self, link) {
+            Ok(talk) => Box::pin(talk.run()),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 
     fn exchange(
@@ -259,6 +284,12 @@ impl Service for Chat {
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(web::answer(self, request, peer, scope))
+    }
+
+    fn begin(self: Arc<Self>, scope: &Scope) {
+        if let Some(joined) = &self.joined {
+            joined.begin(&self, scope);
+        }
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {

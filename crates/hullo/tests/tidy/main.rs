@@ -35,6 +35,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("service", 1),
     ("session", 1),
     ("watch", 1),
+    // The line between servers, which services use.
+    ("bus", 2),
     // The two wings: all that lies in these two folders, and the table of the one.
     ("service/", 2),
     ("transport", 2),

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    joined::others::Word,
     joining::Wish,
     member::Door,
     people::{self, taken},
     posting::{Draft, Kept},
-    room::Room,
+    room::{Room, Seen},
     rules,
     talk::Talk,
 };
@@ -183,6 +184,9 @@ impl Talk {
         let event = Event::Typing { room: room.name.to_string(), name: self.member.person.name().to_string() };
         room.state().announce(event, Some(self.member.number));
         self.is_untold(&room);
+        if let Some(joined) = &self.chat.joined {
+            joined.shout(Word::Typing { room: room.name.clone(), name: self.member.person.name() });
+        }
         Ok(())
     }
 
@@ -198,6 +202,7 @@ impl Talk {
         }
         let new = nick.shown.clone();
         let old = self.chat.people.rename(&person, nick)?;
+        self.chat.changed(&person);
         for room in self.chat.rooms_of(&person) {
             let is = Presence::Now { new: new.clone() };
             room.state().presence(&room.name, old.clone(), is, None);
@@ -282,6 +287,8 @@ impl Talk {
                 if let Some(person) = self.chat.people.of_key(&name::key(&name)) {
                     key = Some(person.author.to_string());
                     network = person.members().iter().find_map(|member| member.network.clone());
+                } else if let Some(present) = self.chat.people.elsewhere_of_key(&name::key(&name)) {
+                    key = Some(present.author.to_string());
                 } else if matches!(act, Act::Op | Act::Kick) {
                     return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
                 } else if self.chat.account(&name::key(&name)).await?.is_some() {
@@ -310,7 +317,7 @@ impl Talk {
         match (name, password, token) {
             (Some(name), Some(password), _) => self.own(&name, &password).await?,
             (name, _, token) => {
-                if let Some(token) = token.filter(|token| *token != self.member.person.token) {
+                if let Some(token) = token.filter(|token| self.member.person.token.as_deref() != Some(token)) {
                     let person = self.chat.people.again(&token)?;
                     self.become_person(person).await;
                 }
@@ -329,7 +336,8 @@ impl Talk {
             Some(history) if person.account => history.private(&person.name()).await?,
             _ => Vec::new(),
         };
-        let (name, token, log) = (person.name().to_string(), person.token.clone(), self.chat.log.to_string());
+        let (name, log) = (person.name().to_string(), self.chat.log.to_string());
+        let token = person.token.as_deref().unwrap_or_default().to_owned();
         self.tell_me(&Event::Welcome { name, account: person.account, token, log, private });
         Ok(())
     }
@@ -371,6 +379,9 @@ impl Talk {
             return Err(taken(&shown));
         }
         self.log_in(&shown, password).await?;
+        if self.member.door != Door::Lines {
+            self.welcome().await?;
+        }
         self.tell_me(&Event::Notice { text: format!("{shown} is your account from now on: /login {shown} PASSWORD") });
         Ok(())
     }
@@ -380,10 +391,10 @@ impl super::Chat {
     /// Who is in a room.
     pub(super) fn people_of(&self, room: &Room, tag: Option<String>) -> Event {
         let state = room.state();
-        let person = |person: &Arc<super::Person>| Person {
-            name: person.name().to_string(),
-            operator: state.rules.commands(self.who(person, None)),
-            account: person.account,
+        let person = |seen: &Seen| Person {
+            name: seen.name.to_string(),
+            operator: state.rules.commands(self.who_is(&seen.author, None)),
+            account: seen.account,
         };
         let people = state.people().iter().map(person).collect();
         Event::Who { room: room.name.to_string(), people, count: state.count(), tag }
@@ -420,11 +431,18 @@ impl super::Chat {
         let mut entries: Vec<Entry> = match (self.history.as_ref().filter(|_| room.kept), words) {
             (Some(history), Some(words)) => history.search(&room.name, words, before, limit + 1).await?,
             (Some(history), None) => {
+                let is_behind = history.written() < room.state().last;
                 let mut entries = history.before(&room.name, before, limit + 1).await?;
                 // What is not written yet is at hand.
                 let newest = entries.last().map_or(0, |last| last.id);
+                if is_behind {
+                    // And what was changed a moment ago reads as it is at hand.
+                    let state = room.state();
+                    let at_hand = |entry: &Entry| state.recent(&entry.uid).map(|recent| Entry::clone(recent));
+                    entries.iter_mut().for_each(|entry| *entry = at_hand(entry).unwrap_or_else(|| entry.clone()));
+                }
                 if let Some(tail) = room.state().over(newest).filter(|_| before.is_none()) {
-                    entries.extend(tail.map(|entry| (**entry).clone()));
+                    entries.extend(tail.filter(|entry| entry.said().is_some()).map(|entry| (**entry).clone()));
                 }
                 entries
             }

@@ -39,7 +39,7 @@ mod writer;
 const QUEUE: usize = 8192;
 
 /// Reads that are made at the same time, and searches, which may take long.
-const READS: usize = 8;
+const READS: usize = 4;
 const SEARCHES: usize = 2;
 
 /// How long a read may take.
@@ -161,7 +161,8 @@ impl History {
     }
 
     /// A place in the queue, if there is one now.
-    pub(crate) fn try_place(&self) -> Option<Place> {
+    #[cfg(test)]
+    fn try_place(&self) -> Option<Place> {
         let permit = self.places.clone().try_acquire_owned().ok().filter(|_| self.ids.are_left())?;
         Some(Place { _permit: permit })
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{
+    Chat,
     history::History,
     member::Door,
     people::Person,
@@ -61,7 +62,7 @@ impl Talk {
     pub(super) async fn join(&mut self, wish: Wish) -> Result<Arc<Room>> {
         let room = self.find(&wish.room).await?;
         if self.member.rooms().iter().any(|other| Arc::ptr_eq(other, &room)) && room.state().has(&self.member.person.author) {
-            self.tell_me(&self.joined(&room, &room.state(), wish.after.map(|_| true)));
+            self.tell_me(&self.chat.joined(&room, &room.state(), &self.member.person, wish.after.map(|_| true)));
             return Ok(room);
         }
         if self.member.rooms().len() >= ROOMS {
@@ -76,6 +77,7 @@ impl Talk {
             self.read_on(&room, &mut past).await?;
         };
         self.member.has_come(&room);
+        self.chat.changed(&self.member.person);
         self.is_untold(&room);
         if fresh && is_common(&room) && !self.has_past(&room).await? {
             self.found(&room).await?;
@@ -160,22 +162,9 @@ impl Talk {
         let fresh = state.count() == 0;
         state.enter(&room.name, &self.member);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
-        events.push(self.joined(room, &state, past.recovered));
+        events.push(self.chat.joined(room, &state, &self.member.person, past.recovered));
         self.member.tell_all(events.iter(), &room.name);
         Some(fresh)
-    }
-
-    fn joined(&self, room: &Room, state: &State, recovered: Option<bool>) -> Event {
-        Event::Joined {
-            room: room.name.to_string(),
-            topic: state.rules.topic.clone(),
-            people: state.people().iter().map(|person| person.name().to_string()).collect(),
-            count: state.count(),
-            last: state.last,
-            recovered,
-            operator: state.rules.commands(self.chat.who(&self.member.person, None)),
-            closed: state.rules.closed,
-        }
     }
 
     async fn has_past(&self, room: &Room) -> Result<bool> {
@@ -224,31 +213,53 @@ impl Talk {
         let other = name::person(other)?;
         let key = name::key(&other);
         let here = self.chat.people.of_key(&key);
+        let elsewhere = self.chat.people.elsewhere_of_key(&key);
         let account = self.chat.account(&key).await?.map(|(shown, _)| shown);
-        let (shown, is_account) = match (&here, account) {
-            (Some(person), _) => (person.name().to_string(), person.account),
-            (None, Some(shown)) => (shown, true),
-            (None, None) => {
+        let (shown, is_account) = match (&here, &elsewhere, account) {
+            (Some(person), ..) => (person.name().to_string(), person.account),
+            (None, Some(present), _) => (present.name.to_string(), present.account),
+            (None, None, Some(shown)) => (shown, true),
+            (None, None, None) => {
                 let error = Error::usage(format!("there is nobody here who is called '{}'", brief(&other)));
                 return Err(error.hint("/who says who is here"));
             }
         };
-        let theirs = here.map_or_else(|| format!("account:{key}").into(), |person| person.author.clone());
+        let theirs = here.map(|person| person.author.clone()).or(elsewhere.map(|present| present.author));
+        let theirs = theirs.unwrap_or_else(|| format!("account:{key}").into());
         Ok(self.chat.private(&self.member.person, (&shown, &theirs), is_account))
     }
 
     /// Has somebody come into a private room too, on all their connections.
     pub(super) fn bring(&mut self, room: &Arc<Room>, person: &Person) {
+        self.chat.bring(room, person);
+        self.is_untold(room);
+    }
+}
+
+impl Chat {
+    /// Has somebody come into a private room, on all their connections.
+    pub(super) fn bring(&self, room: &Arc<Room>, person: &Person) {
         for member in person.members() {
             if member.has_come(room) {
                 let mut state = room.state();
                 state.enter(&room.name, &member);
                 if member.door != Door::Lines {
-                    member.tell(&self.joined(room, &state, None), "");
+                    member.tell(&self.joined(room, &state, person, None), "");
                 }
-                drop(state);
-                self.is_untold(room);
             }
+        }
+    }
+
+    fn joined(&self, room: &Room, state: &State, person: &Person, recovered: Option<bool>) -> Event {
+        Event::Joined {
+            room: room.name.to_string(),
+            topic: state.rules.topic.clone(),
+            people: state.people().iter().map(|seen| seen.name.to_string()).collect(),
+            count: state.count(),
+            last: state.last,
+            recovered,
+            operator: state.rules.commands(self.who(person, None)),
+            closed: state.rules.closed,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::member::Member;
+use super::{joined::others::Present, member::Member};
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},
@@ -35,8 +35,8 @@ pub(super) struct Person {
     pub(super) author: Arc<str>,
     /// Whether their name is an account.
     pub(super) account: bool,
-    /// What a later connection shows to be the same person.
-    pub(super) token: String,
+    /// What a later connection shows to be the same person. Who talks in lines has none: nothing asks them for it.
+    pub(super) token: Option<Box<str>>,
     state: Mutex<State>,
     members: Mutex<Vec<Weak<Member>>>,
 }
@@ -49,7 +49,7 @@ struct State {
 }
 
 impl Person {
-    fn new(author: String, account: bool, token: String, nick: Nick) -> Arc<Self> {
+    fn new(author: String, account: bool, token: Option<Box<str>>, nick: Nick) -> Arc<Self> {
         let shown = nick.shown.as_str().into();
         let state = Mutex::new(State { nick, shown, connections: 0, left: None });
         Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
@@ -62,6 +62,11 @@ impl Person {
     /// Their name.
     pub(super) fn name(&self) -> Arc<str> {
         self.state().shown.clone()
+    }
+
+    /// Whether they have a connection.
+    pub(super) fn is_here(&self) -> bool {
+        self.state().connections > 0
     }
 
     /// They have this connection too.
@@ -93,8 +98,10 @@ pub(super) struct People {
 struct Known {
     /// By what makes names the same.
     names: HashMap<String, Arc<Person>>,
-    tokens: HashMap<String, Arc<Person>>,
+    tokens: HashMap<Box<str>, Arc<Person>>,
     gone: usize,
+    /// Who is on other servers, by what makes names the same. There may be two, until one gives way.
+    elsewhere: HashMap<String, Vec<Present>>,
 }
 
 impl People {
@@ -102,10 +109,10 @@ impl People {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A guest, who has a connection.
-    pub(super) fn guest(&self) -> Result<Arc<Person>> {
+    /// A guest, who has a connection, and perhaps a token.
+    pub(super) fn guest(&self, comes_again: bool) -> Result<Arc<Person>> {
         let token = secret()?;
-        Ok(self.arrive(&mut self.known(), token))
+        Ok(self.arrive(&mut self.known(), token, comes_again))
     }
 
     /// The guest with that token, who has a connection more. Another server, or this one before it was started anew, may
@@ -121,7 +128,7 @@ impl People {
             return Ok(person);
         }
         match length {
-            SECRET => Ok(self.arrive(&mut known, token.to_owned())),
+            SECRET => Ok(self.arrive(&mut known, token.to_owned(), true)),
             LOGIN => {
                 let error = Error::new(Kind::Denied, "that session of an account is over");
                 Err(error.hint("say its name and password again"))
@@ -131,15 +138,12 @@ impl People {
     }
 
     /// Somebody who has no name of their own yet.
-    fn arrive(&self, known: &mut Known, token: String) -> Arc<Person> {
-        loop {
-            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
-            if !known.names.contains_key(&nick.key) {
-                let person = Person::new(guest_author(&token), false, token, nick);
-                known.add(&person);
-                return person;
-            }
-        }
+    fn arrive(&self, known: &mut Known, token: String, comes_again: bool) -> Arc<Person> {
+        let nick = self.free(known);
+        let author = guest_author(&token);
+        let person = Person::new(author, false, comes_again.then(|| token.into()), nick);
+        known.add(&person);
+        person
     }
 
     /// The owner of an account, who has a connection more.
@@ -154,10 +158,10 @@ impl People {
                 return Ok(person);
             }
             // Who uses the name of an account without being its owner has to find another.
-            let new = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            let new = self.free(&known);
             known.rename(&person, new);
         }
-        let person = Person::new(format!("account:{}", nick.key), true, random::<LOGIN>()?, nick);
+        let person = Person::new(format!("account:{}", nick.key), true, Some(random::<LOGIN>()?.into()), nick);
         known.add(&person);
         Ok(person)
     }
@@ -171,6 +175,7 @@ impl People {
         known.sweep(Instant::now());
         match known.names.get(&nick.key) {
             Some(other) if !Arc::ptr_eq(other, person) => Err(taken(&nick.shown)),
+            _ if known.is_elsewhere(&nick.key, &person.author) => Err(taken(&nick.shown)),
             _ => Ok(known.rename(person, nick)),
         }
     }
@@ -195,11 +200,80 @@ impl People {
                 Ok(person)
             }
             Some(_) => Err(taken(&nick.shown)),
+            None if known.is_elsewhere(&nick.key, &author) => Err(taken(&nick.shown)),
             None => {
-                let person = Person::new(author, false, secret()?, nick);
+                let person = Person::new(author, false, None, nick);
                 known.add(&person);
                 Ok(person)
             }
+        }
+    }
+
+    /// They have said goodbye on a connection that is about to end: whoever wants their name may have it then.
+    pub(super) fn part(&self, person: &Arc<Person>) {
+        let mut known = self.known();
+        if person.state().connections <= 1 {
+            known.forget(person);
+        }
+    }
+
+    /// A name that a guest may have.
+    fn free(&self, known: &Known) -> Nick {
+        loop {
+            let nick = name::guest(self.guests.fetch_add(1, Relaxed) + 1);
+            if !known.names.contains_key(&nick.key) && !known.elsewhere.contains_key(&nick.key) {
+                return nick;
+            }
+        }
+    }
+
+    /// Gives somebody a guest's name. Returns the old name and the new one.
+    pub(super) fn rename_to_guest(&self, person: &Arc<Person>) -> (Arc<str>, Arc<str>) {
+        let mut known = self.known();
+        let nick = self.free(&known);
+        let old = known.rename(person, nick);
+        (old, person.name())
+    }
+
+    /// Who has a connection.
+    pub(super) fn here(&self) -> Vec<Arc<Person>> {
+        self.known().names.values().filter(|person| person.is_here()).cloned().collect()
+    }
+
+    /// All connections.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.here().iter().flat_map(|person| person.members()).collect()
+    }
+
+    /// The person of that author, if they have a connection.
+    pub(super) fn of_author(&self, author: &str) -> Option<Arc<Person>> {
+        let known = self.known();
+        let found = match author.strip_prefix("account:") {
+            Some(key) => known.names.get(key),
+            // It is asked for seldom, and there are many guests: they stand in no list of their own for it.
+            None => known.names.values().find(|person| *person.author == *author),
+        };
+        found.filter(|person| *person.author == *author && person.is_here()).cloned()
+    }
+
+    /// Somebody on another server whose name is the same as others of that key.
+    pub(super) fn elsewhere_of_key(&self, key: &str) -> Option<Present> {
+        self.known().elsewhere.get(key).and_then(|all| all.first()).cloned()
+    }
+
+    /// Whether somebody is on another server.
+    pub(super) fn is_elsewhere(&self, author: &str) -> bool {
+        self.known().elsewhere.values().flatten().any(|present| *present.author == *author)
+    }
+
+    /// Somebody on another server came, went, or has another name.
+    pub(super) fn elsewhere(&self, was: Option<&Present>, is: Option<&Present>) {
+        let mut known = self.known();
+        if let Some(was) = was {
+            known.lose(was);
+        }
+        if let Some(is) = is {
+            known.elsewhere.entry(name::key(&is.name)).or_default().push(is.clone());
         }
     }
 
@@ -214,8 +288,11 @@ impl People {
         }
         state.left = Some(now);
         drop(state);
-        // Who has chosen no name of their own wants none kept.
-        if known.gone >= GONE || name::is_guest(&person.name()) {
+        if !known.tells_of(person) {
+            return;
+        }
+        // Who cannot come again, or has chosen no name of their own, wants none kept.
+        if person.token.is_none() || known.gone >= GONE || name::is_guest(&person.name()) {
             return known.forget(person);
         }
         known.gone += 1;
@@ -226,10 +303,28 @@ impl People {
 }
 
 impl Known {
+    /// Whether a name is somebody else's on another server.
+    fn is_elsewhere(&self, key: &str, author: &str) -> bool {
+        self.elsewhere.get(key).is_some_and(|all| all.iter().any(|present| *present.author != *author))
+    }
+
+    fn lose(&mut self, was: &Present) {
+        let key = name::key(&was.name);
+        let Some(all) = self.elsewhere.get_mut(&key) else { return };
+        if let Some(at) = all.iter().position(|present| present.author == was.author) {
+            all.remove(at);
+        }
+        if all.is_empty() {
+            self.elsewhere.remove(&key);
+        }
+    }
+
     fn add(&mut self, person: &Arc<Person>) {
         person.state().connections = 1;
         self.names.insert(person.key(), person.clone());
-        self.tokens.insert(person.token.clone(), person.clone());
+        if let Some(token) = &person.token {
+            self.tokens.insert(token.clone(), person.clone());
+        }
     }
 
     fn come(&mut self, person: &Person) {
@@ -249,9 +344,18 @@ impl Known {
         std::mem::replace(&mut state.shown, new)
     }
 
-    fn forget(&mut self, person: &Person) {
-        self.names.remove(&person.key());
-        self.tokens.remove(&person.token);
+    fn tells_of(&self, person: &Arc<Person>) -> bool {
+        self.names.get(&person.key()).is_some_and(|other| Arc::ptr_eq(other, person))
+    }
+
+    fn forget(&mut self, person: &Arc<Person>) {
+        // Somebody else may have the name by now.
+        if self.tells_of(person) {
+            self.names.remove(&person.key());
+        }
+        if let Some(token) = &person.token {
+            self.tokens.remove(token);
+        }
     }
 
     /// Forgets the guests who have been gone for long.

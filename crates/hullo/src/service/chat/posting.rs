@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Chat,
-    history::{Place, Write},
+    history::{Place, Position, Write},
     now,
     people::Person,
     room::{Room, State},
@@ -26,6 +26,18 @@ pub(super) struct Draft {
     pub(super) kept: Option<Kept>,
 }
 
+/// How an entry comes to its place.
+#[derive(Default)]
+pub(super) struct Landing {
+    /// Its place in the writer's queue, if it is to be written.
+    pub(super) place: Option<Place>,
+    /// How far the log of all servers has been read with it.
+    pub(super) position: Option<Position>,
+    /// That log does not have it yet.
+    pub(super) unsent: bool,
+    pub(super) kept: Option<Kept>,
+}
+
 /// Is told the uid and the id.
 pub(super) type Kept = Box<dyn FnOnce(&str, Result<u64>) + Send>;
 
@@ -43,10 +55,11 @@ impl Chat {
         let entry = match known {
             Some(entry) => entry,
             None => {
-                let place = match &self.history {
-                    Some(history) if room.kept => Some(history.place().await?),
-                    _ => None,
-                };
+                if let Some(joined) = self.joined.as_ref().filter(|_| room.kept) {
+                    self.hear(room, &room.state(), &draft)?;
+                    return self.post_to_all(joined, room, draft).await;
+                }
+                let place = self.place(room).await?;
                 match self.put(room, &mut draft, place)? {
                     Ok(uid) => return Ok(uid),
                     Err(entry) => entry,
@@ -62,39 +75,74 @@ impl Chat {
         if let Some(entry) = draft.uid.as_deref().and_then(|uid| state.recent(uid)) {
             return Ok(Err(entry.clone()));
         }
-        let time = now();
-        if matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. }) {
-            state.rules.hear(&room.name, self.who(&draft.person, draft.network.as_deref()), time)?;
-        }
-        let mut next = self.next_id();
-        let id = *next;
-        *next += 1;
-        let uid: Arc<str> = draft.uid.take().unwrap_or_else(|| format!("{}-{id}", self.log)).into();
-        let entry = Arc::new(Entry {
-            id,
-            uid: uid.clone(),
+        self.hear(room, &state, draft)?;
+        let entry = Entry {
+            id: 0,
+            uid: draft.uid.take().unwrap_or_default().into(),
             room: room.name.clone(),
             from: draft.person.name(),
             author: draft.person.author.clone(),
-            time,
+            time: now(),
             what: draft.what.clone(),
-        });
-        let changed = state.add(&entry, draft.by, self.written());
+        };
+        let landing = Landing { place, kept: draft.kept.take(), ..Landing::default() };
+        let entry = self.append(room, &mut state, entry, draft.by, landing);
+        if let Some(joined) = &self.joined {
+            self.tell_alone(joined, room, &entry);
+        }
+        Ok(Ok(entry.uid.clone()))
+    }
+
+    /// Lets somebody speak.
+    fn hear(&self, room: &Room, state: &State, draft: &Draft) -> Result<()> {
+        let who = self.who(&draft.person, draft.network.as_deref());
+        let speaks = matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. });
+        if speaks { state.rules.hear(&room.name, who, now()) } else { Ok(()) }
+    }
+
+    /// A place in the writer's queue, where what is said in that room is written.
+    pub(super) async fn place(&self, room: &Room) -> Result<Option<Place>> {
+        match &self.history {
+            Some(history) if room.kept => history.place().await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Gives an entry its id, and a uid where it has none; under the room's lock.
+    pub(super) fn append(
+        &self,
+        room: &Room,
+        state: &mut State,
+        mut entry: Entry,
+        by: Option<u64>,
+        landing: Landing,
+    ) -> Arc<Entry> {
+        let mut next = self.next_id();
+        let id = *next;
+        *next += 1;
+        entry.id = id;
+        entry.room = room.name.clone();
+        if entry.uid.is_empty() {
+            entry.uid = format!("{}-{id}", self.log).into();
+        }
+        let entry = Arc::new(entry);
+        let uid = entry.uid.clone();
+        let changed = state.add(&entry, by, self.written());
         let rules = changed.then(|| Arc::new(state.rules.clone()));
-        let kept = draft.kept.take();
+        let Landing { place, position, unsent, kept } = landing;
         match (place, &self.history) {
             (Some(place), Some(history)) => {
                 let kept = kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
                     let uid = uid.clone();
                     Box::new(move |result| kept(&uid, result.map(|()| id)))
                 });
-                history.append(place, Write { entry: entry.clone(), rules, position: None, unsent: false, kept });
+                history.append(place, Write { entry: entry.clone(), rules, position, unsent, kept });
             }
             _ => drop(kept.map(|kept| kept(&uid, Ok(id)))),
         }
         drop(next);
-        expel(&mut state, &entry);
-        Ok(Ok(uid))
+        expel(state, &entry);
+        entry
     }
 
     /// What was said under that uid before, as after a connection was lost.
@@ -114,8 +162,16 @@ impl Chat {
         if entry.room != room.name {
             return Err(Error::usage(format!("the uid '{}' is another message's", brief(&entry.uid))));
         }
+        let uid = entry.uid.clone();
+        if let Some(kept) = draft.kept {
+            self.keep_again(room, entry, kept).await?;
+        }
+        Ok(uid)
+    }
+
+    /// Tells somebody that an entry is on disk, as soon as it is.
+    pub(super) async fn keep_again(&self, room: &Room, entry: Arc<Entry>, kept: Kept) -> Result<()> {
         let (id, uid) = (entry.id, entry.uid.clone());
-        let Some(kept) = draft.kept else { return Ok(uid) };
         match &self.history {
             // It may still be on its way to the disk: behind it, the same once more writes nothing.
             Some(history) if room.kept && id > history.written() => {
@@ -126,7 +182,7 @@ impl Chat {
             }
             _ => kept(&uid, Ok(id)),
         }
-        Ok(uid)
+        Ok(())
     }
 }
 

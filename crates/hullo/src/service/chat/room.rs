@@ -11,6 +11,7 @@ use std::{
 use tokio::{sync::Notify, task};
 
 use super::{
+    joined::others::Present,
     member::{Door, Member, Telling},
     people::Person,
 };
@@ -55,6 +56,8 @@ pub(super) struct State {
     seats: Arc<Vec<Seat>>,
     /// Who is here, and on how many connections.
     people: HashMap<Arc<str>, (Arc<Person>, usize)>,
+    /// Who is in this room on other servers, and on how many.
+    elsewhere: HashMap<Arc<str>, (Seen, usize)>,
     batch: Vec<Item>,
     waiting: usize,
     sequence: u64,
@@ -67,6 +70,14 @@ struct Seat {
     member: Arc<Member>,
     /// What it was told in another way when it came.
     since: u64,
+}
+
+/// Somebody in the room, on whatever server.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) name: Arc<str>,
+    pub(super) author: Arc<str>,
+    pub(super) account: bool,
 }
 
 /// Something to be told to the members.
@@ -103,6 +114,7 @@ impl Room {
             floor: last,
             seats: Arc::default(),
             people: HashMap::new(),
+            elsewhere: HashMap::new(),
             batch: Vec::new(),
             waiting: 0,
             sequence: 0,
@@ -150,11 +162,16 @@ impl Room {
         }
     }
 
+    /// Whether there is no room for more in the batch, until it is told.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.state().waiting >= CROWDED
+    }
+
     /// Waits until there is room for more in the batch. Cancel-safe.
     pub(super) async fn space(&self) {
         loop {
             let told = self.told.notified();
-            if self.state().waiting < CROWDED {
+            if !self.is_crowded() {
                 return;
             }
             told.await;
@@ -233,7 +250,7 @@ impl State {
         let person = &member.person;
         let (_, connections) = self.people.entry(person.author.clone()).or_insert_with(|| (person.clone(), 0));
         *connections += 1;
-        if *connections == 1 {
+        if *connections == 1 && !self.elsewhere.contains_key(&person.author) {
             self.presence(room, person.name(), Presence::Here, Some(member.number));
         }
     }
@@ -247,6 +264,9 @@ impl State {
         *connections -= 1;
         if *connections == 0 {
             self.people.remove(author);
+            if self.elsewhere.contains_key(author) {
+                return true;
+            }
             self.presence(room, member.person.name(), Presence::Gone, Some(member.number));
         }
         true
@@ -254,7 +274,7 @@ impl State {
 
     /// Tells of somebody who is here that something happened to them.
     pub(super) fn presence(&mut self, room: &str, name: Arc<str>, is: Presence, by: Option<u64>) {
-        let count = self.people.len();
+        let count = self.count();
         if count <= TELLS_PRESENCE && name::parties(room).is_none() {
             let (room, name) = (room.to_owned(), name.to_string());
             self.announce(Event::Presence { room, name, is, count }, by);
@@ -274,20 +294,66 @@ impl State {
 
     /// How many are here.
     pub(super) fn count(&self) -> usize {
-        self.people.len()
+        self.people.len() + self.elsewhere.keys().filter(|author| !self.people.contains_key(*author)).count()
     }
 
-    /// Who is here, by name, as far as that is told.
-    pub(super) fn people(&self) -> Vec<Arc<Person>> {
-        let mut people: Vec<_> = self.people.values().map(|(person, _)| (person.name(), person.clone())).collect();
-        people.sort_by(|(one, _), (other, _)| one.cmp(other));
-        people.truncate(NAMES);
-        people.into_iter().map(|(_, person)| person).collect()
+    /// Who is here, by name; of many some.
+    pub(super) fn people(&self) -> Vec<Seen> {
+        let here = self.people.values().map(|(person, _)| Seen::of(person));
+        let elsewhere = self.elsewhere.values().map(|(seen, _)| seen.clone());
+        let all = here.chain(elsewhere.filter(|seen| !self.people.contains_key(&seen.author)));
+        let mut people: Vec<_> = all.take(NAMES).collect();
+        people.sort_by(|one, other| one.name.cmp(&other.name));
+        people
+    }
+
+    /// Somebody is in this room on another server.
+    pub(super) fn meet(&mut self, room: &str, present: &Present) {
+        let seen = Seen::from(present);
+        let (_, servers) = self.elsewhere.entry(present.author.clone()).or_insert((seen, 0));
+        *servers += 1;
+        if *servers == 1 && !self.people.contains_key(&present.author) {
+            self.presence(room, present.name.clone(), Presence::Here, None);
+        }
+    }
+
+    /// They are not any more.
+    pub(super) fn miss(&mut self, room: &str, author: &str) {
+        let Some((seen, servers)) = self.elsewhere.get_mut(author) else { return };
+        *servers -= 1;
+        if *servers == 0 {
+            let name = seen.name.clone();
+            self.elsewhere.remove(author);
+            if !self.people.contains_key(author) {
+                self.presence(room, name, Presence::Gone, None);
+            }
+        }
+    }
+
+    /// They have another name.
+    pub(super) fn rename(&mut self, room: &str, present: &Present) {
+        let Some((seen, _)) = self.elsewhere.get_mut(&present.author) else { return };
+        let old = std::mem::replace(&mut seen.name, present.name.clone());
+        if !self.people.contains_key(&present.author) && old != present.name {
+            self.presence(room, old, Presence::Now { new: present.name.to_string() }, None);
+        }
     }
 
     /// Whether nobody would miss it: nobody is here, and nothing is at hand that is not written.
     pub(super) fn is_idle(&self, written: u64) -> bool {
-        self.seats.is_empty() && !self.telling && self.last <= written
+        self.seats.is_empty() && self.elsewhere.is_empty() && !self.telling && self.last <= written
     }
 }
 
+
+impl Seen {
+    fn of(person: &Person) -> Self {
+        Self { name: person.name(), author: person.author.clone(), account: person.account }
+    }
+}
+
+impl From<&Present> for Seen {
+    fn from(present: &Present) -> Self {
+        Self { name: present.name.clone(), author: present.author.clone(), account: present.account }
+    }
+}

@@ -13,6 +13,7 @@ use tokio::{task::unconstrained, time};
 use super::{
     Chat,
     flood::Flood,
+    joined::Joined,
     joining::Wish,
     member::{Door, Member},
     people::{self, Person},
@@ -69,6 +70,7 @@ impl Stay {
     /// For a member whose person has this connection by now.
     fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
         member.person.comes_by(member);
+        chat.changed(&member.person);
         Self { chat: chat.clone(), member: member.clone() }
     }
 }
@@ -80,13 +82,14 @@ impl Drop for Stay {
             self.member.has_left(&room);
         }
         self.chat.people.leave(&self.member.person);
+        self.chat.changed(&self.member.person);
     }
 }
 
 impl Talk {
     /// Begins with a guest. Messages that arrive whole, on a wire that has an end, are a program's events; all else is
     /// lines.
-    pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Self> {
+    pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Box<Self>> {
         let door = match &link.wire {
             Wire::Packets(packets) if packets.ends() => Door::Json,
             _ => Door::Lines,
@@ -94,21 +97,22 @@ impl Talk {
         Self::through(chat, link, door)
     }
 
-    pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Self> {
+    pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
-        let member = Member::new(chat.number(), door, chat.people.guest()?, network, outbox);
+        let member = Member::new(chat.number(), door, chat.people.guest(door != Door::Lines)?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
         let stay = Stay::begin(&chat, &member);
-        Ok(Self { chat, member, inbox, current: None, untold: Vec::new(), said: None, typing: None, flood, stay })
+        let (current, untold, said, typing) = (None, Vec::new(), None, None);
+        Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
     }
 
     /// Talks until one of the two ends it.
     ///
     /// # Errors
     /// The wire's, or that the member did not read.
-    pub(super) async fn run(mut self) -> Result<()> {
+    pub(super) async fn run(mut self: Box<Self>) -> Result<()> {
         let talked = match Box::pin(self.begin()).await {
             Ok(()) => self.talk().await,
             failed => failed,
@@ -120,7 +124,7 @@ impl Talk {
     ///
     /// # Errors
     /// As [`run`](Self::run), or that the room does not let it in.
-    pub(super) async fn listen(mut self, wish: Wish) -> Result<()> {
+    pub(super) async fn listen(mut self: Box<Self>, wish: Wish) -> Result<()> {
         let talked = match Box::pin(self.join(wish)).await {
             Ok(_) => self.talk().await,
             Err(error) => {
@@ -142,6 +146,9 @@ impl Talk {
             }
             Door::Json | Door::Feed => self.welcome().await?,
         }
+        if let Some(text) = self.chat.joined.as_ref().and_then(Joined::notice) {
+            self.tell_me(&Event::Notice { text: text.to_owned() });
+        }
         self.tell().await;
         Ok(())
     }
@@ -152,13 +159,14 @@ impl Talk {
             let message = match self.try_recv().await {
                 Some(message) => message?,
                 None => {
-                    self.tell().await;
+                    Box::pin(self.tell()).await;
                     self.inbox.recv().await?
                 }
             };
             let Some(message) = message else { return Ok(()) };
+            // In boxes, so that a connection that waits holds nothing of them.
             let goes_on = match self.member.door {
-                Door::Lines => self.lines(&message).await?,
+                Door::Lines => Box::pin(self.lines(&message)).await?,
                 Door::Json | Door::Feed => Box::pin(self.event(&message)).await.map(|()| true)?,
             };
             if !goes_on {
@@ -192,6 +200,10 @@ impl Talk {
 
     /// Takes one message out of the budget; who has none left is read again later.
     async fn hold_back(&mut self) {
+        // What we have said ourselves, nobody else tells: we would wait for room that only we can make.
+        if self.untold.iter().any(|room| room.is_crowded()) {
+            self.tell().await;
+        }
         if let Some(wait) = self.flood.take(Instant::now()) {
             self.tell().await;
             self.inbox.during(time::sleep(wait)).await;
@@ -207,7 +219,6 @@ impl Talk {
             }
             let current = self.current.as_ref().map_or(LOBBY, |room| &room.name);
             let goes_on = match typed(line, current) {
-                // The most frequent one, without a box of its own.
                 Ok(Typed::Ask(Ask::Say { room, text, uid, me })) => self.say(&room, &text, uid, me).await.map(|()| true),
                 Ok(typed) => {
                     let done = Box::pin(self.typed(typed)).await;
@@ -230,8 +241,8 @@ impl Talk {
     async fn speak_json(&mut self) -> Result<()> {
         self.leave_all().await;
         self.member = Arc::new(self.member.through(Door::Json));
-        self.member.person.comes_by(&self.member);
-        self.stay.member = self.member.clone();
+        let person = self.chat.people.guest(true)?;
+        self.become_person(person).await;
         self.welcome().await
     }
 
@@ -345,11 +356,15 @@ impl Talk {
         if room.state().leave(&room.name, &self.member) {
             self.is_untold(room);
         }
+        self.chat.changed(&self.member.person);
         self.chat.tidy(room);
     }
 
-    async fn part(mut self, talked: Result<()>) -> Result<()> {
+    async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
+        if talked.is_ok() && !self.inbox.scope().is_stopping() {
+            self.chat.people.part(&self.member.person);
+        }
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
@@ -364,5 +379,23 @@ impl Talk {
             Some(reason) => Err(Error::new(Kind::Cut, format!("a member was dropped: {reason}"))),
             None => talked.and(closed),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// A connection that waits costs what it holds, and its future is most of that.
+    #[tokio::test]
+    async fn a_connection_that_waits_holds_little() {
+        let settings = crate::service::Settings { database: Some("none".to_owned()), ..Default::default() };
+        let chat = Arc::new(Chat::new(&settings).unwrap());
+        let (stream, _other) = tokio::io::duplex(64);
+        let peer = crate::Peer::new("memory", crate::Endpoint::Unnamed, crate::Endpoint::Unnamed);
+        let talk = Talk::over(chat, Link::over(stream, peer, crate::Scope::default())).unwrap();
+        let (of_talk, of_future) = (size_of::<Talk>(), size_of_val(&talk.run()));
+        assert!(of_talk <= 192 && of_future <= 256, "{of_talk} {of_future}");
     }
 }

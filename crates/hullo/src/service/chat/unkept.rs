@@ -58,6 +58,10 @@ impl History {
         match *self {}
     }
 
+    pub(crate) fn sent(&self, _: Vec<Arc<str>>) {
+        match *self {}
+    }
+
     pub(crate) fn written(&self) -> u64 {
         match *self {}
     }
@@ -71,6 +75,7 @@ impl History {
         search(room: &str, words: &str, before: Option<u64>, limit: usize) -> Vec<Entry>;
         find(uid: &str) -> Option<Entry>;
         private(account: &str) -> Vec<String>;
+        unsent(after: u64, limit: usize) -> Vec<Entry>;
         account(key: &str) -> Option<(String, String)>;
     }
 }

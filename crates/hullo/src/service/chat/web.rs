@@ -98,7 +98,7 @@ impl Visit {
             ["rooms", _, "messages"] => "GET, HEAD, POST",
             ["rooms", _, "events" | "people"] => "GET, HEAD",
             _ => {
-                let page = page::find(&path);
+                let page = page::find(&path, &self.head.headers);
                 return Ok(match page {
                     Some(_) if !matches!(self.head.method, Method::GET | Method::HEAD) => {
                         not_allowed(&self.head.method, "GET, HEAD")
@@ -240,7 +240,7 @@ impl Visit {
         };
         let guest = match &person {
             Some(person) => person.clone(),
-            None => self.chat.people.guest()?,
+            None => self.chat.people.guest(false)?,
         };
         let room = self.chat.room(room);
         let admitted = room.as_ref().map_or(Ok(()), |room| self.admit(room, &guest, query.token.as_deref()));
