@@ -1,6 +1,6 @@
 //! Who is elsewhere, as the rooms here know it, and who is here, as the others are told.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use super::{
     super::people::Person,
