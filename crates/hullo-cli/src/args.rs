@@ -6,11 +6,13 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
+    chat::Chat,
     request::{Compress, Login, Request},
     transfer::{Meeting, Receive, Send, Times},
 };
 use crate::{observe::access::Format, report};
 
+mod chat;
 mod request;
 mod transfer;
 
@@ -42,6 +44,8 @@ pub(crate) enum Verb {
     Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
+    /// Talk in rooms: a screen on a terminal, lines in a pipe
+    Chat(Chat),
     /// Send files and folders, resumed and verified
     Send(Send),
     /// Receive files and folders
@@ -345,6 +349,7 @@ fn overview() -> String {
   hullo connect tls://example.org:443
   hullo request POST https://example.org/items name=Ada
   hullo check --wait 30s localhost:5432
+  hullo chat ws://localhost:7107/                talk in rooms, with people in browsers, terminals and nc
 ";
     format!("{}\n{}\n{examples}\nMore: hullo --help, hullo VERB --help", services(), transports())
 }
@@ -367,6 +372,7 @@ fn manual() -> String {
             ("HULLO_AUTH", "accounts as of serve --auth, one a line, which the command line would show to everybody"),
             ("HULLO_BUS", "brokers as of serve --bus, with a password which the command line would show to everybody"),
             ("HULLO_CODE", "the code of send and receive; at the end that listens, one of your own"),
+            ("HULLO_PASSWORD", "the password of request --auth and of chat --login"),
             ("NO_COLOR", "no colours, whatever its value"),
             ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
         ]

@@ -11,6 +11,7 @@ use hullo::Result;
 use crate::{args::Verb, report::Voice};
 
 mod ask;
+mod chat;
 mod check;
 mod connect;
 mod generate;
@@ -30,6 +31,7 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
         Verb::Ask(args) => ask::run(args, voice).await,
         Verb::Request(args) => request::run(*args, voice).await,
         Verb::Check(args) => check::run(args, voice).await,
+        Verb::Chat(args) => chat::run(args, voice).await,
         Verb::Send(args) => transfer::send(args, voice).await,
         Verb::Receive(args) => transfer::receive(args, voice).await,
         Verb::Completions { shell } => generate::completions(shell),

@@ -1,6 +1,7 @@
 //! How things look.
 
 pub(crate) mod certificate;
+pub(crate) mod chat;
 pub(crate) mod hex;
 pub(crate) mod json;
 pub(crate) mod paint;

@@ -21,6 +21,7 @@ const PLACES: &[(&str, u16)] = &[
     ("json", 20),
     ("convert", 30),
     ("exec", 40),
+    ("chat", 60),
     ("httpbin", 50),
     ("rest", 55),
     ("chargen", 19),

@@ -18,6 +18,7 @@ use rustix::process::Signal;
 pub(crate) use self::program::{Ended, Program, object, run};
 
 pub(crate) mod authority;
+pub(crate) mod browser;
 pub(crate) mod disk;
 mod program;
 pub(crate) mod transfer;

@@ -21,12 +21,21 @@ async fn said(row: Row, column: &Column, what: &str) {
     if let Says::Page(path, begins) = column.says {
         return page(row, column, path, begins, what).await;
     }
+    if let (Says::Welcome(_), Carries::Exchanges) = (column.says, row.carries) {
+        return page(row, column, "/rooms", "[", what).await;
+    }
     let (opened, mut begins) = mpsc::unbounded_channel();
     let mut cell = Cell::seen(row, "", service(column.service), Some(opened)).await;
     match column.says {
         Says::Answer(question, answer) => assert_eq!(line(cell.ask(Some(question)).await), answer, "{what}"),
         Says::Page(..) => {}
         Says::Greeting(greeting) => assert_eq!(line(cell.ask(None).await), greeting, "{what}"),
+        Says::Welcome(name) => {
+            let mut session = cell.lines().await;
+            session.send("hullo".into()).await.unwrap();
+            let heard = text(session.recv().await.unwrap()).unwrap();
+            assert!(heard.contains(name), "{what}: {heard}");
+        }
         Says::Flood(first) => {
             let mut session = cell.lines().await;
             session.send("go".into()).await.unwrap();

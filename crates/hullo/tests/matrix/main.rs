@@ -114,6 +114,8 @@ enum Says {
     /// Lines without end, of which this is the first.
     Flood(&'static str),
     Nothing,
+    /// To whoever comes, who they are; over HTTP which rooms there are.
+    Welcome(&'static str),
     /// To a GET of that path something that begins so; on what is not HTTP it cannot be served.
     Page(&'static str, &'static str),
 }
@@ -141,6 +143,7 @@ const RECEIVED: &str = r#"{"status":"success","message":"received","data":{"a":1
 
 const COLUMNS: &[Column] = &[
     Column { service: "chargen", says: Says::Flood(PATTERN), bulk: Bulk::Poured },
+    Column { service: "chat", says: Says::Welcome("guest-1"), bulk: Bulk::None },
     Column { service: "convert", says: Says::Answer("36.6", "97.88 °F"), bulk: Bulk::Refused("is not a temperature") },
     Column { service: "discard", says: Says::Nothing, bulk: Bulk::Swallowed },
     Column { service: "echo", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },

@@ -379,6 +379,9 @@ impl Talk {
             return Err(taken(&shown));
         }
         self.log_in(&shown, password).await?;
+        if self.member.door != Door::Lines {
+            self.welcome().await?;
+        }
         self.tell_me(&Event::Notice { text: format!("{shown} is your account from now on: /login {shown} PASSWORD") });
         Ok(())
     }

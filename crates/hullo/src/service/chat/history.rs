@@ -161,7 +161,8 @@ impl History {
     }
 
     /// A place in the queue, if there is one now.
-    pub(crate) fn try_place(&self) -> Option<Place> {
+    #[cfg(test)]
+    fn try_place(&self) -> Option<Place> {
         let permit = self.places.clone().try_acquire_owned().ok().filter(|_| self.ids.are_left())?;
         Some(Place { _permit: permit })
     }

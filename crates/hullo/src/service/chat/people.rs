@@ -209,6 +209,14 @@ impl People {
         }
     }
 
+    /// They have said goodbye on a connection that is about to end: whoever wants their name may have it then.
+    pub(super) fn part(&self, person: &Arc<Person>) {
+        let mut known = self.known();
+        if person.state().connections <= 1 {
+            known.forget(person);
+        }
+    }
+
     /// A name that a guest may have.
     fn free(&self, known: &Known) -> Nick {
         loop {
@@ -280,8 +288,11 @@ impl People {
         }
         state.left = Some(now);
         drop(state);
-        // Who has chosen no name of their own wants none kept.
-        if known.gone >= GONE || name::is_guest(&person.name()) {
+        if !known.tells_of(person) {
+            return;
+        }
+        // Who cannot come again, or has chosen no name of their own, wants none kept.
+        if person.token.is_none() || known.gone >= GONE || name::is_guest(&person.name()) {
             return known.forget(person);
         }
         known.gone += 1;
@@ -333,8 +344,15 @@ impl Known {
         std::mem::replace(&mut state.shown, new)
     }
 
-    fn forget(&mut self, person: &Person) {
-        self.names.remove(&person.key());
+    fn tells_of(&self, person: &Arc<Person>) -> bool {
+        self.names.get(&person.key()).is_some_and(|other| Arc::ptr_eq(other, person))
+    }
+
+    fn forget(&mut self, person: &Arc<Person>) {
+        // Somebody else may have the name by now.
+        if self.tells_of(person) {
+            self.names.remove(&person.key());
+        }
         if let Some(token) = &person.token {
             self.tokens.remove(token);
         }

@@ -162,11 +162,16 @@ impl Room {
         }
     }
 
+    /// Whether there is no room for more in the batch, until it is told.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.state().waiting >= CROWDED
+    }
+
     /// Waits until there is room for more in the batch. Cancel-safe.
     pub(super) async fn space(&self) {
         loop {
             let told = self.told.notified();
-            if self.state().waiting < CROWDED {
+            if !self.is_crowded() {
                 return;
             }
             told.await;

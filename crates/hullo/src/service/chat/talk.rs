@@ -200,6 +200,10 @@ impl Talk {
 
     /// Takes one message out of the budget; who has none left is read again later.
     async fn hold_back(&mut self) {
+        // What we have said ourselves, nobody else tells: we would wait for room that only we can make.
+        if self.untold.iter().any(|room| room.is_crowded()) {
+            self.tell().await;
+        }
         if let Some(wait) = self.flood.take(Instant::now()) {
             self.tell().await;
             self.inbox.during(time::sleep(wait)).await;
@@ -358,6 +362,9 @@ impl Talk {
 
     async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
         self.leave_all().await;
+        if talked.is_ok() && !self.inbox.scope().is_stopping() {
+            self.chat.people.part(&self.member.person);
+        }
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {

@@ -98,7 +98,7 @@ impl Visit {
             ["rooms", _, "messages"] => "GET, HEAD, POST",
             ["rooms", _, "events" | "people"] => "GET, HEAD",
             _ => {
-                let page = page::find(&path);
+                let page = page::find(&path, &self.head.headers);
                 return Ok(match page {
                     Some(_) if !matches!(self.head.method, Method::GET | Method::HEAD) => {
                         not_allowed(&self.head.method, "GET, HEAD")
