@@ -432,3 +432,20 @@ fn all_hear_all_once_whatever_is_killed() {
         assert_eq!(of("cid"), of("bob"), "part {part}");
     }
 }
+
+#[test]
+fn what_cannot_be_joined_is_refused_at_the_start() {
+    let home = Home::new();
+    for (words, error) in [
+        (["--db", "none", "--bus", "nats://x"], "needs a history on each of them"),
+        (["--db", "x.db", "--bus", "http://ann:s3cret@x"], "it begins neither with nats:// nor with tls://"),
+        (["--db", "x.db", "--bus", "nats://ann:s3cret@"], "cannot read the address of a broker"),
+    ] {
+        let ended = home.run(&[&["serve", "chat", "tcp://127.0.0.1:0"], &words[..]].concat(), "");
+        assert!(
+            ended.code == 2 && ended.err.contains(error) && !ended.err.contains("s3cret"),
+            "{words:?}: {}",
+            ended.err
+        );
+    }
+}

@@ -19,6 +19,7 @@ use crate::{
     scope::Scope,
 };
 
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "addresses are refused for what is wrong with them only"))]
 mod broker;
 #[cfg(feature = "nats")]
 mod nats;
@@ -36,6 +37,7 @@ pub(crate) struct Position {
 
 /// What comes from the other servers, and from the broker.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "nobody is there to be heard"))]
 pub(crate) enum Heard {
     /// The next entry of the log, whoever published it.
     Entry {

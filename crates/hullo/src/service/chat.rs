@@ -79,6 +79,9 @@ const LINE: &str = "32KiB";
 /// Rooms that this process holds; nobody can make more.
 const ROOMS: usize = 10_000;
 
+/// Whenever there are so many rooms more, those that nobody needs are looked for.
+const SWEEP: usize = 256;
+
 /// Messages a second that one may say for long, if nobody sets it.
 const FLOOD: u32 = 2;
 
@@ -93,6 +96,8 @@ pub struct Chat {
     history: Option<History>,
     /// The name of the log in which ids count.
     log: Arc<str>,
+    /// What uids are made of that nobody guesses.
+    key: [u8; 32],
     /// The next id. Its lock is held until the entry of that id is the writer's: so whatever has a smaller id than one that
     /// is written is written too.
     ids: Mutex<u64>,
@@ -134,6 +139,7 @@ impl Chat {
             accounts: Accounts::new(&settings.accounts, |name| name::nick(name).map(|nick| nick.key))?,
             history,
             log: log.into(),
+            key: people::bytes()?,
             ids: Mutex::new(next),
             numbers: AtomicU64::new(1),
             flood: settings.flood.map_or(Some(FLOOD), |flood| (flood > 0).then_some(flood)),
@@ -159,12 +165,29 @@ impl Chat {
         self.numbers.fetch_add(1, Relaxed)
     }
 
+    /// The room of that name, if there is one: somebody is in it, something holds there, or something was said.
+    async fn known_room(&self, name: &str) -> Result<Option<Arc<Room>>> {
+        let name = name::room(name)?;
+        if let Some(room) = self.rooms().get(name.as_str()) {
+            return Ok(Some(room.clone()));
+        }
+        let is_written = match &self.history {
+            Some(history) => !history.after(&name, 0, 1).await?.is_empty(),
+            None => false,
+        };
+        if is_written || name == LOBBY { self.room(&name).map(Some) } else { Ok(None) }
+    }
+
     /// The room of that name, which is made where there is none.
     fn room(&self, name: &str) -> Result<Arc<Room>> {
         let name = name::room(name)?;
         let mut rooms = self.rooms();
         if let Some(room) = rooms.get(name.as_str()) {
             return Ok(room.clone());
+        }
+        // Those that were left before their last entry was written have waited for this.
+        if rooms.len().is_multiple_of(SWEEP) {
+            rooms.retain(|_, room| !self.is_forgettable(room));
         }
         if rooms.len() >= ROOMS {
             return Err(Error::new(Kind::TooLarge, format!("there are {ROOMS} rooms, and there can be no more")));
@@ -174,7 +197,12 @@ impl Chat {
 
     fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
         let last = self.next_id().saturating_sub(1);
-        let room = Arc::new(Room::new(name, self.number(), kept && self.history.is_some(), rules, last));
+        let room = Room::new(name, self.number(), kept && self.history.is_some(), rules, last);
+        let room = Arc::new(match name::parties(name) {
+            // It is kept, and so both have accounts.
+            Some((one, other)) => room.of([account_author(one), account_author(other)]),
+            None => room,
+        });
         rooms.insert(room.name.clone(), room.clone());
         room
     }
@@ -187,7 +215,7 @@ impl Chat {
     }
 
     fn private_room(&self, name: &str, mut parties: [Arc<str>; 2], accounts: bool) -> Arc<Room> {
-        parties.sort();
+        parties.sort_unstable();
         let mut rooms = self.rooms();
         if let Some(room) = rooms.get(name)
             && room.parties.as_ref() == Some(&parties)
@@ -235,12 +263,23 @@ impl Chat {
     /// Forgets a room that nobody is in and in which nothing holds that cannot be read again.
     fn tidy(&self, room: &Arc<Room>) {
         let mut rooms = self.rooms();
-        let state = room.state();
-        let (written, rules) = if room.kept { (self.written(), Rules::default()) } else { (u64::MAX, state.rules.clone()) };
-        let idle = state.is_idle(written) && state.rules == rules;
-        if idle && *room.name != *LOBBY && rooms.get(&room.name).is_some_and(|known| Arc::ptr_eq(known, room)) {
+        let is_known = rooms.get(&room.name).is_some_and(|known| Arc::ptr_eq(known, room));
+        if is_known && self.is_forgettable(room) {
             rooms.remove(&room.name);
         }
+    }
+
+    fn is_forgettable(&self, room: &Room) -> bool {
+        let mut state = room.state();
+        if !state.is_idle() {
+            return false;
+        }
+        let written = if room.kept { self.written() } else { u64::MAX };
+        if room.kept {
+            state.rest(written);
+        }
+        let holds_nothing = !room.kept || state.rules == Rules::default() || state.founder.is_some();
+        holds_nothing && state.last <= written && *room.name != *LOBBY
     }
 
     /// Everything with an id up to this can be read from the history.
@@ -262,6 +301,11 @@ impl Chat {
             joined.changed(person);
         }
     }
+}
+
+/// Who the owner of an account is, as the author of entries.
+fn account_author(name: &str) -> Arc<str> {
+    format!("account:{}", name::key(name)).into()
 }
 
 /// Milliseconds since 1970.

@@ -138,7 +138,7 @@ impl Talk {
 
     fn draft(&self, what: What) -> Draft {
         let (person, by) = (self.member.person.clone(), Some(self.member.number));
-        Draft { person, by, network: self.member.network.clone(), uid: None, what, kept: None }
+        Draft { person, by, network: self.member.network.clone(), uid: None, what, kept: None, founds: false }
     }
 
     /// Says something to one person alone.

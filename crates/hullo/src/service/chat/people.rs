@@ -380,9 +380,14 @@ pub(super) fn secret() -> Result<String> {
 }
 
 fn random<const LENGTH: usize>() -> Result<String> {
+    Ok(URL_SAFE_NO_PAD.encode(bytes::<LENGTH>()?))
+}
+
+/// Bytes that nobody guesses.
+pub(super) fn bytes<const LENGTH: usize>() -> Result<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(bytes)
 }
 
 /// The error for a name that is somebody else's.

@@ -22,6 +22,8 @@ pub(super) struct Draft {
     pub(super) network: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) what: What,
+    /// It makes somebody the operator of a new room.
+    pub(super) founds: bool,
     /// Is called once the entry is on disk.
     pub(super) kept: Option<Kept>,
 }
@@ -48,6 +50,9 @@ impl Chat {
     /// The author may not do that here.
     pub(super) async fn post(&self, room: &Room, mut draft: Draft) -> Result<Arc<str>> {
         room.space().await;
+        if !draft.founds {
+            self.found(room).await?;
+        }
         let known = match draft.uid.as_deref() {
             Some(uid) => self.known(room, uid).await?,
             None => None,
@@ -67,6 +72,22 @@ impl Chat {
             }
         };
         self.post_again(room, entry, draft).await
+    }
+
+    /// Who came first is the operator of a room from the first thing that is said in it.
+    async fn found(&self, room: &Room) -> Result<()> {
+        let Some(person) = room.state().founder.take() else { return Ok(()) };
+        let what = What::Rule {
+            act: Act::Op,
+            name: Some(person.name().to_string()),
+            key: Some(person.author.to_string()),
+            network: None,
+            reason: None,
+            until: None,
+            secret: None,
+        };
+        let draft = Draft { person, by: None, network: None, uid: None, what, kept: None, founds: true };
+        Box::pin(self.post(room, draft)).await.map(drop)
     }
 
     /// Gives a draft its place, or finds that two connections of one client have said it at the same time.
@@ -123,7 +144,7 @@ impl Chat {
         entry.id = id;
         entry.room = room.name.clone();
         if entry.uid.is_empty() {
-            entry.uid = format!("{}-{id}", self.log).into();
+            entry.uid = self.uid(id).into();
         }
         let entry = Arc::new(entry);
         let uid = entry.uid.clone();
@@ -141,8 +162,13 @@ impl Chat {
             _ => drop(kept.map(|kept| kept(&uid, Ok(id)))),
         }
         drop(next);
-        expel(state, &entry);
+        expel(room, state, &entry);
         entry
+    }
+
+    /// A name for an entry that nobody can have taken before. It begins with what grows, which is cheap to keep in order.
+    fn uid(&self, id: u64) -> String {
+        format!("{id:011x}{}", &blake3::keyed_hash(&self.key, &id.to_le_bytes()).to_hex()[..20])
     }
 
     /// What was said under that uid before, as after a connection was lost.
@@ -173,8 +199,8 @@ impl Chat {
     pub(super) async fn keep_again(&self, room: &Room, entry: Arc<Entry>, kept: Kept) -> Result<()> {
         let (id, uid) = (entry.id, entry.uid.clone());
         match &self.history {
-            // It may still be on its way to the disk: behind it, the same once more writes nothing.
-            Some(history) if room.kept && id > history.written() => {
+            // It may be on its way to the disk, or the disk was full: behind it, the same once more writes what is missing.
+            Some(history) if room.kept && history.find(&uid).await?.is_none() => {
                 let again = uid.clone();
                 let kept = Box::new(move |result: Result<()>| kept(&again, result.map(|()| id)));
                 let place = history.place().await?;
@@ -187,13 +213,14 @@ impl Chat {
 }
 
 /// Takes their places from those whom an entry puts out.
-fn expel(state: &mut State, entry: &Entry) {
+fn expel(room: &Room, state: &mut State, entry: &Entry) {
     let What::Rule { act: act @ (Act::Kick | Act::Ban), key: Some(key), reason, .. } = &entry.what else { return };
     let word = if *act == Act::Ban { "banned" } else { "kicked" };
     let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let reason = Some(format!("you were {word} by {}{why}", entry.from));
     for member in state.members_of(key) {
         state.leave(&entry.room, &member);
+        member.has_left(room);
         member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
     }
 }

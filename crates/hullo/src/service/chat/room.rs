@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{sync::Notify, task};
+use tokio::{
+    sync::Notify,
+    task::{self, unconstrained},
+};
 
 use super::{
     joined::others::Present,
@@ -19,6 +22,9 @@ use crate::chat::{Entry, Event, Presence, Rules, What, name};
 
 /// Entries that a room keeps at hand for whoever comes.
 const TAIL: usize = 256;
+
+/// And their bytes at most.
+const TAIL_BYTES: usize = 128 << 10;
 
 /// Comings and goings are told in rooms of up to so many: each of them is a message for all the others. Where two talk
 /// alone they are not, since a private room is entered by being talked to.
@@ -49,8 +55,11 @@ pub(super) struct State {
     pub(super) rules: Rules,
     /// The id of the newest entry.
     pub(super) last: u64,
+    /// Who came first, and has said nothing here yet: until then there is nothing of the room that would have to be kept.
+    pub(super) founder: Option<Arc<Person>>,
     /// The newest entries: all with an id over `floor`.
     tail: VecDeque<Arc<Entry>>,
+    tail_bytes: usize,
     floor: u64,
     /// Shared with whoever is telling; joining and leaving copy it then.
     seats: Arc<Vec<Seat>>,
@@ -111,6 +120,8 @@ impl Room {
             rules,
             last,
             tail: VecDeque::new(),
+            tail_bytes: 0,
+            founder: None,
             floor: last,
             seats: Arc::default(),
             people: HashMap::new(),
@@ -163,18 +174,19 @@ impl Room {
     }
 
     /// Whether there is no room for more in the batch, until it is told.
-    pub(super) fn is_crowded(&self) -> bool {
+    fn is_crowded(&self) -> bool {
         self.state().waiting >= CROWDED
     }
 
-    /// Waits until there is room for more in the batch. Cancel-safe.
+    /// Waits until there is room for more in the batch. Cancel-safe. Whoever waits tells what there is, if nobody does: what
+    /// crowds the room may be their own, and nobody else's to tell.
     pub(super) async fn space(&self) {
-        loop {
+        while self.is_crowded() {
             let told = self.told.notified();
-            if !self.is_crowded() {
-                return;
+            unconstrained(self.tell()).await;
+            if self.is_crowded() {
+                told.await;
             }
-            told.await;
         }
     }
 }
@@ -188,15 +200,26 @@ impl State {
             self.change(of, entry);
         }
         self.tail.push_back(entry.clone());
-        while self.tail.len() > TAIL && self.tail.front().is_some_and(|first| first.id <= written) {
-            self.floor = self.tail.pop_front().map_or(self.floor, |first| first.id);
-        }
-        let size = match &entry.what {
-            What::Say { text, .. } | What::Edit { text, .. } => text.len(),
-            _ => 0,
-        };
-        self.put(Ok(entry.clone()), by, size);
+        self.tail_bytes += size(entry);
+        self.trim(TAIL, TAIL_BYTES, written);
+        self.put(Ok(entry.clone()), by, size(entry));
         changed
+    }
+
+    /// Lets go of the oldest entries at hand, but for those that cannot be read again yet.
+    fn trim(&mut self, most: usize, bytes: usize, written: u64) {
+        while (self.tail.len() > most || self.tail_bytes > bytes)
+            && let Some(first) = self.tail.pop_front_if(|first| first.id <= written)
+        {
+            self.floor = first.id;
+            self.tail_bytes -= size(&first);
+        }
+    }
+
+    /// Nobody is here: what can be read again need not be at hand.
+    pub(super) fn rest(&mut self, written: u64) {
+        self.trim(0, 0, written);
+        self.tail.shrink_to_fit();
     }
 
     /// A message at hand reads as it was changed: what was taken back is told to nobody any more.
@@ -209,6 +232,8 @@ impl State {
                 _ => (*text, *deleted) = (String::new(), true),
             }
         }
+        self.tail_bytes -= size(said);
+        self.tail_bytes += size(&changed);
         *said = Arc::new(changed);
     }
 
@@ -243,8 +268,11 @@ impl State {
         self.tail.iter()
     }
 
-    /// Gives a member a place. It hears all that is added from now on.
+    /// Gives a member a place, unless it has one. It hears all that is added from now on.
     pub(super) fn enter(&mut self, room: &str, member: &Arc<Member>) {
+        if self.seats(member) {
+            return;
+        }
         let since = self.sequence;
         Arc::make_mut(&mut self.seats).push(Seat { member: member.clone(), since });
         let person = &member.person;
@@ -253,6 +281,11 @@ impl State {
         if *connections == 1 && !self.elsewhere.contains_key(&person.author) {
             self.presence(room, person.name(), Presence::Here, Some(member.number));
         }
+    }
+
+    /// Whether a member has a place.
+    pub(super) fn seats(&self, member: &Member) -> bool {
+        self.seats.iter().any(|seat| seat.member.number == member.number)
     }
 
     /// Takes a member's place away, if it has one.
@@ -339,6 +372,12 @@ impl State {
         }
     }
 
+    /// Gives a room that nobody has used its operator.
+    pub(super) fn found(&mut self, person: &Arc<Person>) {
+        self.rules.operators.insert(person.author.to_string(), person.name().to_string());
+        self.founder = Some(person.clone());
+    }
+
     /// Whether nobody would miss it: nobody is here, and nothing is at hand that is not written.
     pub(super) fn is_idle(&self, written: u64) -> bool {
         self.seats.is_empty() && self.elsewhere.is_empty() && !self.telling && self.last <= written
@@ -355,5 +394,13 @@ impl Seen {
 impl From<&Present> for Seen {
     fn from(present: &Present) -> Self {
         Self { name: present.name.clone(), author: present.author.clone(), account: present.account }
+    }
+}
+
+/// The bytes of an entry that its author has chosen.
+fn size(entry: &Entry) -> usize {
+    match &entry.what {
+        What::Say { text, .. } | What::Edit { text, .. } | What::Topic { text } => text.len(),
+        What::Delete { .. } | What::Rule { .. } => 0,
     }
 }

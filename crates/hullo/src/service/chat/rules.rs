@@ -20,6 +20,9 @@ pub(super) struct Who<'a> {
 impl Rules {
     /// What holds after that entry. Says whether that is anything else than before.
     pub(super) fn apply(&mut self, entry: &Entry) -> bool {
+        if !matches!(entry.what, What::Topic { .. } | What::Rule { .. }) {
+            return false;
+        }
         let before = self.clone();
         match &entry.what {
             What::Topic { text } => self.topic.clone_from(text),

@@ -200,10 +200,6 @@ impl Talk {
 
     /// Takes one message out of the budget; who has none left is read again later.
     async fn hold_back(&mut self) {
-        // What we have said ourselves, nobody else tells: we would wait for room that only we can make.
-        if self.untold.iter().any(|room| room.is_crowded()) {
-            self.tell().await;
-        }
         if let Some(wait) = self.flood.take(Instant::now()) {
             self.tell().await;
             self.inbox.during(time::sleep(wait)).await;
