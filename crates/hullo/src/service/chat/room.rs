@@ -182,8 +182,10 @@ impl State {
         changed
     }
 
-    /// A message at hand reads as it was changed: what was taken back is told to nobody any more.
+    /// A message at hand reads as it was changed: what was taken back is told to nobody any more. Neither is what it was
+    /// changed to before.
     fn change(&mut self, of: &str, by: &Entry) {
+        self.tail.retain(|entry| !matches!(&entry.what, What::Edit { of: other, .. } if other == of));
         let Some(said) = self.tail.iter_mut().find(|entry| &*entry.uid == of) else { return };
         let mut changed = Entry::clone(said);
         if let What::Say { text, edited, deleted, .. } = &mut changed.what {
