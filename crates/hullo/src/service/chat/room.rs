@@ -281,9 +281,10 @@ impl State {
 
     /// Who is here, by name, as far as that is told.
     pub(super) fn people(&self) -> Vec<Arc<Person>> {
-        let mut people: Vec<_> = self.people.values().map(|(person, _)| (person.name(), person.clone())).collect();
+        // Of more than can be told, any do: whoever comes would have to wait until all were sorted.
+        let some = self.people.values().take(NAMES);
+        let mut people: Vec<_> = some.map(|(person, _)| (person.name(), person.clone())).collect();
         people.sort_by(|(one, _), (other, _)| one.cmp(other));
-        people.truncate(NAMES);
         people.into_iter().map(|(_, person)| person).collect()
     }
 
