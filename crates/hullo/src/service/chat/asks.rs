@@ -6,7 +6,7 @@ use super::{
     joining::Wish,
     member::Door,
     people::{self, taken},
-    posting::{Draft, Kept},
+    posting::{Draft, Kept, check_uid},
     room::Room,
     rules,
     talk::Talk,
@@ -104,9 +104,7 @@ impl Talk {
     }
 
     async fn post_text(&mut self, room: &Arc<Room>, text: &str, uid: Option<String>, me: bool) -> Result<()> {
-        if uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
-            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
-        }
+        check_uid(uid.as_deref())?;
         let text = message(text, self.member.door != Door::Lines)?.into_owned();
         let kept = self.acknowledges(room);
         let what = What::Say { text, me, edited: None, deleted: false };

@@ -10,7 +10,7 @@ use super::{
     room::{Room, State},
 };
 use crate::{
-    chat::{Act, Entry, Event, What},
+    chat::{Act, Entry, Event, UID, What, text::clean},
     error::{Error, Result, brief},
 };
 
@@ -127,6 +127,18 @@ impl Chat {
             _ => kept(&uid, Ok(id)),
         }
         Ok(uid)
+    }
+}
+
+/// Checks the uid that a client has given to its message: others are told it too.
+///
+/// # Errors
+/// It is too long, or has something in it that steers or hides what is read.
+pub(super) fn check_uid(uid: Option<&str>) -> Result<()> {
+    let is_good = |uid: &str| (1..=UID).contains(&uid.len()) && clean(uid, false) == uid;
+    match uid {
+        Some(uid) if !is_good(uid) => Err(Error::usage(format!("a uid has 1 to {UID} bytes, all of which can be seen"))),
+        _ => Ok(()),
     }
 }
 

@@ -26,12 +26,12 @@ use super::{
     member::Door,
     page,
     people::{self, Person, taken},
-    posting::Draft,
+    posting::{Draft, check_uid},
     room::Room,
     talk::Talk,
 };
 use crate::{
-    chat::{Event, UID, What, name, text::message},
+    chat::{Event, What, name, text::message},
     error::{Error, Kind, Result, brief},
     io::exchange::{Body, collect, full},
     link::Link,
@@ -160,9 +160,7 @@ impl Visit {
     async fn send(&mut self, room: &str, query: Query, body: Body) -> Result<Response<Body>> {
         let bytes = collect(body, LONGEST).await?;
         let sent = self.sent(&bytes, &query)?;
-        if sent.uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
-            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
-        }
+        check_uid(sent.uid.as_deref())?;
         let name = sent.name.clone().or_else(|| query.name.clone());
         let Some(person) = self.person(name.as_deref()).await? else {
             let error = Error::usage("a message needs a name");
