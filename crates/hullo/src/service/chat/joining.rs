@@ -214,8 +214,18 @@ impl Talk {
         let mine = self.member.person.name();
         match (name.strip_prefix('@'), name::parties(name)) {
             (None, _) => self.chat.room(name),
-            (Some(_), Some((one, other))) => self.alone_with(if *one == *mine { other } else { one }).await,
             (Some(other), None) => self.alone_with(other).await,
+            (Some(_), Some((one, other))) => {
+                // One of the two may have another name by now.
+                if let Some(room) = self.member.rooms().into_iter().find(|room| *room.name == *name) {
+                    return Ok(room);
+                }
+                match (*one == *mine, *other == *mine) {
+                    (true, _) => self.alone_with(other).await,
+                    (_, true) => self.alone_with(one).await,
+                    _ => Err(Error::new(Kind::Denied, "that conversation is of two others")),
+                }
+            }
         }
     }
 
