@@ -97,7 +97,7 @@ impl Talk {
 
     pub(super) async fn say(&mut self, room: &str, text: &str, uid: Option<String>, me: bool) -> Result<()> {
         let room = self.place_of(room).await?;
-        if !room.state().has(&self.member.person.author) {
+        if !self.member.is_in(&room) {
             return Err(Error::usage(format!("you are not in {}", brief(&room.name))).hint("/join lobby"));
         }
         self.post_text(&room, text, uid, me).await

@@ -60,7 +60,7 @@ impl Talk {
     /// It does not, there is none, or the history cannot be read.
     pub(super) async fn join(&mut self, wish: Wish) -> Result<Arc<Room>> {
         let room = self.find(&wish.room).await?;
-        if self.member.rooms().iter().any(|other| Arc::ptr_eq(other, &room)) && room.state().has(&self.member.person.author) {
+        if self.member.is_in(&room) {
             self.tell_me(&self.joined(&room, &room.state(), wish.after.map(|_| true)));
             return Ok(room);
         }
@@ -75,7 +75,6 @@ impl Talk {
             }
             self.read_on(&room, &mut past).await?;
         };
-        self.member.has_come(&room);
         self.is_untold(&room);
         if fresh && is_common(&room) && !self.has_past(&room).await? {
             self.found(&room).await?;
@@ -159,6 +158,7 @@ impl Talk {
         };
         let fresh = state.count() == 0;
         state.enter(&room.name, &self.member);
+        self.member.has_come(room);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
         events.push(self.joined(room, &state, past.recovered));
         self.member.tell_all(events.iter(), &room.name);

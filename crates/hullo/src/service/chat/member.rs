@@ -85,8 +85,8 @@ impl Member {
         is_new
     }
 
-    pub(super) fn has_left(&self, room: &Arc<Room>) {
-        self.places().retain(|other| !Arc::ptr_eq(other, room));
+    pub(super) fn has_left(&self, room: &Room) {
+        self.places().retain(|other| other.number != room.number);
     }
 
     /// Tells it something, at once as far as it reads. Whoever does not read any more has its end come to it.

@@ -93,7 +93,7 @@ impl Chat {
             _ => drop(kept.map(|kept| kept(&uid, Ok(id)))),
         }
         drop(next);
-        expel(&mut state, &entry);
+        expel(room, &mut state, &entry);
         Ok(Ok(uid))
     }
 
@@ -143,13 +143,15 @@ pub(super) fn check_uid(uid: Option<&str>) -> Result<()> {
 }
 
 /// Takes their places from those whom an entry puts out.
-fn expel(state: &mut State, entry: &Entry) {
+fn expel(room: &Room, state: &mut State, entry: &Entry) {
     let What::Rule { act: act @ (Act::Kick | Act::Ban), key: Some(key), reason, .. } = &entry.what else { return };
     let word = if *act == Act::Ban { "banned" } else { "kicked" };
     let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let reason = Some(format!("you were {word} by {}{why}", entry.from));
     for member in state.members_of(key) {
         state.leave(&entry.room, &member);
+        // Else another connection of theirs, which comes again, would have this one in too, though it hears nothing.
+        member.has_left(room);
         member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
     }
 }
