@@ -164,9 +164,20 @@ impl Chat {
         Ok(self.add_room(&mut rooms, &name, true, Rules::default()))
     }
 
-    fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
+    /// The room of that name as it can be read, which is made for nobody else where there is none.
+    fn look_at(&self, name: &str) -> Result<Arc<Room>> {
+        let name = name::room(name)?;
+        let known = self.rooms().get(name.as_str()).cloned();
+        Ok(known.unwrap_or_else(|| Arc::new(self.new_room(&name, true, Rules::default()))))
+    }
+
+    fn new_room(&self, name: &str, kept: bool, rules: Rules) -> Room {
         let last = self.next_id().saturating_sub(1);
-        let room = Arc::new(Room::new(name, self.number(), kept && self.history.is_some(), rules, last));
+        Room::new(name, self.number(), kept && self.history.is_some(), rules, last)
+    }
+
+    fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
+        let room = Arc::new(self.new_room(name, kept, rules));
         rooms.insert(room.name.clone(), room.clone());
         room
     }
@@ -183,9 +194,8 @@ impl Chat {
         {
             return room.clone();
         }
-        let last = self.next_id().saturating_sub(1);
-        let kept = is_account && person.account && self.history.is_some();
-        let room = Arc::new(Room::new(&name, self.number(), kept, Rules::default(), last).of(parties));
+        let kept = is_account && person.account;
+        let room = Arc::new(self.new_room(&name, kept, Rules::default()).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
     }

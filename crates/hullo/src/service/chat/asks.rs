@@ -77,9 +77,18 @@ impl Talk {
 
     /// A room that we are in.
     async fn mine(&mut self, room: &str) -> Result<Arc<Room>> {
-        let found = self.find(room).await?;
-        if found.state().has(&self.member.person.author) && self.member.is_in(&found) {
-            return Ok(found);
+        if room.starts_with('@') {
+            let found = self.find(room).await?;
+            if self.member.is_in(&found) {
+                return Ok(found);
+            }
+            self.chat.tidy(&found);
+        } else {
+            // Nothing is made by asking for it.
+            let name = name::room(room)?;
+            if let Some(found) = self.member.rooms().into_iter().find(|room| *room.name == *name) {
+                return Ok(found);
+            }
         }
         Err(Error::usage(format!("you are not in {}", brief(room))).hint(format!("/join {}", brief(room))))
     }

@@ -175,9 +175,9 @@ impl Visit {
         if let Some(wait) = self.wait(person) {
             return Ok(wait);
         }
+        let text = message(&sent.text, true)?.into_owned();
         let room = self.chat.room(room)?;
         self.admit(&room, person, query.token.as_deref())?;
-        let text = message(&sent.text, true)?.into_owned();
         let (tell, told) = oneshot::channel();
         let kept = Box::new(move |uid: &str, id: Result<u64>| drop(tell.send((uid.to_owned(), id))));
         let what = What::Say { text, me: sent.me, edited: None, deleted: false };
@@ -193,6 +193,9 @@ impl Visit {
         });
         posted.1.await.unwrap_or_else(|_| Err(stopping()))?;
         let (uid, id) = told.await.map_err(|_| stopping())?;
+        if room.kept {
+            self.chat.tidy(&room);
+        }
         let event = Event::Kept { uid, id: id?, room: room.name.to_string() };
         let mut response = json_of(&event);
         *response.status_mut() = StatusCode::CREATED;
@@ -240,7 +243,7 @@ impl Visit {
             Some(person) => person.clone(),
             None => self.chat.people.guest()?,
         };
-        let room = self.chat.room(room);
+        let room = self.chat.look_at(room);
         let admitted = room.as_ref().map_or(Ok(()), |room| self.admit(room, &guest, query.token.as_deref()));
         self.chat.people.leave(&guest);
         admitted?;
