@@ -156,7 +156,8 @@ impl Talk {
             newest.reverse();
             newest
         };
-        let fresh = state.count() == 0;
+        // Who only listens can be no operator.
+        let fresh = self.member.door != Door::Feed && state.only_listens();
         state.enter(&room.name, &self.member);
         self.member.has_come(room);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();

@@ -279,6 +279,11 @@ impl State {
         self.people.len()
     }
 
+    /// Whether all who are here only listen.
+    pub(super) fn only_listens(&self) -> bool {
+        self.seats.iter().all(|seat| seat.member.door == Door::Feed)
+    }
+
     /// Who is here, by name, as far as that is told.
     pub(super) fn people(&self) -> Vec<Arc<Person>> {
         // Of more than can be told, any do: whoever comes would have to wait until all were sorted.
