@@ -289,10 +289,11 @@ impl Talk {
                 if let Some(person) = self.chat.people.of_key(&name::key(&name)) {
                     key = Some(person.author.to_string());
                     network = person.members().iter().find_map(|member| member.network.clone());
-                } else if matches!(act, Act::Op | Act::Kick) {
-                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
-                } else if self.chat.account(&name::key(&name)).await?.is_some() {
+                } else if act != Act::Kick && self.chat.account(&name::key(&name)).await?.is_some() {
                     key = Some(format!("account:{}", name::key(&name)));
+                } else if !matches!(act, Act::Deop | Act::Unban | Act::Unmute) {
+                    // A name alone bars nobody: it is whoever's that takes it.
+                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
                 }
                 Some(name)
             }
