@@ -12,8 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     Chat,
-    common::PATIENCE,
-    member::{Bot, Typist},
+    member::{Bot, PATIENCE, Typist},
 };
 
 const READERS: usize = 50;

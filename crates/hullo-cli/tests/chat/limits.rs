@@ -184,7 +184,7 @@ fn edges_of_numbers_are_answered() {
         bot.says(&format!("after {after}"));
         other.text(&format!("after {after}"));
     }
-    let seconds = json!({"do": "rule", "room": "mine", "act": "mute", "name": "nobody", "seconds": u64::MAX});
+    let seconds = json!({"do": "rule", "room": "mine", "act": "mute", "name": "bot", "seconds": u64::MAX});
     bot.joins("mine");
     bot.ask(&seconds);
     bot.event("ruled");

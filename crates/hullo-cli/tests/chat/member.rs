@@ -3,11 +3,15 @@
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::common::PATIENCE;
+use crate::common;
+
+/// The most that something is waited for: a crowd has to come in first, and hashes of passwords are slow on purpose.
+pub(crate) const PATIENCE: Duration = common::PATIENCE.saturating_mul(4);
 
 /// Who types lines and reads them.
 pub(crate) struct Typist {

@@ -7,10 +7,10 @@ use crate::{Chat, member::Typist};
 /// A room of ann's, in which bob is too.
 fn dev(chat: &Chat) -> [Typist; 2] {
     let (mut ann, mut bob) = (chat.typist("ann"), chat.typist("bob"));
-    ann.hears("guest-2 is now called bob\n");
+    ann.hears(" is now called bob\n");
     ann.asks("/join dev", "* ann was made an operator by ann\n");
     bob.asks("/join dev", "you are bob in dev");
-    ann.hears("* bob is here (2)\n");
+    ann.hears("* bob is here (");
     [ann, bob]
 }
 
@@ -33,6 +33,34 @@ fn who_made_a_room_puts_others_out_of_it() {
     bob.asks("/topic of bob", "* bob set the topic: of bob\n");
     bob.asks("/deop ann", "* ann was deopped by bob\n");
     ann.asks("/kick bob", "! you are not an operator of dev\n");
+}
+
+/// It would hold for nobody, and say that it does.
+#[test]
+fn nobody_is_barred_by_a_name_alone() {
+    let chat = Chat::with(&["--db", "none", "--flood", "off", "--auth", "zoe:listed one"]);
+    let [mut ann, _bob] = dev(&chat);
+    for act in ["ban", "mute", "kick", "op"] {
+        ann.asks(&format!("/{act} eve"), "! there is nobody here who is called 'eve'\n");
+    }
+    // An account is somebody, also where they are not.
+    ann.asks("/ban zoe", "* zoe was banned by ann\n");
+    let mut zoe = chat.typist("eve");
+    zoe.asks("/login zoe listed one", "you are zoe in lobby");
+    zoe.asks("/join dev", "! you are banned from dev\n");
+    ann.asks("/unban zoe", "* zoe was unbanned by ann\n");
+    zoe.asks("/join dev", "you are zoe in dev");
+}
+
+/// The room would have an operator who cannot even speak.
+#[test]
+fn who_listens_to_a_new_room_does_not_command_it() {
+    let chat = Chat::new();
+    let mut events = crate::client::Client::to(chat.server.port(1));
+    events.follow("/rooms/dev/events", "");
+    events.until("\"joined\"");
+    let [mut ann, _bob] = dev(&chat);
+    ann.asks("/who", "* in dev (3): ann (operator), bob, guest-1\n");
 }
 
 #[test]

@@ -11,7 +11,7 @@ const SECRET: &str = "hunter2-was-my-password";
 fn a_name_is_one_persons_and_nobody_elses_look_alike() {
     let chat = Chat::new();
     let (mut ann, mut bob) = (chat.typist("ann"), chat.typist("bob"));
-    ann.hears("guest-2 is now called bob\n");
+    ann.hears(" is now called bob\n");
     let long = "x".repeat(33);
     // The third `a` is Cyrillic, and what follows it is as wide as a Chinese letter.
     for name in
