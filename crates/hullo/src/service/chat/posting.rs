@@ -137,7 +137,9 @@ impl Chat {
 pub(super) fn check_uid(uid: Option<&str>) -> Result<()> {
     let is_good = |uid: &str| (1..=UID).contains(&uid.len()) && clean(uid, false) == uid;
     match uid {
-        Some(uid) if !is_good(uid) => Err(Error::usage(format!("a uid has 1 to {UID} bytes, all of which can be seen"))),
+        Some(uid) if !is_good(uid) => {
+            Err(Error::usage(format!("a uid has 1 to {UID} bytes, all of which can be seen")))
+        }
         _ => Ok(()),
     }
 }
