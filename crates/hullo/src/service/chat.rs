@@ -165,19 +165,6 @@ impl Chat {
         self.numbers.fetch_add(1, Relaxed)
     }
 
-    /// The room of that name, if there is one: somebody is in it, something holds there, or something was said.
-    async fn known_room(&self, name: &str) -> Result<Option<Arc<Room>>> {
-        let name = name::room(name)?;
-        if let Some(room) = self.rooms().get(name.as_str()) {
-            return Ok(Some(room.clone()));
-        }
-        let is_written = match &self.history {
-            Some(history) => !history.after(&name, 0, 1).await?.is_empty(),
-            None => false,
-        };
-        if is_written || name == LOBBY { self.room(&name).map(Some) } else { Ok(None) }
-    }
-
     /// The room of that name, which is made where there is none.
     fn room(&self, name: &str) -> Result<Arc<Room>> {
         let name = name::room(name)?;
@@ -195,9 +182,20 @@ impl Chat {
         Ok(self.add_room(&mut rooms, &name, true, Rules::default()))
     }
 
-    fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
+    /// The room of that name as it can be read, which is made for nobody else where there is none.
+    fn look_at(&self, name: &str) -> Result<Arc<Room>> {
+        let name = name::room(name)?;
+        let known = self.rooms().get(name.as_str()).cloned();
+        Ok(known.unwrap_or_else(|| Arc::new(self.new_room(&name, true, Rules::default()))))
+    }
+
+    fn new_room(&self, name: &str, kept: bool, rules: Rules) -> Room {
         let last = self.next_id().saturating_sub(1);
-        let room = Room::new(name, self.number(), kept && self.history.is_some(), rules, last);
+        Room::new(name, self.number(), kept && self.history.is_some(), rules, last)
+    }
+
+    fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
+        let room = self.new_room(name, kept, rules);
         let room = Arc::new(match name::parties(name) {
             // It is kept, and so both have accounts.
             Some((one, other)) => room.of([account_author(one), account_author(other)]),
@@ -222,9 +220,7 @@ impl Chat {
         {
             return room.clone();
         }
-        let last = self.next_id().saturating_sub(1);
-        let kept = accounts && self.history.is_some();
-        let room = Arc::new(Room::new(name, self.number(), kept, Rules::default(), last).of(parties));
+        let room = Arc::new(self.new_room(name, accounts, Rules::default()).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
     }

@@ -7,7 +7,7 @@ use super::{
     joining::Wish,
     member::Door,
     people::{self, taken},
-    posting::{Draft, Kept},
+    posting::{Draft, Kept, check_uid},
     room::{Room, Seen},
     rules,
     talk::Talk,
@@ -78,9 +78,18 @@ impl Talk {
 
     /// A room that we are in.
     async fn mine(&mut self, room: &str) -> Result<Arc<Room>> {
-        let found = self.find(room).await?;
-        if found.state().has(&self.member.person.author) && self.member.is_in(&found) {
-            return Ok(found);
+        if room.starts_with('@') {
+            let found = self.find(room).await?;
+            if self.member.is_in(&found) {
+                return Ok(found);
+            }
+            self.chat.tidy(&found);
+        } else {
+            // Nothing is made by asking for it.
+            let name = name::room(room)?;
+            if let Some(found) = self.member.rooms().into_iter().find(|room| *room.name == *name) {
+                return Ok(found);
+            }
         }
         Err(Error::usage(format!("you are not in {}", brief(room))).hint(format!("/join {}", brief(room))))
     }
@@ -98,16 +107,15 @@ impl Talk {
 
     pub(super) async fn say(&mut self, room: &str, text: &str, uid: Option<String>, me: bool) -> Result<()> {
         let room = self.place_of(room).await?;
-        if !room.state().has(&self.member.person.author) {
+        if !self.member.is_in(&room) {
             return Err(Error::usage(format!("you are not in {}", brief(&room.name))).hint("/join lobby"));
         }
         self.post_text(&room, text, uid, me).await
     }
 
     async fn post_text(&mut self, room: &Arc<Room>, text: &str, uid: Option<String>, me: bool) -> Result<()> {
-        if uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
-            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
-        }
+        check_uid(uid.as_deref())?;
+        self.bring_other(room);
         let text = message(text, self.member.door != Door::Lines)?.into_owned();
         let kept = self.acknowledges(room);
         let what = What::Say { text, me, edited: None, deleted: false };
@@ -147,9 +155,6 @@ impl Talk {
         let room = self.find(&format!("@{person}")).await?;
         if !self.member.is_in(&room) {
             self.join(Wish::new(&room.name)).await?;
-        }
-        if let Some(person) = self.chat.people.of_key(&name::key(&person)) {
-            self.bring(&room, &person);
         }
         self.post_text(&room, text, uid, false).await
     }
@@ -289,10 +294,11 @@ impl Talk {
                     network = person.members().iter().find_map(|member| member.network.clone());
                 } else if let Some(present) = self.chat.people.elsewhere_of_key(&name::key(&name)) {
                     key = Some(present.author.to_string());
-                } else if matches!(act, Act::Op | Act::Kick) {
-                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
-                } else if self.chat.account(&name::key(&name)).await?.is_some() {
+                } else if act != Act::Kick && self.chat.account(&name::key(&name)).await?.is_some() {
                     key = Some(format!("account:{}", name::key(&name)));
+                } else if !matches!(act, Act::Deop | Act::Unban | Act::Unmute) {
+                    // A name alone bars nobody: it is whoever's that takes it.
+                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
                 }
                 Some(name)
             }

@@ -100,7 +100,7 @@ impl Talk {
     pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
-        let member = Member::new(chat.number(), door, chat.people.guest(door != Door::Lines)?, network, outbox);
+        let member = Member::new(&chat, door, chat.people.guest(door != Door::Lines)?, network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
         let stay = Stay::begin(&chat, &member);

@@ -26,12 +26,12 @@ use super::{
     member::Door,
     page,
     people::{self, Person, taken},
-    posting::Draft,
+    posting::{Draft, check_uid},
     room::Room,
     talk::Talk,
 };
 use crate::{
-    chat::{Event, UID, What, name, text::message},
+    chat::{Event, What, name, text::message},
     error::{Error, Kind, Result, brief},
     io::exchange::{Body, collect, full},
     link::Link,
@@ -70,7 +70,7 @@ struct Visit {
 struct Query {
     name: Option<String>,
     before: Option<u64>,
-    after: Option<u64>,
+    after: Option<String>,
     limit: Option<usize>,
     search: Option<String>,
     token: Option<String>,
@@ -136,7 +136,7 @@ impl Visit {
     async fn events(&mut self, room: &str, query: Query) -> Result<Response<Body>> {
         let person = self.person(query.name.as_deref()).await?;
         let last = self.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-        let after = last.and_then(|id| id.parse().ok()).or(query.after);
+        let (log, after) = last.or(query.after.as_deref()).map_or((None, None), place_in_log);
         let (wire, body) = feed::feed(&self.scope);
         let link = Link::packets(wire, self.peer.clone(), self.scope.clone());
         let mut talk = Talk::through(self.chat.clone(), link, Door::Feed)?;
@@ -144,7 +144,7 @@ impl Visit {
             talk.become_person(person).await;
         }
         let history = query.limit.unwrap_or(0);
-        let wish = Wish { after, history, word: query.token, ..Wish::new(room) };
+        let wish = Wish { after, log, history, word: query.token, ..Wish::new(room) };
         // It is refused before it begins, with a status.
         let room = talk.find(&wish.room).await?;
         talk.admit(&room, wish.word.as_deref())?;
@@ -160,9 +160,7 @@ impl Visit {
     async fn send(&mut self, room: &str, query: Query, body: Body) -> Result<Response<Body>> {
         let bytes = collect(body, LONGEST).await?;
         let sent = self.sent(&bytes, &query)?;
-        if sent.uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
-            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
-        }
+        check_uid(sent.uid.as_deref())?;
         let name = sent.name.clone().or_else(|| query.name.clone());
         let Some(person) = self.person(name.as_deref()).await? else {
             let error = Error::usage("a message needs a name");
@@ -177,9 +175,9 @@ impl Visit {
         if let Some(wait) = self.wait(person) {
             return Ok(wait);
         }
+        let text = message(&sent.text, true)?.into_owned();
         let room = self.chat.room(room)?;
         self.admit(&room, person, query.token.as_deref())?;
-        let text = message(&sent.text, true)?.into_owned();
         let (tell, told) = oneshot::channel();
         let kept = Box::new(move |uid: &str, id: Result<u64>| drop(tell.send((uid.to_owned(), id))));
         let what = What::Say { text, me: sent.me, edited: None, deleted: false };
@@ -195,6 +193,9 @@ impl Visit {
         });
         posted.1.await.unwrap_or_else(|_| Err(stopping()))?;
         let (uid, id) = told.await.map_err(|_| stopping())?;
+        if room.kept {
+            self.chat.tidy(&room);
+        }
         let event = Event::Kept { uid, id: id?, room: room.name.to_string() };
         let mut response = json_of(&event);
         *response.status_mut() = StatusCode::CREATED;
@@ -242,7 +243,7 @@ impl Visit {
             Some(person) => person.clone(),
             None => self.chat.people.guest(false)?,
         };
-        let room = self.chat.room(room);
+        let room = self.chat.look_at(room);
         let admitted = room.as_ref().map_or(Ok(()), |room| self.admit(room, &guest, query.token.as_deref()));
         self.chat.people.leave(&guest);
         admitted?;
@@ -293,9 +294,17 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
+/// The log and the id of an event, as its own id says it; or an id alone.
+fn place_in_log(id: &str) -> (Option<String>, Option<u64>) {
+    match id.rsplit_once('-') {
+        Some((log, id)) => (Some(log.to_owned()), id.parse().ok()),
+        None => (None, id.parse().ok()),
+    }
+}
+
 /// The fields of a query or a form: whole numbers as such, all else as text.
 fn fields(encoded: &[u8]) -> serde_json::Value {
-    const NUMBERS: [&str; 3] = ["before", "after", "limit"];
+    const NUMBERS: [&str; 2] = ["before", "limit"];
     let field = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
         let value = match value.parse::<u64>() {
             Ok(number) if NUMBERS.contains(&name.as_ref()) => json!(number),
