@@ -110,8 +110,9 @@ fn people_on_two_servers_are_in_one_chat() {
     ann.hears("[@bob] bob: what?");
     // A room of one server is there on the other, with its operator.
     ann.says("/join dev");
-    ann.hears("ann was made an operator");
+    ann.hears("You are an operator");
     ann.says("/topic things to do");
+    ann.hears("set the topic");
     bob.says("/join dev");
     bob.hears("things to do");
     bob.says("/kick ann");

@@ -65,7 +65,7 @@ fn an_operator_of_all_rooms_commands_in_all_rooms() {
     bob.asks("/kick eve", "! you are not an operator of lobby");
     bob.types("spam");
     eve.hears("bob: spam\n");
-    bob.asks("/join mine", "* bob was made an operator by bob\n");
+    bob.asks("/join mine", "(1 here): bob. You are an operator\n");
     let mut ann = chat.nobody();
     ann.ask(&json!({"do": "hello", "name": "ann", "password": "listed one"}));
     assert_eq!(ann.event("welcome")["account"], true);

@@ -52,7 +52,7 @@ fn each_room_hears_what_is_said_in_it() {
     let chat = Chat::new();
     let (mut ann, mut bob, mut eve) = (chat.typist("ann"), chat.typist("bob"), chat.typist("eve"));
     ann.hears("guest-3 is now called eve\n");
-    ann.asks("/join #Dev", "* ann was made an operator by ann\n");
+    ann.asks("/join #Dev", "(1 here): ann. You are an operator\n");
     bob.asks("/join dev", "* you are bob in dev (2 here): ann, bob\n");
     ann.hears("* bob is here (2)\n");
     bob.types("for dev alone");

@@ -172,10 +172,7 @@ impl Chat {
         if let Some(room) = rooms.get(name.as_str()) {
             return Ok(room.clone());
         }
-        // Those that were left before their last entry was written have waited for this.
-        if rooms.len().is_multiple_of(SWEEP) {
-            rooms.retain(|_, room| !self.is_forgettable(room));
-        }
+        self.sweep(&mut rooms);
         if rooms.len() >= ROOMS {
             return Err(Error::new(Kind::TooLarge, format!("there are {ROOMS} rooms, and there can be no more")));
         }
@@ -220,6 +217,7 @@ impl Chat {
         {
             return room.clone();
         }
+        self.sweep(&mut rooms);
         let room = Arc::new(self.new_room(name, accounts, Rules::default()).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
@@ -256,26 +254,26 @@ impl Chat {
         Err(error.hint("is there such an account, and is the name written as it was made?"))
     }
 
-    /// Forgets a room that nobody is in and in which nothing holds that cannot be read again.
-    fn tidy(&self, room: &Arc<Room>) {
-        let mut rooms = self.rooms();
-        let is_known = rooms.get(&room.name).is_some_and(|known| Arc::ptr_eq(known, room));
-        if is_known && self.is_forgettable(room) {
-            rooms.remove(&room.name);
+    /// Somebody has left a room: where nobody is, nothing need be at hand that can be read again.
+    fn tidy(&self, room: &Room) {
+        let mut state = room.state();
+        if room.kept && state.is_idle() {
+            state.rest(self.written());
+        }
+    }
+
+    /// Forgets the rooms that nobody is in, or about to come into, and in which nothing holds.
+    fn sweep(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>) {
+        if rooms.len().is_multiple_of(SWEEP) {
+            // Whoever has one has got it from this map, under its lock: who comes later gets another.
+            rooms.retain(|_, room| Arc::strong_count(room) > 1 || !self.is_forgettable(room));
         }
     }
 
     fn is_forgettable(&self, room: &Room) -> bool {
-        let mut state = room.state();
-        if !state.is_idle() {
-            return false;
-        }
-        let written = if room.kept { self.written() } else { u64::MAX };
-        if room.kept {
-            state.rest(written);
-        }
-        let holds_nothing = !room.kept || state.rules == Rules::default() || state.founder.is_some();
-        holds_nothing && state.last <= written && *room.name != *LOBBY
+        let state = room.state();
+        let is_written = !room.kept || state.last <= self.written();
+        is_written && state.is_idle() && (!room.kept || state.holds_nothing()) && *room.name != *LOBBY
     }
 
     /// Everything with an id up to this can be read from the history.

@@ -115,7 +115,7 @@ impl Talk {
 
     async fn post_text(&mut self, room: &Arc<Room>, text: &str, uid: Option<String>, me: bool) -> Result<()> {
         check_uid(uid.as_deref())?;
-        self.bring_other(room);
+        self.bring_other(room)?;
         let text = message(text, self.member.door != Door::Lines)?.into_owned();
         let kept = self.acknowledges(room);
         let what = What::Say { text, me, edited: None, deleted: false };
@@ -411,6 +411,9 @@ impl super::Chat {
         let rooms: Vec<_> = self.rooms().values().cloned().collect();
         let listed = |room: &Arc<Room>| {
             let (mine, state) = (mine(room), room.state());
+            if state.count() == 0 && state.holds_nothing() && *room.name != *LOBBY {
+                return None;
+            }
             let is_private = name::parties(&room.name).is_some();
             (mine || !is_private && !state.rules.closed).then(|| Listed {
                 room: room.name.to_string(),

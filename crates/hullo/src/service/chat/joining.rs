@@ -19,7 +19,7 @@ use super::{
     talk::Talk,
 };
 use crate::{
-    chat::{Entry, Event, LOBBY, Rules, What, name},
+    chat::{Entry, Event, LOBBY, What, name},
     error::{Error, Kind, Result, brief},
 };
 
@@ -63,6 +63,8 @@ struct Past {
     /// And of the messages, all up to this one.
     messages: u64,
     recovered: Option<bool>,
+    /// The room has none.
+    is_none: bool,
 }
 
 impl Talk {
@@ -74,8 +76,9 @@ impl Talk {
         let room = self.find(&wish.room).await?;
         {
             let state = room.state();
-            if self.member.is_in(&room) {
-                self.tell_me(&self.chat.joined(&room, &state, &self.member.person, wish.after.map(|_| true)));
+            // Where they were away, and another one has had them come in meanwhile, what was before is still to be told.
+            if self.member.is_in(&room) && wish.after.is_none() {
+                self.tell_me(&self.chat.joined(&room, &state, &self.member.person, None));
                 return Ok(room.clone());
             }
             // From now on nobody else has us come in, without what was said before.
@@ -90,22 +93,17 @@ impl Talk {
     }
 
     async fn come_in(&mut self, room: &Arc<Room>, wish: &Wish) -> Result<()> {
-        if self.member.rooms().len() >= ROOMS {
+        if self.member.rooms().len() >= ROOMS && !self.member.is_in(room) {
             return Err(Error::new(Kind::TooLarge, format!("you are in {ROOMS} rooms, and can be in no more")));
         }
         self.admit(room, wish.word.as_deref())?;
         let mut past = self.past(room, wish).await?;
-        let is_first = loop {
-            if let Some(is_first) = self.step_in(room, &past, wish)? {
-                break is_first;
-            }
+        past.is_none = is_common(room) && !self.has_past(room).await?;
+        while !self.step_in(room, &past, wish)? {
             self.read_on(room, &mut past).await?;
-        };
+        }
         self.chat.changed(&self.member.person);
         self.is_untold(room);
-        if is_first && is_common(room) && !self.has_past(room).await? {
-            room.state().found(&self.member.person);
-        }
         Ok(())
     }
 
@@ -120,10 +118,10 @@ impl Talk {
         let chat = self.chat.clone();
         let history = chat.history.as_ref().filter(|_| room.kept);
         if let Some(until) = self.seen(room, wish, history).await? {
-            return Ok(Past { until, messages: 0, recovered: Some(true) });
+            return Ok(Past { until, messages: 0, recovered: Some(true), is_none: false });
         }
         let recovered = wish.after.map(|_| false);
-        let Some(history) = history else { return Ok(Past { until: 0, messages: 0, recovered }) };
+        let Some(history) = history else { return Ok(Past { until: 0, messages: 0, recovered, is_none: false }) };
         // Whatever is written later is still at hand in the room.
         let until = history.written();
         let page = match wish.history.min(MOST) {
@@ -131,7 +129,7 @@ impl Talk {
             most => history.before(&room.name, None, most).await?,
         };
         self.show(&room.name, page.iter()).await?;
-        Ok(Past { until, messages: page.last().map_or(0, |last| last.id), recovered })
+        Ok(Past { until, messages: page.last().map_or(0, |last| last.id), recovered, is_none: false })
     }
 
     /// The id up to which they have seen all, if what came then is still there.
@@ -182,16 +180,16 @@ impl Talk {
         Ok(())
     }
 
-    /// Takes a place, if all that is missing is at hand. Says whether nobody else was there who could be its operator.
+    /// Takes a place, if all that is missing is at hand. Who comes first into a new room is its operator.
     ///
     /// # Errors
     /// They are not admitted any more.
-    fn step_in(&self, room: &Arc<Room>, past: &Past, wish: &Wish) -> Result<Option<bool>> {
+    fn step_in(&self, room: &Arc<Room>, past: &Past, wish: &Wish) -> Result<bool> {
         let mut state = room.state();
         let who = self.chat.who(&self.member.person, self.member.network.as_deref());
         state.rules.admit(&room.name, who, wish.word.as_deref(), super::now())?;
         let missing: Vec<_> = if room.kept || past.recovered == Some(true) {
-            let Some(over) = state.over(past.until) else { return Ok(None) };
+            let Some(over) = state.over(past.until) else { return Ok(false) };
             over.filter(|entry| !past.has(entry)).cloned().collect()
         } else {
             let mut newest: Vec<_> = state.tail().rev().take(wish.history.min(MOST)).cloned().collect();
@@ -199,19 +197,21 @@ impl Talk {
             newest
         };
         // Who only listens can be no operator.
-        let is_first = self.member.door != Door::Feed && state.only_listens();
+        if past.is_none && self.member.door != Door::Feed && state.is_unused() {
+            state.found(&self.member.person);
+        }
         self.member.has_come(room);
         state.enter(&room.name, &self.member);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
         events.push(self.chat.joined(room, &state, &self.member.person, past.recovered));
         self.member.tell_all(events.iter(), &room.name);
-        Ok(Some(is_first))
+        Ok(true)
     }
 
     async fn has_past(&self, room: &Room) -> Result<bool> {
         {
             let state = room.state();
-            if state.rules != Rules::default() || state.tail().next().is_some() {
+            if !state.is_unused() {
                 return Ok(true);
             }
         }
@@ -263,15 +263,26 @@ impl Talk {
     }
 
     /// Has the other one come into a private room too, on all their connections.
-    pub(super) fn bring_other(&mut self, room: &Arc<Room>) {
+    ///
+    /// # Errors
+    /// They are not here, and what is said there is not kept for them.
+    pub(super) fn bring_other(&mut self, room: &Arc<Room>) -> Result<()> {
         let mine = &self.member.person.author;
-        let Some(other) = room.parties.iter().flatten().find(|author| *author != mine) else { return };
+        let Some(other) = room.parties.iter().flatten().find(|author| *author != mine) else { return Ok(()) };
         if room.state().has(other) {
-            return;
+            return Ok(());
         }
-        if let Some(person) = self.chat.people.of_author(other) {
-            self.chat.bring(room, &person);
-            self.is_untold(room);
+        match self.chat.people.of_author(other) {
+            Some(person) => {
+                self.chat.bring(room, &person);
+                self.is_untold(room);
+                Ok(())
+            }
+            None if room.kept || self.chat.people.is_elsewhere(other) => Ok(()),
+            None => {
+                let error = Error::usage("they are not here, and what is said between guests is not kept for them");
+                Err(error.hint("what two accounts say to each other is"))
+            }
         }
     }
 }

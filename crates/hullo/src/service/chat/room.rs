@@ -271,12 +271,13 @@ impl State {
         self.tail.iter()
     }
 
-    /// Gives a member a place, unless it has one. It hears all that is added from now on.
+    /// Gives a member a place, or has it go on from here in the one that it has. It hears all that is added from now on.
     pub(super) fn enter(&mut self, room: &str, member: &Arc<Member>) {
-        if self.seats(member) {
+        let since = self.sequence;
+        if let Some(at) = self.seats.iter().position(|seat| seat.member.number == member.number) {
+            Arc::make_mut(&mut self.seats)[at].since = since;
             return;
         }
-        let since = self.sequence;
         Arc::make_mut(&mut self.seats).push(Seat { member: member.clone(), since });
         let person = &member.person;
         let (_, connections) = self.people.entry(person.author.clone()).or_insert_with(|| (person.clone(), 0));
@@ -284,11 +285,6 @@ impl State {
         if *connections == 1 && !self.elsewhere.contains_key(&person.author) {
             self.presence(room, person.name(), Presence::Here, Some(member.number));
         }
-    }
-
-    /// Whether a member has a place.
-    pub(super) fn seats(&self, member: &Member) -> bool {
-        self.seats.iter().any(|seat| seat.member.number == member.number)
     }
 
     /// Takes a member's place away, if it has one.
@@ -333,9 +329,18 @@ impl State {
         self.people.len() + self.elsewhere.keys().filter(|author| !self.people.contains_key(*author)).count()
     }
 
-    /// Whether all who are here only listen.
-    pub(super) fn only_listens(&self) -> bool {
-        self.seats.iter().all(|seat| seat.member.door == Door::Feed)
+    /// Whether nothing holds here, nothing was said, and all who are here only listen.
+    pub(super) fn is_unused(&self) -> bool {
+        let only_listens = |seat: &Seat| seat.member.door == Door::Feed;
+        self.rules == Rules::default()
+            && self.tail.is_empty()
+            && self.elsewhere.is_empty()
+            && self.seats.iter().all(only_listens)
+    }
+
+    /// Whether the rules are those of any room that nobody has used.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.rules == Rules::default() || self.founder.is_some()
     }
 
     /// Who is here, by name; of many some.
