@@ -51,12 +51,14 @@ mod history;
 mod joined;
 mod joining;
 mod member;
+mod naming;
 mod page;
 mod people;
 mod posting;
 mod room;
 mod rules;
 mod talk;
+mod traces;
 mod web;
 
 /// This service's line of the table.
@@ -91,7 +93,7 @@ const KEEP: u64 = 1_000_000;
 /// The service that holds rooms.
 pub struct Chat {
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
-    people: People,
+    people: Arc<People>,
     accounts: Accounts,
     history: Option<History>,
     /// The name of the log in which ids count.
@@ -135,7 +137,7 @@ impl Chat {
         let keeper = |name: &String| name::nick(name).map(|nick| format!("account:{}", nick.key));
         let chat = Self {
             rooms: Mutex::default(),
-            people: People::default(),
+            people: Arc::default(),
             accounts: Accounts::new(&settings.accounts, |name| name::nick(name).map(|nick| nick.key))?,
             history,
             log: log.into(),
@@ -227,37 +229,6 @@ impl Chat {
         let room = Arc::new(Room::new(name, self.number(), kept, Rules::default(), last).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
-    }
-
-    /// The rooms that somebody is in.
-    fn rooms_of(&self, person: &Person) -> Vec<Arc<Room>> {
-        let rooms: Vec<_> = self.rooms().values().cloned().collect();
-        rooms.into_iter().filter(|room| room.state().has(&person.author)).collect()
-    }
-
-    /// How the account of that key is written, and the hash of its password where it was made here.
-    async fn account(&self, key: &str) -> Result<Option<(String, Option<String>)>> {
-        if let Some(listed) = self.accounts.listed(key) {
-            return Ok(Some((listed.to_owned(), None)));
-        }
-        match &self.history {
-            Some(history) => Ok(history.account(key).await?.map(|(shown, hash)| (shown, Some(hash)))),
-            None => Ok(None),
-        }
-    }
-
-    /// The owner of an account, who has a connection more.
-    ///
-    /// # Errors
-    /// The password is not theirs, or too many wrong ones have come from there.
-    async fn owner(&self, name: &str, password: &str, peer: &Peer) -> Result<Arc<Person>> {
-        let nick = name::nick(name)?;
-        let (shown, stored) = self.account(&nick.key).await?.unwrap_or((nick.shown, None));
-        if self.accounts.verify(&nick.key, password, peer, stored).await? {
-            return self.people.owner(Nick { shown, key: nick.key });
-        }
-        let error = Error::new(Kind::Denied, format!("that is not the password of '{}'", brief(name)));
-        Err(error.hint("is there such an account, and is the name written as it was made?"))
     }
 
     /// Forgets a room that nobody is in and in which nothing holds that cannot be read again.

@@ -190,30 +190,6 @@ impl Talk {
         Ok(())
     }
 
-    async fn rename(&mut self, name: &str) -> Result<()> {
-        let nick = name::nick(name)?;
-        let person = self.member.person.clone();
-        if person.account {
-            let error = Error::usage("your name is an account's, and stays");
-            return Err(error.hint("connect again to be somebody else"));
-        }
-        if self.chat.account(&nick.key).await?.is_some() {
-            return Err(taken(&nick.shown).hint(format!("if it is yours: /login {} PASSWORD", nick.shown)));
-        }
-        let new = nick.shown.clone();
-        let old = self.chat.people.rename(&person, nick)?;
-        self.chat.changed(&person);
-        for room in self.chat.rooms_of(&person) {
-            let is = Presence::Now { new: new.clone() };
-            room.state().presence(&room.name, old.clone(), is, None);
-            self.is_untold(&room);
-        }
-        if self.member.rooms().is_empty() {
-            self.tell_me(&Event::Notice { text: format!("you are {new} now") });
-        }
-        Ok(())
-    }
-
     async fn go(&mut self, room: &str) -> Result<()> {
         let room = self.mine(room).await?;
         self.leave(&room);
@@ -309,80 +285,6 @@ impl Talk {
         let what = What::Rule { act, name, key, network: None, reason: None, until: None, secret };
         self.command(&room, what).await?;
         self.tell_me(&Event::Invitation { room: room.name.to_string(), token, tag });
-        Ok(())
-    }
-
-    /// Says who they are, and answers with a welcome.
-    async fn hello(&mut self, name: Option<String>, password: Option<String>, token: Option<String>) -> Result<()> {
-        match (name, password, token) {
-            (Some(name), Some(password), _) => self.own(&name, &password).await?,
-            (name, _, token) => {
-                if let Some(token) = token.filter(|token| self.member.person.token.as_deref() != Some(token)) {
-                    let person = self.chat.people.again(&token)?;
-                    self.become_person(person).await;
-                }
-                let current = self.member.person.name();
-                if let Some(name) = name.filter(|name| **name != *current && !self.member.person.account) {
-                    self.rename(&name).await?;
-                }
-            }
-        }
-        self.welcome().await
-    }
-
-    pub(super) async fn welcome(&mut self) -> Result<()> {
-        let person = &self.member.person;
-        let private = match &self.chat.history {
-            Some(history) if person.account => history.private(&person.name()).await?,
-            _ => Vec::new(),
-        };
-        let (name, log) = (person.name().to_string(), self.chat.log.to_string());
-        let token = person.token.as_deref().unwrap_or_default().to_owned();
-        self.tell_me(&Event::Welcome { name, account: person.account, token, log, private });
-        Ok(())
-    }
-
-    /// Becomes the owner of an account, and enters the same rooms again.
-    pub(super) async fn log_in(&mut self, name: &str, password: &str) -> Result<()> {
-        let (rooms, current) = (self.member.rooms(), self.place());
-        self.own(name, password).await?;
-        for room in rooms {
-            self.join(Wish::new(&room.name)).await?;
-        }
-        let current = self.mine(&current).await?;
-        self.move_to(current);
-        Ok(())
-    }
-
-    async fn own(&mut self, name: &str, password: &str) -> Result<()> {
-        let person = self.chat.owner(name, password, self.inbox.peer()).await?;
-        self.become_person(person).await;
-        Ok(())
-    }
-
-    async fn register(&mut self, password: &str) -> Result<()> {
-        let person = self.member.person.clone();
-        let (shown, key) = (person.name().to_string(), person.key());
-        if person.account || name::is_guest(&shown) || self.chat.accounts.listed(&key).is_some() {
-            let error = Error::usage(format!("'{shown}' cannot be made an account"));
-            return Err(error.hint("take a name of your own first: /nick NAME"));
-        }
-        if password.len() > PASSWORD || password.chars().count() < 8 {
-            return Err(Error::usage(format!("a password has 8 characters or more, and at most {PASSWORD} bytes")));
-        }
-        let chat = self.chat.clone();
-        let Some(history) = &chat.history else {
-            return Err(Error::usage("there are no accounts here: nothing is kept"));
-        };
-        let hash = self.chat.accounts.hash(password).await?;
-        if !history.register(&key, &shown, &hash).await? {
-            return Err(taken(&shown));
-        }
-        self.log_in(&shown, password).await?;
-        if self.member.door != Door::Lines {
-            self.welcome().await?;
-        }
-        self.tell_me(&Event::Notice { text: format!("{shown} is your account from now on: /login {shown} PASSWORD") });
         Ok(())
     }
 }

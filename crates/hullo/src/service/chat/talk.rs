@@ -16,7 +16,7 @@ use super::{
     joined::Joined,
     joining::Wish,
     member::{Door, Member},
-    people::{self, Person},
+    people::{self, Connected},
     room::Room,
 };
 use crate::{
@@ -64,14 +64,15 @@ pub(super) struct Talk {
 struct Stay {
     chat: Arc<Chat>,
     member: Arc<Member>,
+    connected: Option<Connected>,
 }
 
 impl Stay {
     /// For a member whose person has this connection by now.
-    fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
+    fn begin(chat: &Arc<Chat>, member: &Arc<Member>, connected: Connected) -> Self {
         member.person.comes_by(member);
         chat.changed(&member.person);
-        Self { chat: chat.clone(), member: member.clone() }
+        Self { chat: chat.clone(), member: member.clone(), connected: Some(connected) }
     }
 }
 
@@ -81,7 +82,8 @@ impl Drop for Stay {
             room.state().leave(&room.name, &self.member);
             self.member.has_left(&room);
         }
-        self.chat.people.leave(&self.member.person);
+        // The others are told of what is left then.
+        drop(self.connected.take());
         self.chat.changed(&self.member.person);
     }
 }
@@ -100,10 +102,11 @@ impl Talk {
     pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
-        let member = Member::new(chat.number(), door, chat.people.guest(door != Door::Lines)?, network, outbox);
+        let connected = chat.people.guest(door != Door::Lines)?;
+        let member = Member::new(chat.number(), door, connected.person.clone(), network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
-        let stay = Stay::begin(&chat, &member);
+        let stay = Stay::begin(&chat, &member, connected);
         let (current, untold, said, typing) = (None, Vec::new(), None, None);
         Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
     }
@@ -237,8 +240,8 @@ impl Talk {
     async fn speak_json(&mut self) -> Result<()> {
         self.leave_all().await;
         self.member = Arc::new(self.member.through(Door::Json));
-        let person = self.chat.people.guest(true)?;
-        self.become_person(person).await;
+        let connected = self.chat.people.guest(true)?;
+        self.become_person(connected).await;
         self.welcome().await
     }
 
@@ -332,10 +335,10 @@ impl Talk {
     }
 
     /// Is somebody else from now on, who is in no room yet.
-    pub(super) async fn become_person(&mut self, person: Arc<Person>) {
+    pub(super) async fn become_person(&mut self, connected: Connected) {
         self.leave_all().await;
-        self.member = Arc::new(self.member.of(person));
-        self.stay = Stay::begin(&self.chat, &self.member);
+        self.member = Arc::new(self.member.of(connected.person.clone()));
+        self.stay = Stay::begin(&self.chat, &self.member, connected);
         self.said = None;
     }
 
