@@ -135,7 +135,9 @@ impl Lines {
             Act::Mute => "was muted",
             Act::Unmute => "was unmuted",
         };
-        let time = until.map(|until| Duration::from_secs(until.saturating_sub(at.time).max(0) as u64 / 1000));
+        // The time of the entry is a moment after the one from which the end was counted.
+        let seconds = |until: i64| (until.saturating_sub(at.time).max(0) as u64 + 500) / 1000;
+        let time = until.map(|until| Duration::from_secs(seconds(until)));
         let time = time.map_or(String::new(), |time| format!(" for {}", humantime::format_duration(time)));
         let name = name.as_deref().unwrap_or("somebody");
         Some(self.notice(&at.room, &format!("{name} {what} by {}{time}{}", at.from, why(reason))))
@@ -297,7 +299,8 @@ mod tests {
             (Event::Topic { at: at("lobby", "ann"), text: "tea".into() }, "* ann set the topic: tea"),
             (Event::Topic { at: at("lobby", "ann"), text: String::new() }, "* ann took the topic away"),
             (ruled(Act::Kick, Some("spam"), None), "* eve was kicked by ann: spam"),
-            (ruled(Act::Mute, None, Some(TIME + 600_999)), "* eve was muted by ann for 10m"),
+            (ruled(Act::Mute, None, Some(TIME + 600_499)), "* eve was muted by ann for 10m"),
+            (ruled(Act::Mute, None, Some(TIME + 599_998)), "* eve was muted by ann for 10m"),
             (ruled(Act::Ban, Some("spam"), Some(i64::MIN)), "* eve was banned by ann for 0s: spam"),
             (ruled(Act::Close, None, None), "* ann closed the room to all but the invited"),
             (Event::Left { room: "@ann+bob".into(), reason: None }, "* you have left @ann"),

@@ -31,11 +31,8 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    chat::{
-        LOBBY, Rules,
-        name::{self, Nick},
-    },
-    error::{Error, Kind, Result, brief},
+    chat::{LOBBY, Rules, name},
+    error::{Error, Kind, Result},
     io::exchange::Body,
     link::Link,
     peer::Peer,
@@ -106,8 +103,9 @@ pub struct Chat {
     /// The numbers of connections and rooms.
     numbers: AtomicU64,
     flood: Option<u32>,
-    /// The floods of those who send requests.
-    posts: Mutex<HashMap<String, flood::Flood>>,
+    /// The budgets of those who send messages by requests, and of those who read by them.
+    posts: flood::Floods,
+    reads: flood::Floods,
     /// Who may do everything everywhere, as authors of entries.
     keepers: Vec<String>,
     /// The other servers of this chat, if it has some.
@@ -145,7 +143,8 @@ impl Chat {
             ids: Mutex::new(next),
             numbers: AtomicU64::new(1),
             flood: settings.flood.map_or(Some(FLOOD), |flood| (flood > 0).then_some(flood)),
-            posts: Mutex::default(),
+            posts: flood::Floods::default(),
+            reads: flood::Floods::default(),
             keepers: settings.operators.iter().map(keeper).collect::<Result<_>>()?,
             joined,
         };
@@ -167,19 +166,6 @@ impl Chat {
         self.numbers.fetch_add(1, Relaxed)
     }
 
-    /// The room of that name, if there is one: somebody is in it, something holds there, or something was said.
-    async fn known_room(&self, name: &str) -> Result<Option<Arc<Room>>> {
-        let name = name::room(name)?;
-        if let Some(room) = self.rooms().get(name.as_str()) {
-            return Ok(Some(room.clone()));
-        }
-        let is_written = match &self.history {
-            Some(history) => !history.after(&name, 0, 1).await?.is_empty(),
-            None => false,
-        };
-        if is_written || name == LOBBY { self.room(&name).map(Some) } else { Ok(None) }
-    }
-
     /// The room of that name, which is made where there is none.
     fn room(&self, name: &str) -> Result<Arc<Room>> {
         let name = name::room(name)?;
@@ -197,9 +183,20 @@ impl Chat {
         Ok(self.add_room(&mut rooms, &name, true, Rules::default()))
     }
 
-    fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
+    /// The room of that name as it can be read, which is made for nobody else where there is none.
+    fn look_at(&self, name: &str) -> Result<Arc<Room>> {
+        let name = name::room(name)?;
+        let known = self.rooms().get(name.as_str()).cloned();
+        Ok(known.unwrap_or_else(|| Arc::new(self.new_room(&name, true, Rules::default()))))
+    }
+
+    fn new_room(&self, name: &str, kept: bool, rules: Rules) -> Room {
         let last = self.next_id().saturating_sub(1);
-        let room = Room::new(name, self.number(), kept && self.history.is_some(), rules, last);
+        Room::new(name, self.number(), kept && self.history.is_some(), rules, last)
+    }
+
+    fn add_room(&self, rooms: &mut HashMap<Arc<str>, Arc<Room>>, name: &str, kept: bool, rules: Rules) -> Arc<Room> {
+        let room = self.new_room(name, kept, rules);
         let room = Arc::new(match name::parties(name) {
             // It is kept, and so both have accounts.
             Some((one, other)) => room.of([account_author(one), account_author(other)]),
@@ -224,9 +221,7 @@ impl Chat {
         {
             return room.clone();
         }
-        let last = self.next_id().saturating_sub(1);
-        let kept = accounts && self.history.is_some();
-        let room = Arc::new(Room::new(name, self.number(), kept, Rules::default(), last).of(parties));
+        let room = Arc::new(self.new_room(name, accounts, Rules::default()).of(parties));
         rooms.insert(room.name.clone(), room.clone());
         room
     }
@@ -305,6 +300,13 @@ impl Service for Chat {
         if let Some(joined) = &self.joined {
             joined.begin(&self, scope);
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let about = |name: String| {
+            format!("operator '{name}' has no account yet, and nobody else gets the name: --auth '{name}:PASSWORD' makes one")
+        };
+        self.absent_keepers().into_iter().map(about).collect()
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {

@@ -191,12 +191,12 @@ impl Inbox {
     /// Waits until what was posted has left. Cancel-safe.
     ///
     /// # Errors
-    /// The wire's.
+    /// The wire's, or that an outbox has ended the conversation.
     pub async fn flush(&mut self) -> Result<()> {
         poll_fn(|cx| {
             let mut halves = self.shared.lock();
             halves.listen(cx);
-            halves.poll_out(cx)
+            if halves.ended { Poll::Ready(Err(ended())) } else { halves.poll_out(cx) }
         })
         .await
     }
@@ -205,9 +205,14 @@ impl Inbox {
     ///
     /// # Errors
     /// What was posted did not all leave.
-    pub async fn close(mut self) -> Result<()> {
+    pub async fn close(self) -> Result<()> {
         self.shared.lock().ended = true;
-        self.flush().await?;
+        poll_fn(|cx| {
+            let mut halves = self.shared.lock();
+            halves.listen(cx);
+            halves.poll_out(cx)
+        })
+        .await?;
         let session = self.shared.lock().session.take();
         match session {
             Some(session) => session.close().await,

@@ -6,15 +6,15 @@ use super::{
     joined::others::Word,
     joining::Wish,
     member::Door,
-    people::{self, taken},
-    posting::{Draft, Kept},
+    people,
+    posting::{Draft, Kept, check_uid},
     room::{Room, Seen},
     rules,
     talk::Talk,
 };
 use crate::{
     chat::{
-        Act, Ask, Entry, Event, LOBBY, PASSWORD, Person, Presence, Room as Listed, UID, What, name,
+        Act, Ask, Entry, Event, LOBBY, Person, Room as Listed, UID, What, name,
         text::{self, message},
     },
     error::{Error, Kind, Result, brief},
@@ -43,7 +43,7 @@ impl Talk {
             Ask::Hello { name, password, token } => return self.hello(name, password, token).await,
             Ask::Join { room, after, log, uid, history, token } => {
                 let history = history.unwrap_or(PAGE).min(MOST);
-                self.join(Wish { room, after, log, uid, history, word: token }).await?;
+                self.join(Wish { room, after, log, uid, history, word: token, admitted: false }).await?;
             }
             Ask::Leave { room } => self.go(&room).await?,
             Ask::Say { room, text, uid, me } => self.say(&room, &text, uid, me).await?,
@@ -78,9 +78,18 @@ impl Talk {
 
     /// A room that we are in.
     async fn mine(&mut self, room: &str) -> Result<Arc<Room>> {
-        let found = self.find(room).await?;
-        if found.state().has(&self.member.person.author) && self.member.is_in(&found) {
-            return Ok(found);
+        if room.starts_with('@') {
+            let found = self.find(room).await?;
+            if self.member.is_in(&found) {
+                return Ok(found);
+            }
+            self.chat.tidy(&found);
+        } else {
+            // Nothing is made by asking for it.
+            let name = name::room(room)?;
+            if let Some(found) = self.member.rooms().into_iter().find(|room| *room.name == *name) {
+                return Ok(found);
+            }
         }
         Err(Error::usage(format!("you are not in {}", brief(room))).hint(format!("/join {}", brief(room))))
     }
@@ -98,16 +107,15 @@ impl Talk {
 
     pub(super) async fn say(&mut self, room: &str, text: &str, uid: Option<String>, me: bool) -> Result<()> {
         let room = self.place_of(room).await?;
-        if !room.state().has(&self.member.person.author) {
+        if !self.member.is_in(&room) {
             return Err(Error::usage(format!("you are not in {}", brief(&room.name))).hint("/join lobby"));
         }
         self.post_text(&room, text, uid, me).await
     }
 
     async fn post_text(&mut self, room: &Arc<Room>, text: &str, uid: Option<String>, me: bool) -> Result<()> {
-        if uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > UID || uid.chars().any(char::is_control)) {
-            return Err(Error::usage(format!("a uid has 1 to {UID} bytes")));
-        }
+        check_uid(uid.as_deref())?;
+        self.bring_other(room);
         let text = message(text, self.member.door != Door::Lines)?.into_owned();
         let kept = self.acknowledges(room);
         let what = What::Say { text, me, edited: None, deleted: false };
@@ -147,9 +155,6 @@ impl Talk {
         let room = self.find(&format!("@{person}")).await?;
         if !self.member.is_in(&room) {
             self.join(Wish::new(&room.name)).await?;
-        }
-        if let Some(person) = self.chat.people.of_key(&name::key(&person)) {
-            self.bring(&room, &person);
         }
         self.post_text(&room, text, uid, false).await
     }
@@ -260,21 +265,39 @@ impl Talk {
             (_, None) => return Err(Error::usage("whom? this act is about a person")),
             (_, Some(name)) => {
                 let name = name::person(&name)?;
-                if let Some(person) = self.chat.people.of_key(&name::key(&name)) {
-                    key = Some(person.author.to_string());
-                    network = person.members().iter().find_map(|member| member.network.clone());
-                } else if let Some(present) = self.chat.people.elsewhere_of_key(&name::key(&name)) {
-                    key = Some(present.author.to_string());
-                } else if matches!(act, Act::Op | Act::Kick) {
-                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
-                } else if self.chat.account(&name::key(&name)).await?.is_some() {
-                    key = Some(format!("account:{}", name::key(&name)));
-                }
+                (key, network) = self.meant(&room, act, &name).await?;
                 Some(name)
             }
         };
         let network = network.filter(|_| act == Act::Ban || act == Act::Mute);
         self.command(&room, What::Rule { act, name, key, network, reason, until, secret: None }).await
+    }
+
+    /// Who is meant by a name, as an author, and where they are if that tells people apart.
+    async fn meant(&self, room: &Room, act: Act, name: &str) -> Result<(Option<String>, Option<String>)> {
+        let key = name::key(name);
+        let trace = match self.chat.people.elsewhere_of_key(&key) {
+            Some(present) if self.chat.people.of_key(&key).is_none() => Some((present.author.to_string(), None)),
+            _ => self.chat.people.trace(&key).map(|trace| (trace.author.to_string(), trace.network)),
+        };
+        let (author, network) = match trace {
+            Some((author, network)) => (Some(author), network),
+            None => (self.chat.account(&key).await?.map(|_| format!("account:{key}")), None),
+        };
+        let takes_back = matches!(act, Act::Unban | Act::Unmute | Act::Deop);
+        if takes_back && !room.state().rules.finds(act, name, author.as_deref()) {
+            let was = if act == Act::Unban { "banned" } else if act == Act::Unmute { "muted" } else { "an operator" };
+            return Err(Error::usage(format!("nobody who is called '{}' is {was} here", brief(name))));
+        }
+        let is_here = |author: &String| room.state().has_anywhere(author);
+        let is_found = match act {
+            Act::Kick => author.as_ref().is_some_and(is_here),
+            _ => takes_back || author.is_some(),
+        };
+        if !is_found {
+            return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(name))));
+        }
+        Ok((author, network))
     }
 
     async fn invite(&mut self, room: &str, tag: Option<String>) -> Result<()> {

@@ -1,13 +1,14 @@
 //! Server-sent events as a wire: what is posted to it is the body of a response, and nothing ever comes in.
 
 use std::{
+    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{Sink, Stream, stream::unfold};
+use futures_util::{FutureExt, Sink, Stream, future::Fuse, stream::unfold};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::{
@@ -35,14 +36,14 @@ pub(super) struct Feed {
     events: PollSender<Bytes>,
     quiet: Interval,
     /// The client has gone, or the server stops.
-    over: BoxFuture<'static, ()>,
+    over: Fuse<BoxFuture<'static, ()>>,
 }
 
 /// The two ends: a wire to post to, and the body that the client reads.
 pub(super) fn feed(scope: &Scope) -> (Feed, Body) {
     let (sender, events) = mpsc::channel(QUEUE);
     let (gone, stopped) = (sender.clone(), scope.stopped());
-    let over = Box::pin(async move {
+    let over: BoxFuture<'static, ()> = Box::pin(async move {
         tokio::select! {
             () = gone.closed() => {}
             () = stopped => {}
@@ -54,7 +55,7 @@ pub(super) fn feed(scope: &Scope) -> (Feed, Body) {
         let event = events.recv().await?;
         Some((Ok::<_, Error>(Frame::data(event)), events))
     });
-    (Feed { events: PollSender::new(sender), quiet, over }, BodyExt::boxed_unsync(StreamBody::new(events)))
+    (Feed { events: PollSender::new(sender), quiet, over: over.fuse() }, BodyExt::boxed_unsync(StreamBody::new(events)))
 }
 
 impl Stream for Feed {
@@ -67,7 +68,7 @@ impl Stream for Feed {
                 let _ = self.events.send_item(Bytes::from_static(b":\n\n"));
             }
         }
-        self.over.as_mut().poll(cx).map(|()| None)
+        Pin::new(&mut self.over).poll(cx).map(|()| None)
     }
 }
 

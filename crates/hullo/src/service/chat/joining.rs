@@ -3,27 +3,35 @@
 //! What is on disk is read and told first. The newest entries are at hand in the room, those that are not written yet
 //! among them: under its lock they are told, and the place is taken, in one step.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::timeout;
 
 use super::{
     Chat,
     history::History,
-    member::Door,
+    member::{Door, ROOMS},
     people::Person,
-    posting::Draft,
     room::{Room, State},
     talk::Talk,
 };
 use crate::{
-    chat::{Act, Entry, Event, LOBBY, Rules, What, name},
+    chat::{Entry, Event, LOBBY, Rules, What, name},
     error::{Error, Kind, Result, brief},
 };
 
 /// Entries that are read at once for somebody who was away.
 const PAGE: usize = 500;
 
-/// Rooms that one connection may be in.
-const ROOMS: usize = 64;
+/// The most messages that are shown to somebody who has seen none.
+const MOST: usize = 500;
+
+/// Of those, so many are told at once, and each time so long is waited for somebody to read them.
+const SOME: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How somebody wants to come in.
 #[derive(Clone, Default)]
@@ -37,6 +45,8 @@ pub(super) struct Wish {
     pub(super) history: usize,
     /// The word for the invited.
     pub(super) word: Option<String>,
+    /// They were in already, as somebody else, and need no word.
+    pub(super) admitted: bool,
 }
 
 impl Wish {
@@ -61,34 +71,50 @@ impl Talk {
     /// It does not, there is none, or the history cannot be read.
     pub(super) async fn join(&mut self, wish: Wish) -> Result<Arc<Room>> {
         let room = self.find(&wish.room).await?;
-        if self.member.rooms().iter().any(|other| Arc::ptr_eq(other, &room)) && room.state().has(&self.member.person.author) {
-            self.tell_me(&self.chat.joined(&room, &room.state(), &self.member.person, wish.after.map(|_| true)));
-            return Ok(room);
+        {
+            let state = room.state();
+            if self.member.is_in(&room) {
+                self.tell_me(&self.chat.joined(&room, &state, &self.member.person, wish.after.map(|_| true)));
+                return Ok(room.clone());
+            }
+            // From now on nobody else has us come in, without what was said before.
+            self.member.joining.store(room.number, Relaxed);
         }
-        if self.member.rooms().len() >= ROOMS {
+        let joined = self.come_in(&room, &wish).await;
+        self.member.joining.store(0, Relaxed);
+        if joined.is_err() {
+            self.chat.tidy(&room);
+        }
+        joined.map(|()| room)
+    }
+
+    async fn come_in(&mut self, room: &Arc<Room>, wish: &Wish) -> Result<()> {
+        if !self.member.has_place_for(room) {
             return Err(Error::new(Kind::TooLarge, format!("you are in {ROOMS} rooms, and can be in no more")));
         }
-        self.admit(&room, wish.word.as_deref())?;
-        let mut past = self.past(&room, &wish).await?;
-        let fresh = loop {
-            if let Some(fresh) = self.step_in(&room, &past, wish.history) {
-                break fresh;
+        self.admit(room, &room.state(), wish)?;
+        let mut past = self.past(room, wish).await?;
+        let is_first = loop {
+            if let Some(is_first) = self.step_in(room, &past, wish)? {
+                break is_first;
             }
-            self.read_on(&room, &mut past).await?;
+            self.read_on(room, &mut past).await?;
         };
-        self.member.has_come(&room);
         self.chat.changed(&self.member.person);
-        self.is_untold(&room);
-        if fresh && is_common(&room) && !self.has_past(&room).await? {
-            self.found(&room).await?;
+        self.is_untold(room);
+        if is_first && is_common(room) && !self.has_past(room).await? {
+            room.state().found(&self.member.person);
         }
-        Ok(room)
+        Ok(())
     }
 
     /// Lets us into a room, or not.
-    pub(super) fn admit(&self, room: &Room, word: Option<&str>) -> Result<()> {
+    pub(super) fn admit(&self, room: &Room, state: &State, wish: &Wish) -> Result<()> {
         let who = self.chat.who(&self.member.person, self.member.network.as_deref());
-        room.state().rules.admit(&room.name, who, word, super::now())
+        match wish.admitted {
+            true => state.rules.bear(&room.name, who, super::now()),
+            false => state.rules.admit(&room.name, who, wish.word.as_deref(), super::now()),
+        }
     }
 
     /// Tells what can be read of the past, as far as that is wished.
@@ -102,22 +128,21 @@ impl Talk {
         let Some(history) = history else { return Ok(Past { until: 0, messages: 0, recovered }) };
         // Whatever is written later is still at hand in the room.
         let until = history.written();
-        let page = match wish.history {
+        let page = match wish.history.min(MOST) {
             0 => Vec::new(),
             most => history.before(&room.name, None, most).await?,
         };
-        self.show(&room.name, page.iter());
+        self.show(&room.name, page.iter()).await?;
         Ok(Past { until, messages: page.last().map_or(0, |last| last.id), recovered })
     }
 
     /// The id up to which they have seen all, if what came then is still there.
     async fn seen(&self, room: &Room, wish: &Wish, history: Option<&History>) -> Result<Option<u64>> {
         let Some(after) = wish.after else { return Ok(None) };
-        let ours = wish.log.as_deref().is_none_or(|log| *log == *self.chat.log);
-        let Some(history) = history else {
-            return Ok((ours && room.state().over(after).is_some()).then_some(after));
-        };
-        let after = match (ours, &wish.uid) {
+        // Without its name, it can only be a log that is the same for good.
+        let ours = wish.log.as_deref().map_or(history.is_some(), |log| *log == *self.chat.log);
+        let last = room.state().last;
+        let after = match (ours && after <= last, &wish.uid) {
             (true, _) => after,
             (false, None) => return Ok(None),
             // It is the id of another server, which has the same entry under another one.
@@ -126,7 +151,11 @@ impl Talk {
                 _ => return Ok(None),
             },
         };
-        Ok(history.reaches(&room.name, after).await?.then_some(after))
+        let is_whole = match history {
+            Some(history) => history.reaches(&room.name, after).await?,
+            None => room.state().over(after).is_some(),
+        };
+        Ok(is_whole.then_some(after))
     }
 
     /// Reads what lies between what was told and what is at hand.
@@ -135,36 +164,49 @@ impl Talk {
             Some(history) => history.after(&room.name, past.until, PAGE).await?,
             None => Vec::new(),
         };
+        self.show(&room.name, entries.iter().filter(|entry| !past.has(entry))).await?;
         match entries.last() {
             Some(last) => past.until = last.id,
             // The rest is at hand, or is gone.
             None => past.until = past.until.max(room.state().floor()),
         }
-        self.show(&room.name, entries.iter().filter(|entry| !past.has(entry)));
-        self.inbox.flush().await
+        Ok(())
     }
 
-    fn show<'a>(&self, room: &str, entries: impl Iterator<Item = &'a Entry>) {
+    /// Tells entries that were read, a few at a time: nothing of them waits for somebody who does not read.
+    async fn show<'a>(&mut self, room: &str, entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
         let events: Vec<_> = entries.map(Entry::event).collect();
-        self.member.tell_all(events.iter(), room);
+        for some in events.chunks(SOME) {
+            self.member.tell_all(some.iter(), room);
+            let slow = || Error::new(Kind::Timeout, "you read too slowly what was said before");
+            timeout(PATIENCE, self.inbox.flush()).await.map_err(|_| slow())??;
+        }
+        Ok(())
     }
 
-    /// Takes a place, if all that is missing is at hand. Says whether nobody else was there.
-    fn step_in(&self, room: &Arc<Room>, past: &Past, history: usize) -> Option<bool> {
+    /// Takes a place, if all that is missing is at hand. Says whether nobody else was there who could be its operator.
+    ///
+    /// # Errors
+    /// They are not admitted any more.
+    fn step_in(&self, room: &Arc<Room>, past: &Past, wish: &Wish) -> Result<Option<bool>> {
         let mut state = room.state();
+        self.admit(room, &state, wish)?;
         let missing: Vec<_> = if room.kept || past.recovered == Some(true) {
-            state.over(past.until)?.filter(|entry| !past.has(entry)).cloned().collect()
+            let Some(over) = state.over(past.until) else { return Ok(None) };
+            over.filter(|entry| !past.has(entry)).cloned().collect()
         } else {
-            let mut newest: Vec<_> = state.tail().rev().take(history).cloned().collect();
+            let mut newest: Vec<_> = state.tail().rev().take(wish.history.min(MOST)).cloned().collect();
             newest.reverse();
             newest
         };
-        let fresh = state.count() == 0;
+        // Who only listens can be no operator.
+        let is_first = self.member.door != Door::Feed && state.only_listens();
+        self.member.has_come(room);
         state.enter(&room.name, &self.member);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
         events.push(self.chat.joined(room, &state, &self.member.person, past.recovered));
         self.member.tell_all(events.iter(), &room.name);
-        Some(fresh)
+        Ok(Some(is_first))
     }
 
     async fn has_past(&self, room: &Room) -> Result<bool> {
@@ -180,31 +222,23 @@ impl Talk {
         }
     }
 
-    /// Who comes first into a new room is its operator.
-    async fn found(&mut self, room: &Arc<Room>) -> Result<()> {
-        let person = self.member.person.clone();
-        let what = What::Rule {
-            act: Act::Op,
-            name: Some(person.name().to_string()),
-            key: Some(person.author.to_string()),
-            network: None,
-            reason: None,
-            until: None,
-            secret: None,
-        };
-        let draft = Draft { person, by: None, network: None, uid: None, what, kept: None };
-        self.chat.post(room, draft).await?;
-        self.is_untold(room);
-        Ok(())
-    }
-
     /// The room that somebody means.
     pub(super) async fn find(&self, name: &str) -> Result<Arc<Room>> {
         let mine = self.member.person.name();
         match (name.strip_prefix('@'), name::parties(name)) {
             (None, _) => self.chat.room(name),
-            (Some(_), Some((one, other))) => self.alone_with(if *one == *mine { other } else { one }).await,
             (Some(other), None) => self.alone_with(other).await,
+            (Some(_), Some((one, other))) => {
+                // One of the two may have another name by now.
+                if let Some(room) = self.member.rooms().into_iter().find(|room| *room.name == *name) {
+                    return Ok(room);
+                }
+                match (*one == *mine, *other == *mine) {
+                    (true, _) => self.alone_with(other).await,
+                    (_, true) => self.alone_with(one).await,
+                    _ => Err(Error::new(Kind::Denied, "that conversation is of two others")),
+                }
+            }
         }
     }
 
@@ -229,10 +263,17 @@ impl Talk {
         Ok(self.chat.private(&self.member.person, (&shown, &theirs), is_account))
     }
 
-    /// Has somebody come into a private room too, on all their connections.
-    pub(super) fn bring(&mut self, room: &Arc<Room>, person: &Person) {
-        self.chat.bring(room, person);
-        self.is_untold(room);
+    /// Has the other one come into a private room too, on all their connections.
+    pub(super) fn bring_other(&mut self, room: &Arc<Room>) {
+        let mine = &self.member.person.author;
+        let Some(other) = room.parties.iter().flatten().find(|author| *author != mine) else { return };
+        if room.state().has(other) {
+            return;
+        }
+        if let Some(person) = self.chat.people.of_author(other) {
+            self.chat.bring(room, &person);
+            self.is_untold(room);
+        }
     }
 }
 
@@ -240,8 +281,9 @@ impl Chat {
     /// Has somebody come into a private room, on all their connections.
     pub(super) fn bring(&self, room: &Arc<Room>, person: &Person) {
         for member in person.members() {
-            if member.has_come(room) {
-                let mut state = room.state();
+            let mut state = room.state();
+            let comes_by_itself = member.joining.load(Relaxed) == room.number;
+            if !comes_by_itself && member.has_place_for(room) && member.has_come(room) {
                 state.enter(&room.name, &member);
                 if member.door != Door::Lines {
                     member.tell(&self.joined(room, &state, person, None), "");

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::{
+    Chat,
     people::Person,
     room::{Item, Room},
 };
@@ -20,6 +21,10 @@ use crate::{
     session::{Outbox, Post},
 };
 
+/// Rooms that one connection may be in, and besides them conversations with one other, into which others may bring it.
+pub(super) const ROOMS: usize = 64;
+const PRIVATE: usize = 256;
+
 /// How somebody hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
@@ -27,7 +32,7 @@ pub(super) enum Door {
     Lines,
     /// An event of JSON in each message.
     Json,
-    /// Server-sent events, whose ids are made for the log of that name.
+    /// Server-sent events.
     Feed,
 }
 
@@ -41,25 +46,36 @@ pub(super) struct Member {
     pub(super) network: Option<String>,
     /// The number of the room that is spoken in if none is named.
     pub(super) current: AtomicU64,
+    /// The number of the room that it is about to come into.
+    pub(super) joining: AtomicU64,
+    /// The log in which ids count.
+    log: Arc<str>,
     rooms: Mutex<Vec<Arc<Room>>>,
     outbox: Outbox,
     ended: OnceLock<&'static str>,
 }
 
 impl Member {
-    pub(super) fn new(number: u64, door: Door, person: Arc<Person>, network: Option<String>, outbox: Outbox) -> Self {
-        let (current, rooms, ended) = (AtomicU64::new(0), Mutex::default(), OnceLock::new());
-        Self { number, door, person, network, current, rooms, outbox, ended }
+    pub(super) fn new(chat: &Chat, door: Door, person: Arc<Person>, network: Option<String>, outbox: Outbox) -> Self {
+        let (current, joining, rooms, ended) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
+        let (number, log) = (chat.number(), chat.log.clone());
+        Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
     }
 
     /// The same connection as somebody else's.
     pub(super) fn of(&self, person: Arc<Person>) -> Self {
-        Self::new(self.number, self.door, person, self.network.clone(), self.outbox.clone())
+        self.again(self.door, person)
     }
 
     /// The same connection in another form.
     pub(super) fn through(&self, door: Door) -> Self {
-        Self::new(self.number, door, self.person.clone(), self.network.clone(), self.outbox.clone())
+        self.again(door, self.person.clone())
+    }
+
+    fn again(&self, door: Door, person: Arc<Person>) -> Self {
+        let (number, log, network, outbox) = (self.number, self.log.clone(), self.network.clone(), self.outbox.clone());
+        let (current, joining, rooms, ended) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
+        Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
     }
 
     fn places(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
@@ -73,6 +89,13 @@ impl Member {
 
     pub(super) fn is_in(&self, room: &Arc<Room>) -> bool {
         self.places().iter().any(|other| Arc::ptr_eq(other, room))
+    }
+
+    /// Whether it may be in one more of that kind.
+    pub(super) fn has_place_for(&self, room: &Room) -> bool {
+        let is_private = room.parties.is_some();
+        let same = self.places().iter().filter(|other| other.parties.is_some() == is_private).count();
+        same < if is_private { PRIVATE } else { ROOMS }
     }
 
     /// It is in that room from now on. Says whether it was not.
@@ -140,7 +163,7 @@ impl Member {
                 lines.line(event).map(Message::text)
             }
             Door::Json => Some(json(event)),
-            Door::Feed => Some(feed(event)),
+            Door::Feed => Some(feed(event, &self.log)),
         }
     }
 }
@@ -151,8 +174,8 @@ fn json(event: &Event) -> Message {
     Message::text(serde_json::to_string(event).unwrap_or_default())
 }
 
-/// A server-sent event: where it has a place in the log, that is its id.
-fn feed(event: &Event) -> Message {
+/// A server-sent event: where it has a place in the log, the log and that place are its id.
+fn feed(event: &Event, log: &str) -> Message {
     let data = serde_json::to_string(event).unwrap_or_default();
     let id = match event {
         Event::Message(said) => said.at.id,
@@ -160,7 +183,7 @@ fn feed(event: &Event) -> Message {
         Event::Joined { last, .. } => *last,
         _ => return Message::text(format!("data: {data}\n\n")),
     };
-    Message::text(format!("id: {id}\ndata: {data}\n\n"))
+    Message::text(format!("id: {log}-{id}\ndata: {data}\n\n"))
 }
 
 /// What is told of a room to all its members: made once for each form, and shared.
@@ -193,12 +216,12 @@ impl<'a> Telling<'a> {
             let events: Vec<_> = self.items.iter().filter(concerns).map(Item::event).collect();
             return member.tell_all(events.iter(), current);
         }
-        let (room, items) = (self.room, self.items);
+        let (room, items, log) = (self.room, self.items, &member.log);
         let post = match (member.door, is_current) {
             (Door::Lines, true) => self.here.get_or_insert_with(|| lines(items, None, room)),
             (Door::Lines, false) => self.elsewhere.get_or_insert_with(|| lines(items, Some(room), "")),
             (Door::Json, _) => self.json.get_or_insert_with(|| Post::new(items.iter().map(|item| json(&item.event())).collect())),
-            (Door::Feed, _) => self.feed.get_or_insert_with(|| Post::new(items.iter().map(|item| feed(&item.event())).collect())),
+            (Door::Feed, _) => self.feed.get_or_insert_with(|| Post::new(items.iter().map(|item| feed(&item.event(), log)).collect())),
         };
         member.post(post);
     }

@@ -6,6 +6,7 @@ use tokio::task::unconstrained;
 
 use super::{
     Chat,
+    accounts::Unproven,
     joining::Wish,
     member::Door,
     people::{Connected, Person, taken},
@@ -15,10 +16,10 @@ use super::{
 };
 use crate::{
     chat::{
-        Act, Event, LOBBY, PASSWORD, Presence, What,
+        Act, Event, PASSWORD, Presence, What,
         name::{self, Nick},
     },
-    error::{Error, Kind, Result, brief},
+    error::{Error, Result},
     peer::Peer,
 };
 
@@ -92,10 +93,8 @@ impl Talk {
 
     /// Becomes the owner of an account, and stays in the same rooms.
     pub(super) async fn log_in(&mut self, name: &str, password: &str) -> Result<()> {
-        let (rooms, current) = self.step_out_of_all();
-        let owned = self.own(name, password).await;
-        self.step_in_again(rooms, current).await;
-        owned
+        let nick = self.chat.owned(name, password, self.inbox.peer()).await?;
+        self.become_owner(nick, None).await
     }
 
     async fn own(&mut self, name: &str, password: &str) -> Result<()> {
@@ -127,7 +126,7 @@ impl Talk {
         if !history.register(&key, &shown, &hash).await? {
             return Err(taken(&shown));
         }
-        self.become_account(&person, Nick { shown: shown.clone(), key }).await?;
+        self.become_owner(Nick { shown: shown.clone(), key }, Some(&person)).await?;
         if self.member.door != Door::Lines {
             self.welcome().await?;
         }
@@ -135,31 +134,31 @@ impl Talk {
         Ok(())
     }
 
-    /// A guest has made an account of their name, and keeps what they had.
-    async fn become_account(&mut self, guest: &Person, nick: Nick) -> Result<()> {
-        let (rooms, current) = self.step_out_of_all();
+    /// Is the owner of an account from now on, in the same rooms. A guest who has made it of their name keeps what they had.
+    async fn become_owner(&mut self, nick: Nick, guest: Option<&Person>) -> Result<()> {
+        let (rooms, current) = (self.member.rooms(), self.current.clone());
+        // None of them is forgotten meanwhile.
+        rooms.iter().for_each(|room| self.step_out(room));
         let (connected, gives_way) = self.chat.people.owner(nick)?;
         self.become_person(connected).await;
         self.chat.tell_of_way(gives_way).await;
-        let commands = self.chat.hand_over(guest, &self.member.person).await;
-        commands.iter().for_each(|room| self.is_untold(room));
-        self.step_in_again(rooms, current).await;
+        if let Some(guest) = guest {
+            for room in self.chat.hand_over(guest, &self.member.person).await {
+                self.is_untold(&room);
+            }
+        }
+        self.step_in_again(&rooms, current).await;
+        rooms.iter().for_each(|room| self.chat.tidy(room));
         Ok(())
     }
 
-    /// Leaves all rooms to come back at once: none of them is forgotten meanwhile.
-    fn step_out_of_all(&mut self) -> (Vec<Arc<Room>>, Option<Arc<Room>>) {
-        (self.member.rooms(), self.current.clone())
-    }
-
     /// Comes into the rooms again in which one was as somebody else. What two said alone stays with who said it.
-    async fn step_in_again(&mut self, rooms: Vec<Arc<Room>>, current: Option<Arc<Room>>) {
-        for room in rooms.iter().filter(|room| room.parties.is_none() && !self.member.is_in(room)).cloned().collect::<Vec<_>>() {
+    async fn step_in_again(&mut self, rooms: &[Arc<Room>], current: Option<Arc<Room>>) {
+        for room in rooms.iter().filter(|room| room.parties.is_none()) {
             if let Err(error) = self.join(Wish { admitted: true, ..Wish::new(&room.name) }).await {
                 self.refuse(&error, None, None);
             }
         }
-        rooms.iter().for_each(|room| self.chat.tidy(room));
         let here = self.member.rooms();
         let same = current.as_ref().and_then(|current| here.iter().find(|room| room.name == current.name));
         match same.or(here.first()).cloned() {
@@ -200,21 +199,18 @@ impl Chat {
     ///
     /// # Errors
     /// It is not, or too many wrong ones have come from there.
-    async fn owned(&self, name: &str, password: &str, peer: &Peer) -> Result<Nick> {
+    async fn owned(&self, name: &str, password: &str, peer: &Peer) -> Result<Nick, Unproven> {
         let nick = name::nick(name)?;
         let (shown, stored) = self.account(&nick.key).await?.unwrap_or((nick.shown, None));
-        if self.accounts.verify(&nick.key, password, peer, stored).await? {
-            return Ok(Nick { shown, key: nick.key });
-        }
-        let error = Error::new(Kind::Denied, format!("that is not the password of '{}'", brief(name)));
-        Err(error.hint("is there such an account, and is the name written as it was made?"))
+        self.accounts.verify((name, &nick.key), password, peer, stored).await?;
+        Ok(Nick { shown, key: nick.key })
     }
 
     /// The owner of an account.
     ///
     /// # Errors
     /// The password is not theirs, or too many wrong ones have come from there.
-    pub(super) async fn owner(&self, name: &str, password: &str, peer: &Peer) -> Result<Connected> {
+    pub(super) async fn owner(&self, name: &str, password: &str, peer: &Peer) -> Result<Connected, Unproven> {
         let (connected, gives_way) = self.people.owner(self.owned(name, password, peer).await?)?;
         self.tell_of_way(gives_way).await;
         Ok(connected)
@@ -252,11 +248,13 @@ impl Chat {
         for room in rooms {
             let is_entry = {
                 let mut state = room.state();
-                if state.rules.operators.remove(&*guest.author).is_none() {
+                if !state.rules.operators.contains_key(&*guest.author) {
                     continue;
                 }
+                // There is no entry of it while nothing is said there.
                 let founds = state.founder.is_some();
                 if founds {
+                    state.rules.operators.remove(&*guest.author);
                     state.found(account);
                 }
                 !founds

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{joined::others::Present, member::Member, traces::{Trace, Traces}};
+use super::{joined::others::Present, member::Member, room::Room, traces::{Trace, Traces}};
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},
@@ -97,6 +97,14 @@ impl Person {
     /// Their connections.
     pub(super) fn members(&self) -> Vec<Arc<Member>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The rooms that they are in.
+    pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
+        let mut rooms: Vec<_> = self.members().iter().flat_map(|member| member.rooms()).collect();
+        rooms.sort_unstable_by_key(|room| room.number);
+        rooms.dedup_by_key(|room| room.number);
+        rooms
     }
 
     /// What makes their name the same as another.

@@ -10,7 +10,7 @@ use super::{
     room::{Room, State},
 };
 use crate::{
-    chat::{Act, Entry, Event, What},
+    chat::{Act, Entry, Event, UID, What, text::clean},
     error::{Error, Result, brief},
 };
 
@@ -212,6 +212,20 @@ impl Chat {
     }
 }
 
+/// Checks the uid that a client has given to its message: others are told it too.
+///
+/// # Errors
+/// It is too long, or has something in it that steers or hides what is read.
+pub(super) fn check_uid(uid: Option<&str>) -> Result<()> {
+    let is_good = |uid: &str| (1..=UID).contains(&uid.len()) && clean(uid, false) == uid;
+    match uid {
+        Some(uid) if !is_good(uid) => {
+            Err(Error::usage(format!("a uid has 1 to {UID} bytes, all of which can be seen")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Takes their places from those whom an entry puts out.
 fn expel(room: &Room, state: &mut State, entry: &Entry) {
     let What::Rule { act: act @ (Act::Kick | Act::Ban), key: Some(key), reason, .. } = &entry.what else { return };
@@ -220,6 +234,7 @@ fn expel(room: &Room, state: &mut State, entry: &Entry) {
     let reason = Some(format!("you were {word} by {}{why}", entry.from));
     for member in state.members_of(key) {
         state.leave(&entry.room, &member);
+        // Else another connection of theirs, which comes again, would have this one in too, though it hears nothing.
         member.has_left(room);
         member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
     }

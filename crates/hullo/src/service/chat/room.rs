@@ -222,8 +222,11 @@ impl State {
         self.tail.shrink_to_fit();
     }
 
-    /// A message at hand reads as it was changed: what was taken back is told to nobody any more.
+    /// A message at hand reads as it was changed: what was taken back is told to nobody any more. Neither is what it was
+    /// changed to before.
     fn change(&mut self, of: &str, by: &Entry) {
+        self.tail.retain(|entry| !matches!(&entry.what, What::Edit { of: other, .. } if other == of));
+        self.tail_bytes = self.tail.iter().map(|entry| size(entry)).sum();
         let Some(said) = self.tail.iter_mut().find(|entry| &*entry.uid == of) else { return };
         let mut changed = Entry::clone(said);
         if let What::Say { text, edited, deleted, .. } = &mut changed.what {
@@ -325,9 +328,19 @@ impl State {
         self.people.contains_key(author)
     }
 
+    /// Whether somebody is here, or in this room on another server.
+    pub(super) fn has_anywhere(&self, author: &str) -> bool {
+        self.has(author) || self.elsewhere.contains_key(author)
+    }
+
     /// How many are here.
     pub(super) fn count(&self) -> usize {
         self.people.len() + self.elsewhere.keys().filter(|author| !self.people.contains_key(*author)).count()
+    }
+
+    /// Whether all who are here only listen.
+    pub(super) fn only_listens(&self) -> bool {
+        self.seats.iter().all(|seat| seat.member.door == Door::Feed)
     }
 
     /// Who is here, by name; of many some.
@@ -378,9 +391,9 @@ impl State {
         self.founder = Some(person.clone());
     }
 
-    /// Whether nobody would miss it: nobody is here, and nothing is at hand that is not written.
-    pub(super) fn is_idle(&self, written: u64) -> bool {
-        self.seats.is_empty() && self.elsewhere.is_empty() && !self.telling && self.last <= written
+    /// Whether nobody is here, and nobody is being told anything.
+    pub(super) fn is_idle(&self) -> bool {
+        self.seats.is_empty() && self.elsewhere.is_empty() && !self.telling
     }
 }
 

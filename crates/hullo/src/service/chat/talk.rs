@@ -103,7 +103,7 @@ impl Talk {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
         let connected = chat.people.guest(door != Door::Lines)?;
-        let member = Member::new(chat.number(), door, connected.person.clone(), network, outbox);
+        let member = Member::new(&chat, door, connected.person.clone(), network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
         let stay = Stay::begin(&chat, &member, connected);
@@ -329,7 +329,7 @@ impl Talk {
         self.member.tell(event, self.current.as_ref().map_or("", |room| &room.name));
     }
 
-    fn refuse(&self, error: &Error, tag: Option<String>, uid: Option<String>) {
+    pub(super) fn refuse(&self, error: &Error, tag: Option<String>, uid: Option<String>) {
         let hint = error.advice().map(str::to_owned);
         self.tell_me(&Event::Error { error: error.to_string(), hint, tag, uid });
     }
@@ -351,12 +351,17 @@ impl Talk {
     }
 
     pub(super) fn leave(&mut self, room: &Arc<Room>) {
+        self.step_out(room);
+        self.chat.changed(&self.member.person);
+        self.chat.tidy(room);
+    }
+
+    /// Leaves a room that is not forgotten yet.
+    pub(super) fn step_out(&mut self, room: &Arc<Room>) {
         self.member.has_left(room);
         if room.state().leave(&room.name, &self.member) {
             self.is_untold(room);
         }
-        self.chat.changed(&self.member.person);
-        self.chat.tidy(room);
     }
 
     async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {

@@ -83,7 +83,7 @@ impl Lander {
         }
         let (old, new) = self.chat.people.rename_to_guest(&person);
         let text = format!("somebody on another server is called {old}: you are {new} now");
-        for room in &self.chat.has_given_way(&person, &old, &text) {
+        for room in self.chat.has_given_way(&person, &old, &text) {
             self.touch(room);
         }
     }
