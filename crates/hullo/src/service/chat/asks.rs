@@ -65,6 +65,8 @@ impl Talk {
             Ask::Rule { room, act, name, reason, seconds } => self.rule(&room, act, name, reason, seconds).await?,
             Ask::Invite { room } => return self.invite(&room, tag).await,
             Ask::Register { password } => self.register(&password).await?,
+            // Whoever hears it ends the conversation.
+            Ask::Quit => return Ok(()),
             Ask::Ping => {
                 self.tell_me(&Event::Pong);
                 return Ok(());
@@ -237,7 +239,7 @@ impl Talk {
     /// Does something that only operators may.
     async fn command(&mut self, room: &Arc<Room>, what: What) -> Result<()> {
         let who = self.chat.who(&self.member.person, None);
-        // In the lobby, and where two talk alone, the topic is everybody's.
+        // Where there are no operators, as in the lobby and where two talk alone, the topic is everybody's.
         let is_free = matches!(what, What::Topic { .. }) && room.state().rules.operators.is_empty();
         if !is_free {
             room.state().rules.obey(&room.name, who)?;

@@ -118,7 +118,7 @@ impl Talk {
     pub(super) async fn run(mut self: Box<Self>) -> Result<()> {
         let talked = match Box::pin(self.begin()).await {
             Ok(()) => self.talk().await,
-            failed => failed,
+            Err(error) => Err(error),
         };
         Box::pin(self.part(talked)).await
     }
@@ -156,7 +156,8 @@ impl Talk {
         Ok(())
     }
 
-    async fn talk(&mut self) -> Result<()> {
+    /// Talks until the end, and says whether that was a goodbye.
+    async fn talk(&mut self) -> Result<bool> {
         loop {
             // What came together is told together: only who waits for more tells what there is.
             let message = match self.try_recv().await {
@@ -166,14 +167,14 @@ impl Talk {
                     self.inbox.recv().await?
                 }
             };
-            let Some(message) = message else { return Ok(()) };
+            let Some(message) = message else { return Ok(false) };
             // In boxes, so that a connection that waits holds nothing of them.
             let goes_on = match self.member.door {
                 Door::Lines => Box::pin(self.lines(&message)).await?,
-                Door::Json | Door::Feed => Box::pin(self.event(&message)).await.map(|()| true)?,
+                Door::Json | Door::Feed => Box::pin(self.event(&message)).await?,
             };
             if !goes_on {
-                return Ok(());
+                return Ok(true);
             }
         }
     }
@@ -299,14 +300,14 @@ impl Talk {
         }
     }
 
-    async fn event(&mut self, message: &Message) -> Result<()> {
+    async fn event(&mut self, message: &Message) -> Result<bool> {
         self.hold_back().await;
         let asked: Asked = match serde_json::from_slice(&message.bytes) {
             Ok(asked) => asked,
             Err(error) => {
                 let about = Error::new(Kind::Protocol, "that is no request of a chat").because(error);
                 self.refuse(&about.hint("it is an object like {\"do\":\"say\",\"text\":\"hello\"}"), None, None);
-                return Ok(());
+                return Ok(true);
             }
         };
         let uid = match &asked.ask {
@@ -314,14 +315,14 @@ impl Talk {
             _ => None,
         };
         let tag = asked.tag.clone();
-        let says = matches!(asked.ask, Ask::Say { .. });
+        let (says, goes_on) = (matches!(asked.ask, Ask::Say { .. }), !matches!(asked.ask, Ask::Quit));
         if let Err(error) = self.ask(asked.ask, asked.tag).await {
             self.refuse(&error, tag, uid);
         }
         if !says {
             self.tell().await;
         }
-        Ok(())
+        Ok(goes_on)
     }
 
     /// Tells this connection alone.
@@ -364,16 +365,16 @@ impl Talk {
         }
     }
 
-    async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
+    async fn part(mut self: Box<Self>, talked: Result<bool>) -> Result<()> {
         self.leave_all().await;
-        if talked.is_ok() && !self.inbox.scope().is_stopping() {
+        if matches!(talked, Ok(true)) {
             self.chat.people.part(&self.member.person);
         }
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
-                Ok(()) if self.inbox.scope().is_stopping() => "the server stops".to_owned(),
-                Ok(()) => "goodbye".to_owned(),
+                Ok(_) if self.inbox.scope().is_stopping() => "the server stops".to_owned(),
+                Ok(_) => "goodbye".to_owned(),
                 Err(error) => error.to_string(),
             };
             self.tell_me(&Event::Bye { reason });
