@@ -9,7 +9,7 @@ use super::{
     accounts::Unproven,
     joining::Wish,
     member::Door,
-    people::{Connected, Person, taken},
+    people::{Connected, GivesWay, Person, taken},
     posting::Draft,
     room::Room,
     talk::Talk,
@@ -217,7 +217,7 @@ impl Chat {
     }
 
     /// Tells a guest, if there still is one, that the owner of the account whose name they had has come, and their rooms.
-    async fn tell_of_way(&self, gives_way: Option<(Arc<Person>, Arc<str>)>) {
+    async fn tell_of_way(&self, gives_way: Option<GivesWay>) {
         let Some((person, old)) = gives_way.filter(|(person, _)| person.is_here()) else { return };
         self.changed(&person);
         let text = format!("{old} is an account, whose owner has come: you are {} now", person.name());

@@ -125,6 +125,9 @@ impl Drop for Connected {
     }
 }
 
+/// A guest who has to have another name now, and the one that they had.
+pub(super) type GivesWay = (Arc<Person>, Arc<str>);
+
 /// Everybody who is here, and the guests who were a moment ago.
 #[derive(Default)]
 pub(super) struct People {
@@ -199,7 +202,7 @@ impl People {
     ///
     /// # Errors
     /// This system has no randomness.
-    pub(super) fn owner(self: &Arc<Self>, nick: Nick) -> Result<(Connected, Option<(Arc<Person>, Arc<str>)>)> {
+    pub(super) fn owner(self: &Arc<Self>, nick: Nick) -> Result<(Connected, Option<GivesWay>)> {
         let token = random::<LOGIN>()?;
         let mut known = self.known();
         let mut gives_way = None;

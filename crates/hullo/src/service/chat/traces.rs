@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn one_author_keeps_the_last_of_theirs() {
         let (mut traces, now) = (Traces::default(), Instant::now());
-        ["a", "b", "c"].map(|key| traces.keep(key.to_owned(), trace("one"), now));
+        ["a", "b", "c"].into_iter().for_each(|key| traces.keep(key.to_owned(), trace("one"), now));
         traces.keep("d".to_owned(), trace("other"), now);
         traces.shorten("one", 1);
         assert_eq!(["a", "b", "c", "d"].map(|key| traces.get(key).is_some()), [false, false, true, true]);

@@ -178,8 +178,6 @@ impl hyper::body::Body for Counted {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use super::*;
-
     #[test]
     fn what_opens_doors_is_in_no_log() {
         for (target, told) in [
