@@ -99,7 +99,7 @@ fn people_on_two_servers_are_in_one_chat() {
     ann.says("hello from one");
     bob.hears("ann: hello from one");
     bob.says("/me waves");
-    ann.hears("* bob waves");
+    ann.hears("- bob waves");
     ann.says("/who");
     ann.hears("in lobby (2): ann, bob");
     ann.says("/nick BOB");

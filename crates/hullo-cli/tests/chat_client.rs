@@ -47,7 +47,7 @@ fn a_pipe_says_and_hears_lines_on_every_wire() {
     }
     let heard = listener.heard("again7: the last");
     for number in 0..server.at.len() {
-        for line in [format!("speaker{number}: hello by {number}\n"), format!("* speaker{number} waves\n")] {
+        for line in [format!("speaker{number}: hello by {number}\n"), format!("- speaker{number} waves\n")] {
             assert_eq!(heard.matches(&line).count(), 1, "{line:?} in {heard}");
         }
     }

@@ -220,7 +220,7 @@ fn curl_sends_text_forms_and_json() {
         (&["-H", "Content-Type: text/plain", "-d", "a=b&text=c"], "?name=ci", "ci: a=b&text=c\n"),
         (&["-H", "Content-Type: application/json", "-d", r#"{"text":"as JSON","name":"js"}"#], "", "js: as JSON\n"),
         (&["--data-urlencode", "text=a form, ü & all", "-d", "name=form"], "", "form: a form, ü & all\n"),
-        (&["-d", "text=waves&me=true"], "?name=ci", "* ci waves\n"),
+        (&["-d", "text=waves&me=true"], "?name=ci", "- ci waves\n"),
         (&["-d", "one\ntwo"], "?name=ci", "ci: one\n  | two\n"),
     ] {
         let answer = send(words, query);

@@ -197,3 +197,32 @@ fn rooms_are_not_made_by_looking_for_them() {
     assert_eq!(client.get("/rooms").json().as_array().unwrap().len(), 1);
     bob.joins("one-more");
 }
+
+/// A ban holds for who has just gone, and is lifted however the name is written.
+#[test]
+fn who_has_just_gone_is_banned_all_the_same() {
+    let chat = Chat::with(&["--db", "none", "--flood", "off"]);
+    let [mut ann, bob] = dev(&chat);
+    let mut eve = chat.bot("mallory");
+    eve.joins("dev");
+    ann.hears("* mallory is here (");
+    drop(eve);
+    ann.hears("* mallory has left (");
+    ann.asks("/ban MALLORY", "* MALLORY was banned by ann\n");
+    ann.asks("/unban bob", "! nobody who is called 'bob' is banned here\n");
+    ann.asks("/unban mallory", "* mallory was unbanned by ann\n");
+    ann.asks("/unban mallory", "! nobody who is called 'mallory' is banned here\n");
+    ann.asks("/unmute bob", "! nobody who is called 'bob' is muted here\n");
+    ann.asks("/deop bob", "! nobody who is called 'bob' is an operator here\n");
+    drop(bob);
+}
+
+#[test]
+fn a_visitor_is_muted_between_two_requests() {
+    let chat = Chat::with(&["--db", "none", "--flood", "off"]);
+    let [mut ann, _bob] = dev(&chat);
+    assert_eq!(chat.post("/rooms/dev/messages?name=web", "", "spam").status, 201);
+    ann.hears("web: spam\n");
+    ann.asks("/mute web", "* web was muted by ann\n");
+    assert_eq!(chat.post("/rooms/dev/messages?name=web", "", "spam").status, 403);
+}

@@ -62,7 +62,7 @@ fn each_room_hears_what_is_said_in_it() {
     ann.hears("[lobby] eve: for all\n");
     bob.hears("[lobby] eve: for all\n");
     bob.types("/me waves");
-    ann.hears("* bob waves\n");
+    ann.hears("- bob waves\n");
     ann.asks("/who", "* in dev (2): ann (operator), bob\n");
     ann.asks("/rooms", "lobby (3)");
     ann.hears("dev (2)");

@@ -172,6 +172,9 @@ pub enum Ask {
         /// Its password.
         password: String,
     },
+    /// Says goodbye: the connection ends, and nobody's name is kept for them. Without it, a guest has some minutes to come
+    /// again.
+    Quit,
     /// Asks for a sign of life.
     Ping,
 }

@@ -1,6 +1,6 @@
 //! What happens in a chat, as lines that people read.
 //!
-//! A line begins with who speaks, with `* ` where something happens, or with `! ` where something failed; whatever follows
+//! A line begins with who speaks, with `- ` where somebody does something, with `* ` where something happens, or with `! ` where something failed; whatever follows
 //! on further lines begins with `  | `, so that no text can look like another's. Clients make these lines of what servers
 //! tell that they do not trust: nothing gets into a line that is not [`clean`].
 
@@ -23,7 +23,7 @@ pub struct Lines {
     pub current: String,
 }
 
-/// What somebody says, or, with `me`, does: `ann: hello`, `* ann waves`. `room` is named if there is one: `[dev] ann: hello`.
+/// What somebody says, or, with `me`, does: `ann: hello`, `- ann waves`, so that nobody can do what looks like a notice. `room` is named if there is one: `[dev] ann: hello`.
 pub fn said(from: &str, text: &str, me: bool, room: Option<&str>) -> String {
     let (from, text) = (clean(from, false), clean(text, true));
     let mut line = String::with_capacity(room.map_or(0, str::len) + from.len() + text.len() + 8);
@@ -33,7 +33,7 @@ pub fn said(from: &str, text: &str, me: bool, room: Option<&str>) -> String {
         line.push_str("] ");
     }
     if me {
-        line.push_str("* ");
+        line.push_str("- ");
     }
     line.push_str(&from);
     line.push_str(if me { " " } else { ": " });
@@ -275,9 +275,9 @@ mod tests {
             assert_eq!(bob(&Event::Message(message(room, from, text))), line);
         }
         let wave = |room: &str, from: &str| Event::Message(Said { me: true, ..message(room, from, "waves") });
-        assert_eq!(bob(&wave("lobby", "ann")), "* ann waves");
-        assert_eq!(bob(&wave("dev", "ann")), "[dev] * ann waves");
-        assert_eq!(bob(&wave("@ann+bob", "bob")), "[@ann] * bob waves");
+        assert_eq!(bob(&wave("lobby", "ann")), "- ann waves");
+        assert_eq!(bob(&wave("dev", "ann")), "[dev] - ann waves");
+        assert_eq!(bob(&wave("@ann+bob", "bob")), "[@ann] - bob waves");
         for current in ["@ann", "@ann+bob"] {
             let there = Lines { me: "bob".into(), current: current.into() };
             let line = there.line(&Event::Message(message("@ann+bob", "ann", "psst")));

@@ -4,7 +4,7 @@
 //! few at a time, and once for each right password, and who guesses wrong waits longer each time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -26,7 +26,8 @@ use crate::{
     peer::{Peer, network},
 };
 
-/// Passwords that are verified at a time: each needs the memory that its hash says.
+/// Passwords that are verified at a time: each needs the memory that its hash says. New ones are hashed besides, one at a
+/// time, so that nobody who makes accounts keeps others from theirs.
 const AT_ONCE: usize = 2;
 
 /// Wrong passwords of one peer before it has to wait.
@@ -35,6 +36,9 @@ pub(crate) const FREE: u32 = 5;
 /// The longest that it has to wait for another guess, and how long its guesses are remembered.
 const LONGEST: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Names of one peer's guesses that are remembered.
+const NAMES: usize = 16;
 
 /// Peers whose guesses are remembered, and right passwords that were verified.
 const PEERS: usize = 65_536;
@@ -52,6 +56,7 @@ pub(crate) struct Accounts<May> {
     hashed: Arc<Vec<Hashed<May>>>,
     guesses: Guesses,
     verifying: Arc<Semaphore>,
+    hashing: Arc<Semaphore>,
 }
 
 /// A name and its password under our key.
@@ -103,6 +108,7 @@ impl<May: Copy + Send + Sync + 'static> Accounts<May> {
             hashed: Arc::new(hashed),
             guesses: Guesses::default(),
             verifying: Arc::new(Semaphore::new(AT_ONCE)),
+            hashing: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -122,14 +128,14 @@ impl<May: Copy + Send + Sync + 'static> Accounts<May> {
             return Ok(may);
         }
         let address = peer.remote().net().map_or(IpAddr::from([0; 4]), |address| network(address.ip()));
-        self.guesses.begin(address, Instant::now()).map_err(Denied::Wait)?;
-        let turn = self.turn().await?;
+        self.guesses.begin(address, name, Instant::now()).map_err(Denied::Wait)?;
+        let turn = turn(&self.verifying).await?;
         // It may have been verified while this waited.
         let may = match self.remembered(&proof) {
             Some(may) => may,
             None => self.verify_slowly(turn, name, password, stored).await.ok_or(Denied::Wrong)?,
         };
-        self.guesses.forget(address);
+        self.guesses.forget(address, name);
         let mut verified = self.verified();
         if verified.len() >= VERIFIED {
             verified.clear();
@@ -141,17 +147,13 @@ impl<May: Copy + Send + Sync + 'static> Accounts<May> {
     /// The hash of a new account's password.
     pub(crate) async fn hash(&self, password: &str) -> Result<String> {
         let stopping = |_| Error::new(Kind::Other, "cannot make an account: this server is about to stop");
-        let turn = self.turn().await.map_err(stopping)?;
+        let turn = turn(&self.hashing).await.map_err(stopping)?;
         let password = password.to_owned();
         let hashing = spawn_blocking(move || {
             let _turn = turn;
             hash(password.as_bytes())
         });
         hashing.await.map_err(|error| Error::new(Kind::Other, "cannot hash a password").because(error))?
-    }
-
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Denied> {
-        self.verifying.clone().acquire_owned().await.map_err(|_| Denied::Stopping)
     }
 
     async fn verify_slowly(
@@ -179,6 +181,10 @@ impl<May: Copy + Send + Sync + 'static> Accounts<May> {
     fn verified(&self) -> MutexGuard<'_, HashMap<Proof, May>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn turn(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Denied> {
+    places.clone().acquire_owned().await.map_err(|_| Denied::Stopping)
 }
 
 impl<May> fmt::Debug for Accounts<May> {
@@ -245,11 +251,13 @@ struct Guesses(Mutex<HashMap<IpAddr, Guessed>>);
 struct Guessed {
     count: u32,
     last: Instant,
+    /// The names that were tried last, and how often.
+    names: VecDeque<(String, u32)>,
 }
 
 impl Guesses {
     /// Counts a guess, or says how long to wait with it. It counts from its beginning, so that many at once are many.
-    fn begin(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
+    fn begin(&self, peer: IpAddr, name: &str, now: Instant) -> Result<(), Duration> {
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if peers.len() >= PEERS {
             peers.retain(|_, guessed| now.duration_since(guessed.last) < REMEMBERED);
@@ -257,10 +265,11 @@ impl Guesses {
         if peers.len() >= PEERS && !peers.contains_key(&peer) {
             return Err(LONGEST);
         }
-        let guessed = peers.entry(peer).or_insert(Guessed { count: 0, last: now });
+        let guessed = peers.entry(peer).or_insert(Guessed { count: 0, last: now, names: VecDeque::new() });
         let since = now.duration_since(guessed.last);
         if since >= REMEMBERED {
             guessed.count = 0;
+            guessed.names.clear();
         }
         let wait = match guessed.count.checked_sub(FREE) {
             None => Duration::ZERO,
@@ -271,11 +280,27 @@ impl Guesses {
         }
         guessed.count += 1;
         guessed.last = now;
+        match guessed.names.iter_mut().find(|(other, _)| other == name) {
+            Some((_, count)) => *count += 1,
+            None => guessed.names.push_back((name.to_owned(), 1)),
+        }
+        if guessed.names.len() > NAMES {
+            guessed.names.pop_front();
+        }
         Ok(())
     }
 
-    fn forget(&self, peer: IpAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+    /// Takes back what a peer guessed of a name that it knows now. What it guessed of others still counts: it may have made
+    /// the account itself.
+    fn forget(&self, peer: IpAddr, name: &str) {
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(guessed) = peers.get_mut(&peer) else { return };
+        let Some(at) = guessed.names.iter().position(|(other, _)| other == name) else { return };
+        let count = guessed.names.remove(at).map_or(0, |(_, count)| count);
+        guessed.count = guessed.count.saturating_sub(count);
+        if guessed.count == 0 {
+            peers.remove(&peer);
+        }
     }
 }
 
@@ -295,14 +320,20 @@ mod tests {
     #[test]
     fn waits_grow_and_end() {
         let (guesses, start, peer) = (Guesses::default(), Instant::now(), IpAddr::from([10, 0, 0, 1]));
-        let at = |seconds| guesses.begin(peer, start + Duration::from_secs(seconds)).is_ok();
+        let at = |seconds| guesses.begin(peer, "bob", start + Duration::from_secs(seconds)).is_ok();
         assert!((0..FREE).all(|_| at(0)));
         assert_eq!([0, 1, 2, 3, 6, 7].map(at), [false, true, false, true, false, true]);
         assert!([15, 31, 63, 123, 183].map(at).iter().all(|good| *good), "it never waits longer than a minute");
         assert!(!at(184));
         assert!(at(183 + 600) && at(183 + 600));
-        guesses.forget(peer);
+        guesses.forget(peer, "ann");
+        assert!((2..FREE).all(|_| at(784)) && !at(784));
+        guesses.forget(peer, "bob");
         assert!((0..FREE).all(|_| at(1000)));
+        let ann = || guesses.begin(peer, "ann", start + Duration::from_secs(2000)).is_ok();
+        assert!((0..FREE).all(|_| ann()) && !ann());
+        guesses.forget(peer, "bob");
+        assert!(!ann(), "who knows one password has not guessed another");
     }
 
     #[tokio::test]

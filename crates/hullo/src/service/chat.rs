@@ -31,11 +31,8 @@ use self::{
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
-    chat::{
-        LOBBY, Rules,
-        name::{self, Nick},
-    },
-    error::{Error, Kind, Result, brief},
+    chat::{LOBBY, Rules, name},
+    error::{Error, Kind, Result},
     io::exchange::Body,
     link::Link,
     peer::Peer,
@@ -51,12 +48,14 @@ mod history;
 mod joined;
 mod joining;
 mod member;
+mod naming;
 mod page;
 mod people;
 mod posting;
 mod room;
 mod rules;
 mod talk;
+mod traces;
 mod web;
 
 /// This service's line of the table.
@@ -91,7 +90,7 @@ const KEEP: u64 = 1_000_000;
 /// The service that holds rooms.
 pub struct Chat {
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
-    people: People,
+    people: Arc<People>,
     accounts: Accounts,
     history: Option<History>,
     /// The name of the log in which ids count.
@@ -104,8 +103,9 @@ pub struct Chat {
     /// The numbers of connections and rooms.
     numbers: AtomicU64,
     flood: Option<u32>,
-    /// The floods of those who send requests.
-    posts: Mutex<HashMap<String, flood::Flood>>,
+    /// The budgets of those who send messages by requests, and of those who read by them.
+    posts: flood::Floods,
+    reads: flood::Floods,
     /// Who may do everything everywhere, as authors of entries.
     keepers: Vec<String>,
     /// The other servers of this chat, if it has some.
@@ -135,7 +135,7 @@ impl Chat {
         let keeper = |name: &String| name::nick(name).map(|nick| format!("account:{}", nick.key));
         let chat = Self {
             rooms: Mutex::default(),
-            people: People::default(),
+            people: Arc::default(),
             accounts: Accounts::new(&settings.accounts, |name| name::nick(name).map(|nick| nick.key))?,
             history,
             log: log.into(),
@@ -143,7 +143,8 @@ impl Chat {
             ids: Mutex::new(next),
             numbers: AtomicU64::new(1),
             flood: settings.flood.map_or(Some(FLOOD), |flood| (flood > 0).then_some(flood)),
-            posts: Mutex::default(),
+            posts: flood::Floods::default(),
+            reads: flood::Floods::default(),
             keepers: settings.operators.iter().map(keeper).collect::<Result<_>>()?,
             joined,
         };
@@ -223,37 +224,6 @@ impl Chat {
         room
     }
 
-    /// The rooms that somebody is in.
-    fn rooms_of(&self, person: &Person) -> Vec<Arc<Room>> {
-        let rooms: Vec<_> = self.rooms().values().cloned().collect();
-        rooms.into_iter().filter(|room| room.state().has(&person.author)).collect()
-    }
-
-    /// How the account of that key is written, and the hash of its password where it was made here.
-    async fn account(&self, key: &str) -> Result<Option<(String, Option<String>)>> {
-        if let Some(listed) = self.accounts.listed(key) {
-            return Ok(Some((listed.to_owned(), None)));
-        }
-        match &self.history {
-            Some(history) => Ok(history.account(key).await?.map(|(shown, hash)| (shown, Some(hash)))),
-            None => Ok(None),
-        }
-    }
-
-    /// The owner of an account, who has a connection more.
-    ///
-    /// # Errors
-    /// The password is not theirs, or too many wrong ones have come from there.
-    async fn owner(&self, name: &str, password: &str, peer: &Peer) -> Result<Arc<Person>> {
-        let nick = name::nick(name)?;
-        let (shown, stored) = self.account(&nick.key).await?.unwrap_or((nick.shown, None));
-        if self.accounts.verify(&nick.key, password, peer, stored).await? {
-            return self.people.owner(Nick { shown, key: nick.key });
-        }
-        let error = Error::new(Kind::Denied, format!("that is not the password of '{}'", brief(name)));
-        Err(error.hint("is there such an account, and is the name written as it was made?"))
-    }
-
     /// Somebody has left a room: where nobody is, nothing need be at hand that can be read again.
     fn tidy(&self, room: &Room) {
         let mut state = room.state();
@@ -328,6 +298,13 @@ impl Service for Chat {
         if let Some(joined) = &self.joined {
             joined.begin(&self, scope);
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let about = |name: String| {
+            format!("operator '{name}' has no account yet, and nobody else gets the name: --auth '{name}:PASSWORD' makes one")
+        };
+        self.absent_keepers().into_iter().map(about).collect()
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {

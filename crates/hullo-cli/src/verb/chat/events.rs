@@ -73,7 +73,9 @@ pub(super) async fn talk(
         let mut conversation = Conversation::new(session, address);
         let why = match conversation.hold(memory, ends).await? {
             End::Done => {
-                // Nothing is under way any more; whether it hears our farewell is of no interest.
+                // Nothing is under way any more; whether it hears our farewell is of no interest. If it does, our name is
+                // free for the next who comes, as for the same script.
+                let _ = conversation.send(&Asked { tag: None, ask: Ask::Quit }).await;
                 let _ = timeout(Duration::from_secs(1), conversation.session.close()).await;
                 return Ok(());
             }

@@ -102,7 +102,7 @@ fn pieces(entry: &Entry, look: &Look<'_>) -> Vec<(String, Style)> {
     let name = look.name(&said.at.from);
     let mut pieces = vec![(format!("{stamp} "), stamp_style)];
     if said.me && !said.deleted {
-        pieces.push(("* ".to_owned(), look.quiet()));
+        pieces.push(("- ".to_owned(), look.quiet()));
         pieces.push((said.at.from.clone(), name));
         pieces.push((" ".to_owned(), plain));
     } else {

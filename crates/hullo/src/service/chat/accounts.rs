@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, brief},
     peer::Peer,
     service::accounts::{self, Denied, account},
 };
@@ -13,6 +13,30 @@ pub(crate) struct Accounts {
     all: accounts::Accounts<()>,
     /// The names of the listed ones as they are written, by their keys.
     listed: HashMap<String, String>,
+}
+
+/// Why somebody is not the owner of an account.
+pub(crate) enum Unproven {
+    /// The name or the password is wrong.
+    Wrong(Error),
+    /// Too many wrong ones came from there: the next may come after so many seconds.
+    Wait(u64, Error),
+    /// Nobody knows.
+    Other(Error),
+}
+
+impl From<Unproven> for Error {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Wrong(error) | Unproven::Wait(_, error) | Unproven::Other(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Unproven {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl Accounts {
@@ -37,22 +61,32 @@ impl Accounts {
         self.listed.get(key).map(String::as_str)
     }
 
-    /// Whether that is the password of the account, whose hash is `stored` where it was made in the chat.
+    /// Says that it is the password of the account, whose hash is `stored` where it was made in the chat.
     ///
     /// # Errors
-    /// Too many wrong ones have come from there.
-    pub(crate) async fn verify(&self, key: &str, password: &str, peer: &Peer, stored: Option<String>) -> Result<bool> {
+    /// It is not, or too many wrong ones have come from there.
+    pub(crate) async fn verify(
+        &self,
+        (shown, key): (&str, &str),
+        password: &str,
+        peer: &Peer,
+        stored: Option<String>,
+    ) -> Result<(), Unproven> {
         // A listed one has no other password.
         let stored = stored.as_deref().filter(|_| self.listed(key).is_none());
         match self.all.verify(key, password, peer, stored.map(|hash| (hash, ()))).await {
-            Ok(()) => Ok(true),
-            Err(Denied::Wrong) => Ok(false),
+            Ok(()) => Ok(()),
+            Err(Denied::Wrong) => {
+                let error = Error::new(Kind::Denied, format!("that is not the password of '{}'", brief(shown)));
+                let hint = "is there such an account, and is the name written as it was made?";
+                Err(Unproven::Wrong(error.hint(hint)))
+            }
             Err(Denied::Wait(wait)) => {
                 let wait = wait.as_secs() + 1;
                 let about = format!("too many wrong passwords from there: wait {wait} s before the next");
-                Err(Error::new(Kind::Other, about))
+                Err(Unproven::Wait(wait, Error::new(Kind::Other, about)))
             }
-            Err(Denied::Stopping) => Err(Error::new(Kind::Other, "this server is about to stop")),
+            Err(Denied::Stopping) => Err(Error::new(Kind::Other, "this server is about to stop").into()),
         }
     }
 
@@ -81,13 +115,14 @@ mod tests {
         let cases =
             [("ann", "listed", true), ("ann", "ümlaut", false), ("bob", "ümlaut", true), ("bob", "listed", false)];
         for (name, password, expected) in cases {
-            let verified = accounts.verify(name, password, &peer, stored.clone()).await.unwrap();
+            let verified = accounts.verify((name, name), password, &peer, stored.clone()).await.is_ok();
             assert_eq!(verified, expected, "{name} {password}");
         }
         for _ in 0..4 {
-            let _ = accounts.verify("bob", "guess", &peer, stored.clone()).await;
+            let _ = accounts.verify(("bob", "bob"), "guess", &peer, stored.clone()).await;
         }
-        let waits = accounts.verify("bob", "s3cret", &peer, stored).await.unwrap_err().to_string();
+        let Err(waits) = accounts.verify(("bob", "bob"), "s3cret", &peer, stored).await else { panic!("no wait") };
+        let waits = Error::from(waits).to_string();
         assert!(waits.contains("wait") && !waits.contains("s3cret"), "{waits}");
     }
 

@@ -6,7 +6,7 @@ use super::{
     joined::others::Word,
     joining::Wish,
     member::Door,
-    people::{self, taken},
+    people,
     posting::{Draft, Kept, check_uid},
     room::{Room, Seen},
     rules,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     chat::{
-        Act, Ask, Entry, Event, LOBBY, PASSWORD, Person, Presence, Room as Listed, UID, What, name,
+        Act, Ask, Entry, Event, LOBBY, Person, Room as Listed, UID, What, name,
         text::{self, message},
     },
     error::{Error, Kind, Result, brief},
@@ -43,7 +43,7 @@ impl Talk {
             Ask::Hello { name, password, token } => return self.hello(name, password, token).await,
             Ask::Join { room, after, log, uid, history, token } => {
                 let history = history.unwrap_or(PAGE).min(MOST);
-                self.join(Wish { room, after, log, uid, history, word: token }).await?;
+                self.join(Wish { room, after, log, uid, history, word: token, admitted: false }).await?;
             }
             Ask::Leave { room } => self.go(&room).await?,
             Ask::Say { room, text, uid, me } => self.say(&room, &text, uid, me).await?,
@@ -65,6 +65,8 @@ impl Talk {
             Ask::Rule { room, act, name, reason, seconds } => self.rule(&room, act, name, reason, seconds).await?,
             Ask::Invite { room } => return self.invite(&room, tag).await,
             Ask::Register { password } => self.register(&password).await?,
+            // Whoever hears it ends the conversation.
+            Ask::Quit => return Ok(()),
             Ask::Ping => {
                 self.tell_me(&Event::Pong);
                 return Ok(());
@@ -195,30 +197,6 @@ impl Talk {
         Ok(())
     }
 
-    async fn rename(&mut self, name: &str) -> Result<()> {
-        let nick = name::nick(name)?;
-        let person = self.member.person.clone();
-        if person.account {
-            let error = Error::usage("your name is an account's, and stays");
-            return Err(error.hint("connect again to be somebody else"));
-        }
-        if self.chat.account(&nick.key).await?.is_some() {
-            return Err(taken(&nick.shown).hint(format!("if it is yours: /login {} PASSWORD", nick.shown)));
-        }
-        let new = nick.shown.clone();
-        let old = self.chat.people.rename(&person, nick)?;
-        self.chat.changed(&person);
-        for room in self.chat.rooms_of(&person) {
-            let is = Presence::Now { new: new.clone() };
-            room.state().presence(&room.name, old.clone(), is, None);
-            self.is_untold(&room);
-        }
-        if self.member.rooms().is_empty() {
-            self.tell_me(&Event::Notice { text: format!("you are {new} now") });
-        }
-        Ok(())
-    }
-
     async fn go(&mut self, room: &str) -> Result<()> {
         let room = self.mine(room).await?;
         self.leave(&room);
@@ -261,7 +239,7 @@ impl Talk {
     /// Does something that only operators may.
     async fn command(&mut self, room: &Arc<Room>, what: What) -> Result<()> {
         let who = self.chat.who(&self.member.person, None);
-        // In the lobby, and where two talk alone, the topic is everybody's.
+        // Where there are no operators, as in the lobby and where two talk alone, the topic is everybody's.
         let is_free = matches!(what, What::Topic { .. }) && room.state().rules.operators.is_empty();
         if !is_free {
             room.state().rules.obey(&room.name, who)?;
@@ -289,22 +267,39 @@ impl Talk {
             (_, None) => return Err(Error::usage("whom? this act is about a person")),
             (_, Some(name)) => {
                 let name = name::person(&name)?;
-                if let Some(person) = self.chat.people.of_key(&name::key(&name)) {
-                    key = Some(person.author.to_string());
-                    network = person.members().iter().find_map(|member| member.network.clone());
-                } else if let Some(present) = self.chat.people.elsewhere_of_key(&name::key(&name)) {
-                    key = Some(present.author.to_string());
-                } else if act != Act::Kick && self.chat.account(&name::key(&name)).await?.is_some() {
-                    key = Some(format!("account:{}", name::key(&name)));
-                } else if !matches!(act, Act::Deop | Act::Unban | Act::Unmute) {
-                    // A name alone bars nobody: it is whoever's that takes it.
-                    return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(&name))));
-                }
+                (key, network) = self.meant(&room, act, &name).await?;
                 Some(name)
             }
         };
         let network = network.filter(|_| act == Act::Ban || act == Act::Mute);
         self.command(&room, What::Rule { act, name, key, network, reason, until, secret: None }).await
+    }
+
+    /// Who is meant by a name, as an author, and where they are if that tells people apart.
+    async fn meant(&self, room: &Room, act: Act, name: &str) -> Result<(Option<String>, Option<String>)> {
+        let key = name::key(name);
+        let trace = match self.chat.people.elsewhere_of_key(&key) {
+            Some(present) if self.chat.people.of_key(&key).is_none() => Some((present.author.to_string(), None)),
+            _ => self.chat.people.trace(&key).map(|trace| (trace.author.to_string(), trace.network)),
+        };
+        let (author, network) = match trace {
+            Some((author, network)) => (Some(author), network),
+            None => (self.chat.account(&key).await?.map(|_| format!("account:{key}")), None),
+        };
+        let takes_back = matches!(act, Act::Unban | Act::Unmute | Act::Deop);
+        if takes_back && !room.state().rules.finds(act, name, author.as_deref()) {
+            let was = if act == Act::Unban { "banned" } else if act == Act::Unmute { "muted" } else { "an operator" };
+            return Err(Error::usage(format!("nobody who is called '{}' is {was} here", brief(name))));
+        }
+        let is_here = |author: &String| room.state().has_anywhere(author);
+        let is_found = match act {
+            Act::Kick => author.as_ref().is_some_and(is_here),
+            _ => takes_back || author.is_some(),
+        };
+        if !is_found {
+            return Err(Error::usage(format!("there is nobody here who is called '{}'", brief(name))));
+        }
+        Ok((author, network))
     }
 
     async fn invite(&mut self, room: &str, tag: Option<String>) -> Result<()> {
@@ -315,80 +310,6 @@ impl Talk {
         let what = What::Rule { act, name, key, network: None, reason: None, until: None, secret };
         self.command(&room, what).await?;
         self.tell_me(&Event::Invitation { room: room.name.to_string(), token, tag });
-        Ok(())
-    }
-
-    /// Says who they are, and answers with a welcome.
-    async fn hello(&mut self, name: Option<String>, password: Option<String>, token: Option<String>) -> Result<()> {
-        match (name, password, token) {
-            (Some(name), Some(password), _) => self.own(&name, &password).await?,
-            (name, _, token) => {
-                if let Some(token) = token.filter(|token| self.member.person.token.as_deref() != Some(token)) {
-                    let person = self.chat.people.again(&token)?;
-                    self.become_person(person).await;
-                }
-                let current = self.member.person.name();
-                if let Some(name) = name.filter(|name| **name != *current && !self.member.person.account) {
-                    self.rename(&name).await?;
-                }
-            }
-        }
-        self.welcome().await
-    }
-
-    pub(super) async fn welcome(&mut self) -> Result<()> {
-        let person = &self.member.person;
-        let private = match &self.chat.history {
-            Some(history) if person.account => history.private(&person.name()).await?,
-            _ => Vec::new(),
-        };
-        let (name, log) = (person.name().to_string(), self.chat.log.to_string());
-        let token = person.token.as_deref().unwrap_or_default().to_owned();
-        self.tell_me(&Event::Welcome { name, account: person.account, token, log, private });
-        Ok(())
-    }
-
-    /// Becomes the owner of an account, and enters the same rooms again.
-    pub(super) async fn log_in(&mut self, name: &str, password: &str) -> Result<()> {
-        let (rooms, current) = (self.member.rooms(), self.place());
-        self.own(name, password).await?;
-        for room in rooms {
-            self.join(Wish::new(&room.name)).await?;
-        }
-        let current = self.mine(&current).await?;
-        self.move_to(current);
-        Ok(())
-    }
-
-    async fn own(&mut self, name: &str, password: &str) -> Result<()> {
-        let person = self.chat.owner(name, password, self.inbox.peer()).await?;
-        self.become_person(person).await;
-        Ok(())
-    }
-
-    async fn register(&mut self, password: &str) -> Result<()> {
-        let person = self.member.person.clone();
-        let (shown, key) = (person.name().to_string(), person.key());
-        if person.account || name::is_guest(&shown) || self.chat.accounts.listed(&key).is_some() {
-            let error = Error::usage(format!("'{shown}' cannot be made an account"));
-            return Err(error.hint("take a name of your own first: /nick NAME"));
-        }
-        if password.len() > PASSWORD || password.chars().count() < 8 {
-            return Err(Error::usage(format!("a password has 8 characters or more, and at most {PASSWORD} bytes")));
-        }
-        let chat = self.chat.clone();
-        let Some(history) = &chat.history else {
-            return Err(Error::usage("there are no accounts here: nothing is kept"));
-        };
-        let hash = self.chat.accounts.hash(password).await?;
-        if !history.register(&key, &shown, &hash).await? {
-            return Err(taken(&shown));
-        }
-        self.log_in(&shown, password).await?;
-        if self.member.door != Door::Lines {
-            self.welcome().await?;
-        }
-        self.tell_me(&Event::Notice { text: format!("{shown} is your account from now on: /login {shown} PASSWORD") });
         Ok(())
     }
 }

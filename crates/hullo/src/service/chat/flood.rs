@@ -3,7 +3,11 @@
 //! Nothing is refused and nothing is lost: who talks faster is read more slowly, and their own system makes them wait. An
 //! HTTP request, which nobody could read more slowly, is told when to come again.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// Messages at once, for each that is allowed in a second.
 const BURST: f64 = 5.0;
@@ -42,6 +46,32 @@ impl Flood {
     }
 }
 
+/// Budgets that are remembered.
+const MOST: usize = 4096;
+
+/// The budgets of those who send requests, by the place that they come from.
+#[derive(Default)]
+pub(super) struct Floods(Mutex<HashMap<String, Flood>>);
+
+impl Floods {
+    /// Takes one request out of a budget, or says how long to wait before it comes again.
+    pub(super) fn take(&self, place: String, rate: Option<u32>, now: Instant) -> Option<Duration> {
+        rate?;
+        let mut floods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if floods.len() >= MOST && !floods.contains_key(&place) {
+            floods.retain(|_, flood| !flood.is_full(now));
+            // Of too many at work at once, some begin anew.
+            if floods.len() >= MOST {
+                floods.clear();
+            }
+        }
+        let flood = floods.entry(place).or_insert_with(|| Flood::new(rate, now));
+        let wait = flood.take(now)?;
+        flood.give_back();
+        Some(wait)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +93,16 @@ mod tests {
         let begun = Instant::now();
         let mut flood = Flood::new(None, begun);
         assert!((0..10_000).all(|_| flood.take(begun).is_none()));
+    }
+
+    #[test]
+    fn one_place_has_one_budget() {
+        let (floods, now) = (Floods::default(), Instant::now());
+        let take = |place: &str| floods.take(place.to_owned(), Some(1), now);
+        assert!((0..5).all(|_| take("here").is_none()));
+        assert_eq!((take("here"), take("there")), (Some(Duration::from_secs(1)), None));
+        assert_eq!(take("here"), Some(Duration::from_secs(1)), "what was refused does not count");
+        (0..2 * MOST).for_each(|number| assert_eq!(take(&number.to_string()), None));
+        assert!(floods.0.lock().unwrap().len() <= MOST);
     }
 }

@@ -262,6 +262,11 @@ impl History {
         self.read(&self.reads, move |connection| reading::account(connection, &key)).await
     }
 
+    /// Whether there is an account of that key. For the start, when nobody waits for this thread.
+    pub(crate) fn has_account(&self, key: &str) -> bool {
+        self.readers.with(|connection| reading::account(connection, key)).is_ok_and(|account| account.is_some())
+    }
+
     /// Reads on a thread for that, one of few, since a disk may be slow.
     async fn read<T: Send + 'static>(
         &self,

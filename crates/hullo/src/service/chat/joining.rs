@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{
     Chat,
     history::History,
-    member::Door,
+    member::{Door, ROOMS},
     people::Person,
     room::{Room, State},
     talk::Talk,
@@ -33,9 +33,6 @@ const MOST: usize = 500;
 const SOME: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Rooms that one connection may be in.
-const ROOMS: usize = 64;
-
 /// How somebody wants to come in.
 #[derive(Clone, Default)]
 pub(super) struct Wish {
@@ -48,6 +45,8 @@ pub(super) struct Wish {
     pub(super) history: usize,
     /// The word for the invited.
     pub(super) word: Option<String>,
+    /// They were in already, as somebody else, and need no word.
+    pub(super) admitted: bool,
 }
 
 impl Wish {
@@ -93,10 +92,10 @@ impl Talk {
     }
 
     async fn come_in(&mut self, room: &Arc<Room>, wish: &Wish) -> Result<()> {
-        if self.member.rooms().len() >= ROOMS && !self.member.is_in(room) {
+        if !self.member.has_place_for(room) && !self.member.is_in(room) {
             return Err(Error::new(Kind::TooLarge, format!("you are in {ROOMS} rooms, and can be in no more")));
         }
-        self.admit(room, wish.word.as_deref())?;
+        self.admit(room, &room.state(), wish)?;
         let mut past = self.past(room, wish).await?;
         past.is_none = is_common(room) && !self.has_past(room).await?;
         while !self.step_in(room, &past, wish)? {
@@ -108,9 +107,12 @@ impl Talk {
     }
 
     /// Lets us into a room, or not.
-    pub(super) fn admit(&self, room: &Room, word: Option<&str>) -> Result<()> {
+    pub(super) fn admit(&self, room: &Room, state: &State, wish: &Wish) -> Result<()> {
         let who = self.chat.who(&self.member.person, self.member.network.as_deref());
-        room.state().rules.admit(&room.name, who, word, super::now())
+        match wish.admitted {
+            true => state.rules.bear(&room.name, who, super::now()),
+            false => state.rules.admit(&room.name, who, wish.word.as_deref(), super::now()),
+        }
     }
 
     /// Tells what can be read of the past, as far as that is wished.
@@ -186,8 +188,7 @@ impl Talk {
     /// They are not admitted any more.
     fn step_in(&self, room: &Arc<Room>, past: &Past, wish: &Wish) -> Result<bool> {
         let mut state = room.state();
-        let who = self.chat.who(&self.member.person, self.member.network.as_deref());
-        state.rules.admit(&room.name, who, wish.word.as_deref(), super::now())?;
+        self.admit(room, &state, wish)?;
         let missing: Vec<_> = if room.kept || past.recovered == Some(true) {
             let Some(over) = state.over(past.until) else { return Ok(false) };
             over.filter(|entry| !past.has(entry)).cloned().collect()
@@ -293,7 +294,7 @@ impl Chat {
         for member in person.members() {
             let mut state = room.state();
             let comes_by_itself = member.joining.load(Relaxed) == room.number;
-            if !comes_by_itself && member.has_come(room) {
+            if !comes_by_itself && member.has_place_for(room) && member.has_come(room) {
                 state.enter(&room.name, &member);
                 if member.door != Door::Lines {
                     member.tell(&self.joined(room, &state, person, None), "");

@@ -21,6 +21,10 @@ use crate::{
     session::{Outbox, Post},
 };
 
+/// Rooms that one connection may be in, and besides them conversations with one other, into which others may bring it.
+pub(super) const ROOMS: usize = 64;
+const PRIVATE: usize = 256;
+
 /// How somebody hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
@@ -85,6 +89,13 @@ impl Member {
 
     pub(super) fn is_in(&self, room: &Arc<Room>) -> bool {
         self.places().iter().any(|other| Arc::ptr_eq(other, room))
+    }
+
+    /// Whether it may be in one more of that kind.
+    pub(super) fn has_place_for(&self, room: &Room) -> bool {
+        let is_private = room.parties.is_some();
+        let same = self.places().iter().filter(|other| other.parties.is_some() == is_private).count();
+        same < if is_private { PRIVATE } else { ROOMS }
     }
 
     /// It is in that room from now on. Says whether it was not.

@@ -1,7 +1,7 @@
 //! Who is here: each name once, and what makes somebody the same person when they come again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -13,21 +13,24 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{joined::others::Present, member::Member};
+use super::{joined::others::Present, member::Member, room::Room, traces::{Trace, Traces}};
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},
 };
 
 /// How long the name of a guest who has gone is kept for them.
-const KEPT: Duration = Duration::from_secs(300);
+pub(super) const KEPT: Duration = Duration::from_secs(300);
 
 /// The bytes of a guest's token, and of an account's, which is good for as long as somebody is logged in.
 const SECRET: usize = 18;
 const LOGIN: usize = 24;
 
-/// Guests who have gone, and whose names are kept. The first of them are forgotten first.
+/// Guests who have gone, and whose names are kept. Who went first is forgotten first.
 const GONE: usize = 4096;
+
+/// Names that one person has left and that nobody else may have for a while.
+const HELD: usize = 4;
 
 /// Somebody, on however many connections.
 pub(super) struct Person {
@@ -44,14 +47,17 @@ pub(super) struct Person {
 struct State {
     nick: Nick,
     shown: Arc<str>,
+    /// Where they were last, where that tells people apart.
+    network: Option<String>,
     connections: usize,
-    left: Option<Instant>,
+    /// Their place among those who have gone.
+    gone: Option<u64>,
 }
 
 impl Person {
     fn new(author: String, account: bool, token: Option<Box<str>>, nick: Nick) -> Arc<Self> {
         let shown = nick.shown.as_str().into();
-        let state = Mutex::new(State { nick, shown, connections: 0, left: None });
+        let state = Mutex::new(State { nick, shown, network: None, connections: 0, gone: None });
         Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
     }
 
@@ -74,6 +80,18 @@ impl Person {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(member));
+        drop(members);
+        self.is_at(member.network.clone());
+    }
+
+    /// Where they are, where that tells people apart.
+    fn is_at(&self, network: Option<String>) {
+        self.state().network = network;
+    }
+
+    /// Where they are or were last.
+    pub(super) fn network(&self) -> Option<String> {
+        self.state().network.clone()
     }
 
     /// Their connections.
@@ -81,11 +99,34 @@ impl Person {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// The rooms that they are in.
+    pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
+        let mut rooms: Vec<_> = self.members().iter().flat_map(|member| member.rooms()).collect();
+        rooms.sort_unstable_by_key(|room| room.number);
+        rooms.dedup_by_key(|room| room.number);
+        rooms
+    }
+
     /// What makes their name the same as another.
     pub(super) fn key(&self) -> String {
         self.state().nick.key.clone()
     }
 }
+
+/// A connection of somebody, which is over when this is dropped.
+pub(super) struct Connected {
+    people: Arc<People>,
+    pub(super) person: Arc<Person>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.people.leave(&self.person);
+    }
+}
+
+/// A guest who has to have another name now, and the one that they had.
+pub(super) type GivesWay = (Arc<Person>, Arc<str>);
 
 /// Everybody who is here, and the guests who were a moment ago.
 #[derive(Default)]
@@ -99,7 +140,13 @@ struct Known {
     /// By what makes names the same.
     names: HashMap<String, Arc<Person>>,
     tokens: HashMap<Box<str>, Arc<Person>>,
-    gone: usize,
+    /// Guests who have gone and may come again, in the order in which they went.
+    gone: BTreeMap<u64, (Instant, Arc<Person>)>,
+    departures: u64,
+    /// Names that people have left for others: nobody else may have them for a while, and be taken for them.
+    held: Traces,
+    /// Who was known by a name until a moment ago.
+    traces: Traces,
     /// Who is on other servers, by what makes names the same. There may be two, until one gives way.
     elsewhere: HashMap<String, Vec<Present>>,
 }
@@ -109,26 +156,31 @@ impl People {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A guest, who has a connection, and perhaps a token.
-    pub(super) fn guest(&self, comes_again: bool) -> Result<Arc<Person>> {
-        let token = secret()?;
-        Ok(self.arrive(&mut self.known(), token, comes_again))
+    fn connected(self: &Arc<Self>, person: Arc<Person>) -> Connected {
+        Connected { people: self.clone(), person }
     }
 
-    /// The guest with that token, who has a connection more. Another server, or this one before it was started anew, may
-    /// have given it to them: nobody else knows it, and so they are the author of what they said there.
+    /// A guest, who perhaps has a token.
+    pub(super) fn guest(self: &Arc<Self>, comes_again: bool) -> Result<Connected> {
+        let token = secret()?;
+        let person = self.arrive(&mut self.known(), token, comes_again);
+        Ok(self.connected(person))
+    }
+
+    /// Whoever has that token. Another server, or this one before it was started anew, may
+    /// have given it to a guest: nobody else knows it, and so they are the author of what they said there.
     ///
     /// # Errors
     /// That is no token, or no one is logged in by it any more.
-    pub(super) fn again(&self, token: &str) -> Result<Arc<Person>> {
+    pub(super) fn again(self: &Arc<Self>, token: &str) -> Result<Connected> {
         let length = URL_SAFE_NO_PAD.decode(token).map_or(0, |bytes| bytes.len());
         let mut known = self.known();
         if let Some(person) = known.tokens.get(token).cloned() {
             known.come(&person);
-            return Ok(person);
+            return Ok(self.connected(person));
         }
         match length {
-            SECRET => Ok(self.arrive(&mut known, token.to_owned(), true)),
+            SECRET => Ok(self.connected(self.arrive(&mut known, token.to_owned(), true))),
             LOGIN => {
                 let error = Error::new(Kind::Denied, "that session of an account is over");
                 Err(error.hint("say its name and password again"))
@@ -146,24 +198,26 @@ impl People {
         person
     }
 
-    /// The owner of an account, who has a connection more.
+    /// The owner of an account, and the guest who had its name and has to have another now, with that name as it was.
     ///
     /// # Errors
-    /// A guest has that name at the moment, whom nobody can send away.
-    pub(super) fn owner(&self, nick: Nick) -> Result<Arc<Person>> {
+    /// This system has no randomness.
+    pub(super) fn owner(self: &Arc<Self>, nick: Nick) -> Result<(Connected, Option<GivesWay>)> {
+        let token = random::<LOGIN>()?;
         let mut known = self.known();
+        let mut gives_way = None;
         if let Some(person) = known.names.get(&nick.key).cloned() {
             if person.account {
                 known.come(&person);
-                return Ok(person);
+                return Ok((self.connected(person), None));
             }
-            // Who uses the name of an account without being its owner has to find another.
             let new = self.free(&known);
-            known.rename(&person, new);
+            let old = known.rename(&person, new);
+            gives_way = Some((person, old));
         }
-        let person = Person::new(format!("account:{}", nick.key), true, Some(random::<LOGIN>()?.into()), nick);
+        let person = Person::new(format!("account:{}", nick.key), true, Some(token.into()), nick);
         known.add(&person);
-        Ok(person)
+        Ok((self.connected(person), gives_way))
     }
 
     /// Gives somebody another name, and returns the old one.
@@ -173,11 +227,18 @@ impl People {
     pub(super) fn rename(&self, person: &Arc<Person>, nick: Nick) -> Result<Arc<str>> {
         let mut known = self.known();
         known.sweep(Instant::now());
-        match known.names.get(&nick.key) {
-            Some(other) if !Arc::ptr_eq(other, person) => Err(taken(&nick.shown)),
-            _ if known.is_elsewhere(&nick.key, &person.author) => Err(taken(&nick.shown)),
-            _ => Ok(known.rename(person, nick)),
+        let is_others = known.names.get(&nick.key).is_some_and(|other| !Arc::ptr_eq(other, person));
+        if is_others || known.is_kept_from(&nick.key, &person.author) {
+            return Err(taken(&nick.shown));
         }
+        let (key, was) = (person.key(), nick.key.clone());
+        let old = known.rename(person, nick);
+        known.held.remove(&was);
+        if key != was && !name::is_guest(&old) {
+            known.held.keep(key, Trace { author: person.author.clone(), network: None }, Instant::now());
+            known.held.shorten(&person.author, HELD);
+        }
+        Ok(old)
     }
 
     /// Somebody who is here, and whose name is the same as others of that key.
@@ -185,34 +246,46 @@ impl People {
         self.known().names.get(key).filter(|person| person.state().connections > 0).cloned()
     }
 
-    /// Somebody who sends requests from that place, one by one, and has the name for as long as they do. They have a
-    /// connection more.
+    /// The author, and the network where there is one, of somebody who has that name, or had it a moment ago.
+    pub(super) fn trace(&self, key: &str) -> Option<Trace> {
+        let mut known = self.known();
+        known.sweep(Instant::now());
+        let of = |person: &Arc<Person>| Trace { author: person.author.clone(), network: person.network() };
+        known.names.get(key).map(of).or_else(|| known.traces.get(key).or_else(|| known.held.get(key)).cloned())
+    }
+
+    /// Somebody who sends requests from that place, one by one, and has the name for as long as they do.
     ///
     /// # Errors
     /// The name is somebody else's.
-    pub(super) fn visitor(&self, place: &str, nick: Nick) -> Result<Arc<Person>> {
-        let author = format!("visitor:{place}:{}", nick.key);
+    pub(super) fn visitor(self: &Arc<Self>, place: &str, network: Option<String>, nick: Nick) -> Result<Connected> {
+        let author: Arc<str> = format!("visitor:{place}:{}", nick.key).into();
         let mut known = self.known();
         known.sweep(Instant::now());
-        match known.names.get(&nick.key).cloned() {
-            Some(person) if *person.author == *author => {
-                known.come(&person);
-                Ok(person)
-            }
-            Some(_) => Err(taken(&nick.shown)),
-            None if known.is_elsewhere(&nick.key, &author) => Err(taken(&nick.shown)),
-            None => {
-                let person = Person::new(author, false, None, nick);
-                known.add(&person);
-                Ok(person)
-            }
+        if known.is_kept_from(&nick.key, &author) {
+            return Err(taken(&nick.shown));
         }
+        let person = match known.names.get(&nick.key).cloned() {
+            Some(person) if person.author == author => {
+                known.come(&person);
+                person
+            }
+            Some(_) => return Err(taken(&nick.shown)),
+            None => {
+                let person = Person::new(author.to_string(), false, None, nick);
+                known.add(&person);
+                person
+            }
+        };
+        person.is_at(network);
+        Ok(self.connected(person))
     }
 
-    /// They have said goodbye on a connection that is about to end: whoever wants their name may have it then.
+    /// A guest has said goodbye on a connection that is about to end: whoever wants their name may have it then.
     pub(super) fn part(&self, person: &Arc<Person>) {
         let mut known = self.known();
-        if person.state().connections <= 1 {
+        let is_last = person.state().connections <= 1;
+        if is_last && !person.account {
             known.forget(person);
         }
     }
@@ -278,34 +351,29 @@ impl People {
     }
 
     /// A connection of theirs has ended.
-    pub(super) fn leave(&self, person: &Arc<Person>) {
+    fn leave(&self, person: &Arc<Person>) {
         let mut known = self.known();
-        let now = Instant::now();
-        let mut state = person.state();
-        state.connections = state.connections.saturating_sub(1);
-        if state.connections > 0 {
-            return;
-        }
-        state.left = Some(now);
-        drop(state);
-        if !known.tells_of(person) {
+        let is_here = {
+            let mut state = person.state();
+            state.connections = state.connections.saturating_sub(1);
+            state.connections > 0
+        };
+        if is_here || !known.tells_of(person) {
             return;
         }
         // Who cannot come again, or has chosen no name of their own, wants none kept.
-        if person.token.is_none() || known.gone >= GONE || name::is_guest(&person.name()) {
+        if person.token.is_none() || name::is_guest(&person.name()) {
             return known.forget(person);
         }
-        known.gone += 1;
-        if known.gone.is_multiple_of(256) {
-            known.sweep(now);
-        }
+        known.go(person, Instant::now());
     }
 }
 
 impl Known {
-    /// Whether a name is somebody else's on another server.
-    fn is_elsewhere(&self, key: &str, author: &str) -> bool {
-        self.elsewhere.get(key).is_some_and(|all| all.iter().any(|present| *present.author != *author))
+    /// Whether a name is somebody else's on another server, or was here a moment ago.
+    fn is_kept_from(&self, key: &str, author: &str) -> bool {
+        let elsewhere = self.elsewhere.get(key).is_some_and(|all| all.iter().any(|present| *present.author != *author));
+        elsewhere || self.held.get(key).is_some_and(|held| *held.author != *author)
     }
 
     fn lose(&mut self, was: &Present) {
@@ -330,9 +398,17 @@ impl Known {
     fn come(&mut self, person: &Person) {
         let mut state = person.state();
         state.connections += 1;
-        if state.left.take().is_some() {
-            self.gone = self.gone.saturating_sub(1);
+        if let Some(number) = state.gone.take() {
+            self.gone.remove(&number);
         }
+    }
+
+    /// Somebody has gone who may come again.
+    fn go(&mut self, person: &Arc<Person>, now: Instant) {
+        self.departures += 1;
+        person.state().gone = Some(self.departures);
+        self.gone.insert(self.departures, (now, person.clone()));
+        self.sweep(now);
     }
 
     fn rename(&mut self, person: &Arc<Person>, nick: Nick) -> Arc<str> {
@@ -352,19 +428,27 @@ impl Known {
         // Somebody else may have the name by now.
         if self.tells_of(person) {
             self.names.remove(&person.key());
+            let trace = Trace { author: person.author.clone(), network: person.network() };
+            self.traces.keep(person.key(), trace, Instant::now());
         }
-        if let Some(token) = &person.token {
-            self.tokens.remove(token);
+        match &person.token {
+            Some(token) => drop(self.tokens.remove(token)),
+            // Nobody can come again to whom a name they left could be given back.
+            None => self.held.shorten(&person.author, 0),
         }
     }
 
-    /// Forgets the guests who have been gone for long.
+    /// Forgets those who have been gone for long, and of too many those who went first.
     fn sweep(&mut self, now: Instant) {
-        let long = |person: &Arc<Person>| person.state().left.is_some_and(|left| now.duration_since(left) >= KEPT);
-        let gone: Vec<_> = self.names.values().filter(|person| long(person)).cloned().collect();
-        for person in gone {
-            self.forget(&person);
-            self.gone = self.gone.saturating_sub(1);
+        self.held.sweep(now);
+        self.traces.sweep(now);
+        while let Some((_, (since, _))) = self.gone.first_key_value() {
+            if self.gone.len() <= GONE && now.saturating_duration_since(*since) < KEPT {
+                return;
+            }
+            if let Some((_, (_, person))) = self.gone.pop_first() {
+                self.forget(&person);
+            }
         }
     }
 }

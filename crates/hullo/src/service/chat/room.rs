@@ -209,7 +209,8 @@ impl State {
     /// Lets go of the oldest entries at hand, but for those that cannot be read again yet.
     fn trim(&mut self, most: usize, bytes: usize, written: u64) {
         while (self.tail.len() > most || self.tail_bytes > bytes)
-            && let Some(first) = self.tail.pop_front_if(|first| first.id <= written)
+            && self.tail.front().is_some_and(|first| first.id <= written)
+            && let Some(first) = self.tail.pop_front()
         {
             self.floor = first.id;
             self.tail_bytes -= size(&first);
@@ -322,6 +323,11 @@ impl State {
     /// Whether somebody is here.
     pub(super) fn has(&self, author: &str) -> bool {
         self.people.contains_key(author)
+    }
+
+    /// Whether somebody is here, or in this room on another server.
+    pub(super) fn has_anywhere(&self, author: &str) -> bool {
+        self.has(author) || self.elsewhere.contains_key(author)
     }
 
     /// How many are here.

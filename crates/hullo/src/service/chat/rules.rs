@@ -1,7 +1,7 @@
 //! What holds in a room, and who may do what: a fold over the room's entries, the same on every server.
 
 use crate::{
-    chat::{Act, Barred, Entry, Rules, What},
+    chat::{Act, Barred, Entry, Rules, What, name},
     error::{Error, Kind, Result, brief},
 };
 
@@ -29,10 +29,11 @@ impl Rules {
             What::Rule { act, name, key, network, until, secret, .. } => {
                 let name = name.clone().unwrap_or_default();
                 let barred = || Barred { name: name.clone(), key: key.clone(), network: network.clone(), until: *until };
-                let is_them = |one: &Barred| one.name == name || key.is_some() && one.key == *key;
+                let is_called = |other: &str| name::key(other) == name::key(&name);
+                let is_them = |one: &Barred| is_called(&one.name) || key.is_some() && one.key == *key;
                 match act {
                     Act::Op => drop(key.clone().map(|key| self.operators.insert(key, name))),
-                    Act::Deop => self.operators.retain(|other, shown| Some(other) != key.as_ref() && *shown != name),
+                    Act::Deop => self.operators.retain(|other, shown| Some(other) != key.as_ref() && !is_called(shown)),
                     Act::Kick => {}
                     Act::Ban => bar(&mut self.bans, barred(), entry.time),
                     Act::Unban => self.bans.retain(|one| !is_them(one)),
@@ -60,18 +61,38 @@ impl Rules {
     /// # Errors
     /// They are banned, or not invited.
     pub(super) fn admit(&self, room: &str, who: Who<'_>, word: Option<&str>, now: i64) -> Result<()> {
-        if self.commands(who) {
-            return Ok(());
-        }
-        if bars(&self.bans, who, now) {
-            return Err(Error::new(Kind::Denied, format!("you are banned from {}", brief(room))));
-        }
+        self.bear(room, who, now)?;
         let knows = word.is_some_and(|word| self.secret.as_deref() == Some(hash(word).as_str()));
-        if self.closed && !knows {
+        if self.closed && !knows && !self.commands(who) {
             let error = Error::new(Kind::Denied, format!("{} is for the invited", brief(room)));
             return Err(error.hint("an operator of it makes an invitation with /invite; then /join ROOM WORD"));
         }
         Ok(())
+    }
+
+    /// Lets somebody be there who was let in.
+    ///
+    /// # Errors
+    /// They are banned.
+    pub(super) fn bear(&self, room: &str, who: Who<'_>, now: i64) -> Result<()> {
+        if bars(&self.bans, who, now) && !self.commands(who) {
+            return Err(Error::new(Kind::Denied, format!("you are banned from {}", brief(room))));
+        }
+        Ok(())
+    }
+
+    /// Whether an act that takes something back finds what it is about.
+    pub(super) fn finds(&self, act: Act, name: &str, key: Option<&str>) -> bool {
+        let is_them = |shown: &str, other: Option<&str>| {
+            name::key(shown) == name::key(name) || key.is_some() && other == key
+        };
+        let is_in = |list: &[Barred]| list.iter().any(|one| is_them(&one.name, one.key.as_deref()));
+        match act {
+            Act::Unban => is_in(&self.bans),
+            Act::Unmute => is_in(&self.mutes),
+            Act::Deop => self.operators.iter().any(|(other, shown)| is_them(shown, Some(other))),
+            _ => true,
+        }
     }
 
     /// Lets somebody speak.
@@ -103,7 +124,7 @@ pub(super) fn hash(word: &str) -> String {
 }
 
 fn bar(list: &mut Vec<Barred>, one: Barred, now: i64) {
-    list.retain(|other| other.name != one.name && other.until.is_none_or(|until| until > now));
+    list.retain(|other| name::key(&other.name) != name::key(&one.name) && other.until.is_none_or(|until| until > now));
     if list.len() >= MOST {
         list.remove(0);
     }

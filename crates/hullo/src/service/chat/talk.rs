@@ -16,7 +16,7 @@ use super::{
     joined::Joined,
     joining::Wish,
     member::{Door, Member},
-    people::{self, Person},
+    people::{self, Connected},
     room::Room,
 };
 use crate::{
@@ -64,14 +64,15 @@ pub(super) struct Talk {
 struct Stay {
     chat: Arc<Chat>,
     member: Arc<Member>,
+    connected: Option<Connected>,
 }
 
 impl Stay {
     /// For a member whose person has this connection by now.
-    fn begin(chat: &Arc<Chat>, member: &Arc<Member>) -> Self {
+    fn begin(chat: &Arc<Chat>, member: &Arc<Member>, connected: Connected) -> Self {
         member.person.comes_by(member);
         chat.changed(&member.person);
-        Self { chat: chat.clone(), member: member.clone() }
+        Self { chat: chat.clone(), member: member.clone(), connected: Some(connected) }
     }
 }
 
@@ -81,7 +82,8 @@ impl Drop for Stay {
             room.state().leave(&room.name, &self.member);
             self.member.has_left(&room);
         }
-        self.chat.people.leave(&self.member.person);
+        // The others are told of what is left then.
+        drop(self.connected.take());
         self.chat.changed(&self.member.person);
     }
 }
@@ -100,10 +102,11 @@ impl Talk {
     pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
-        let member = Member::new(&chat, door, chat.people.guest(door != Door::Lines)?, network, outbox);
+        let connected = chat.people.guest(door != Door::Lines)?;
+        let member = Member::new(&chat, door, connected.person.clone(), network, outbox);
         let flood = Flood::new(chat.flood, Instant::now());
         let member = Arc::new(member);
-        let stay = Stay::begin(&chat, &member);
+        let stay = Stay::begin(&chat, &member, connected);
         let (current, untold, said, typing) = (None, Vec::new(), None, None);
         Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
     }
@@ -115,7 +118,7 @@ impl Talk {
     pub(super) async fn run(mut self: Box<Self>) -> Result<()> {
         let talked = match Box::pin(self.begin()).await {
             Ok(()) => self.talk().await,
-            failed => failed,
+            Err(error) => Err(error),
         };
         Box::pin(self.part(talked)).await
     }
@@ -153,7 +156,8 @@ impl Talk {
         Ok(())
     }
 
-    async fn talk(&mut self) -> Result<()> {
+    /// Talks until the end, and says whether that was a goodbye.
+    async fn talk(&mut self) -> Result<bool> {
         loop {
             // What came together is told together: only who waits for more tells what there is.
             let message = match self.try_recv().await {
@@ -163,14 +167,14 @@ impl Talk {
                     self.inbox.recv().await?
                 }
             };
-            let Some(message) = message else { return Ok(()) };
+            let Some(message) = message else { return Ok(false) };
             // In boxes, so that a connection that waits holds nothing of them.
             let goes_on = match self.member.door {
                 Door::Lines => Box::pin(self.lines(&message)).await?,
-                Door::Json | Door::Feed => Box::pin(self.event(&message)).await.map(|()| true)?,
+                Door::Json | Door::Feed => Box::pin(self.event(&message)).await?,
             };
             if !goes_on {
-                return Ok(());
+                return Ok(true);
             }
         }
     }
@@ -237,8 +241,8 @@ impl Talk {
     async fn speak_json(&mut self) -> Result<()> {
         self.leave_all().await;
         self.member = Arc::new(self.member.through(Door::Json));
-        let person = self.chat.people.guest(true)?;
-        self.become_person(person).await;
+        let connected = self.chat.people.guest(true)?;
+        self.become_person(connected).await;
         self.welcome().await
     }
 
@@ -296,14 +300,14 @@ impl Talk {
         }
     }
 
-    async fn event(&mut self, message: &Message) -> Result<()> {
+    async fn event(&mut self, message: &Message) -> Result<bool> {
         self.hold_back().await;
         let asked: Asked = match serde_json::from_slice(&message.bytes) {
             Ok(asked) => asked,
             Err(error) => {
                 let about = Error::new(Kind::Protocol, "that is no request of a chat").because(error);
                 self.refuse(&about.hint("it is an object like {\"do\":\"say\",\"text\":\"hello\"}"), None, None);
-                return Ok(());
+                return Ok(true);
             }
         };
         let uid = match &asked.ask {
@@ -311,14 +315,14 @@ impl Talk {
             _ => None,
         };
         let tag = asked.tag.clone();
-        let says = matches!(asked.ask, Ask::Say { .. });
+        let (says, goes_on) = (matches!(asked.ask, Ask::Say { .. }), !matches!(asked.ask, Ask::Quit));
         if let Err(error) = self.ask(asked.ask, asked.tag).await {
             self.refuse(&error, tag, uid);
         }
         if !says {
             self.tell().await;
         }
-        Ok(())
+        Ok(goes_on)
     }
 
     /// Tells this connection alone.
@@ -326,16 +330,16 @@ impl Talk {
         self.member.tell(event, self.current.as_ref().map_or("", |room| &room.name));
     }
 
-    fn refuse(&self, error: &Error, tag: Option<String>, uid: Option<String>) {
+    pub(super) fn refuse(&self, error: &Error, tag: Option<String>, uid: Option<String>) {
         let hint = error.advice().map(str::to_owned);
         self.tell_me(&Event::Error { error: error.to_string(), hint, tag, uid });
     }
 
     /// Is somebody else from now on, who is in no room yet.
-    pub(super) async fn become_person(&mut self, person: Arc<Person>) {
+    pub(super) async fn become_person(&mut self, connected: Connected) {
         self.leave_all().await;
-        self.member = Arc::new(self.member.of(person));
-        self.stay = Stay::begin(&self.chat, &self.member);
+        self.member = Arc::new(self.member.of(connected.person.clone()));
+        self.stay = Stay::begin(&self.chat, &self.member, connected);
         self.said = None;
     }
 
@@ -348,24 +352,29 @@ impl Talk {
     }
 
     pub(super) fn leave(&mut self, room: &Arc<Room>) {
-        self.member.has_left(room);
-        if room.state().leave(&room.name, &self.member) {
-            self.is_untold(room);
-        }
+        self.step_out(room);
         self.chat.changed(&self.member.person);
         self.chat.tidy(room);
     }
 
-    async fn part(mut self: Box<Self>, talked: Result<()>) -> Result<()> {
+    /// Leaves a room that is not forgotten yet.
+    pub(super) fn step_out(&mut self, room: &Arc<Room>) {
+        self.member.has_left(room);
+        if room.state().leave(&room.name, &self.member) {
+            self.is_untold(room);
+        }
+    }
+
+    async fn part(mut self: Box<Self>, talked: Result<bool>) -> Result<()> {
         self.leave_all().await;
-        if talked.is_ok() && !self.inbox.scope().is_stopping() {
+        if matches!(talked, Ok(true)) {
             self.chat.people.part(&self.member.person);
         }
         let slow = self.member.why_ended();
         if slow.is_none() {
             let reason = match &talked {
-                Ok(()) if self.inbox.scope().is_stopping() => "the server stops".to_owned(),
-                Ok(()) => "goodbye".to_owned(),
+                Ok(_) if self.inbox.scope().is_stopping() => "the server stops".to_owned(),
+                Ok(_) => "goodbye".to_owned(),
                 Err(error) => error.to_string(),
             };
             self.tell_me(&Event::Bye { reason });

@@ -54,6 +54,10 @@ impl History {
         Err(error.hint("--db none keeps nothing"))
     }
 
+    pub(crate) fn has_account(&self, _: &str) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn append(&self, _: Place, _: Write) {
         match *self {}
     }

@@ -20,12 +20,14 @@ use serde_json::json;
 use tokio::{sync::oneshot, task::unconstrained};
 
 use super::{
-    Chat, feed,
-    flood::Flood,
+    Chat,
+    accounts::Unproven,
+    feed,
+    flood::Floods,
     joining::Wish,
     member::Door,
     page,
-    people::{self, Person, taken},
+    people::{self, Connected, Person, taken},
     posting::{Draft, check_uid},
     room::Room,
     talk::Talk,
@@ -43,8 +45,11 @@ use crate::{
 /// The most of a request's body: the longest text as JSON fits.
 const LONGEST: usize = 32 << 10;
 
-/// Senders whose rates are remembered.
-const SENDERS: usize = 4096;
+/// Requests that read, for each message that one may send.
+const READS: u32 = 20;
+
+/// Rooms in an answer.
+const ROOMS: usize = 500;
 
 /// Messages in an answer, if nobody says.
 const PAGE: usize = 50;
@@ -53,8 +58,58 @@ const PAGE: usize = 50;
 pub(super) async fn answer(chat: Arc<Chat>, request: Request<Body>, peer: Peer, scope: Scope) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let visit = Visit { chat, head, peer, scope };
-    Ok(visit.answer(body).await.unwrap_or_else(|error| refusal(&error)))
+    Ok(visit.answer(body).await.unwrap_or_else(Refused::response))
 }
+
+/// Why a request is refused.
+struct Refused {
+    error: Error,
+    /// What the kind of the error does not say.
+    status: Option<StatusCode>,
+    /// When to come again, in seconds.
+    wait: Option<u64>,
+}
+
+impl Refused {
+    fn with(status: StatusCode, error: Error) -> Self {
+        Self { error, status: Some(status), wait: None }
+    }
+
+    fn response(self) -> Response<Body> {
+        let mut response = refusal(&self.error);
+        if let Some(status) = self.status {
+            *response.status_mut() = status;
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Basic realm=\"chat\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(wait) = self.wait {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+        }
+        response
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { error, status: None, wait: None }
+    }
+}
+
+impl From<Unproven> for Refused {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Wrong(error) => Self::with(StatusCode::UNAUTHORIZED, error),
+            Unproven::Wait(wait, error) => {
+                Self { wait: Some(wait), ..Self::with(StatusCode::TOO_MANY_REQUESTS, error) }
+            }
+            Unproven::Other(error) => error.into(),
+        }
+    }
+}
+
+type Answer<T> = Result<T, Refused>;
 
 /// A request, and who sent it.
 struct Visit {
@@ -90,7 +145,7 @@ struct Sent {
 }
 
 impl Visit {
-    async fn answer(mut self, body: Body) -> Result<Response<Body>> {
+    async fn answer(mut self, body: Body) -> Answer<Response<Body>> {
         let path = self.head.uri.path().to_owned();
         let parts: Vec<_> = path.split('/').skip(1).map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
         let allowed = match parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()[..] {
@@ -112,12 +167,20 @@ impl Visit {
         }
         let query: Query = serde_json::from_value(fields(self.head.uri.query().unwrap_or_default().as_bytes()))
             .map_err(|error| Error::usage("the query of that address cannot be meant").because(error))?;
-        match (&parts[..], self.head.method == Method::POST) {
-            ([_], _) => Ok(json_of(&self.chat.list(|_| false))),
+        let sends = self.head.method == Method::POST;
+        if !sends {
+            self.pay(&self.chat.reads, READS)?;
+        }
+        match (&parts[..], sends) {
+            ([_], _) => {
+                let mut rooms = self.chat.list(|_| false);
+                rooms.truncate(ROOMS);
+                Ok(json_of(&rooms))
+            }
             ([_, room, _], true) => self.send(room, query, body).await,
             ([_, room, what], _) if what == "messages" => self.messages(room, query).await,
             ([_, room, what], _) if what == "people" => {
-                let (_, room) = self.guarded(room, &query).await?;
+                let room = self.guarded(room, &query).await?;
                 Ok(json_of(&self.chat.people_of(&room, None)))
             }
             ([_, room, _], _) => self.events(room, query).await,
@@ -125,29 +188,29 @@ impl Visit {
         }
     }
 
-    async fn messages(&mut self, room: &str, query: Query) -> Result<Response<Body>> {
-        let (_, room) = self.guarded(room, &query).await?;
+    async fn messages(&mut self, room: &str, query: Query) -> Answer<Response<Body>> {
+        let room = self.guarded(room, &query).await?;
         let words = query.search.as_deref();
         let event = self.chat.earlier(&room, words, query.before, query.limit.unwrap_or(PAGE), None).await?;
         Ok(json_of(&event))
     }
 
     /// The events of a room from now on, or from where the client was.
-    async fn events(&mut self, room: &str, query: Query) -> Result<Response<Body>> {
+    async fn events(&mut self, room: &str, query: Query) -> Answer<Response<Body>> {
         let person = self.person(query.name.as_deref()).await?;
         let last = self.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
         let (log, after) = last.or(query.after.as_deref()).map_or((None, None), place_in_log);
         let (wire, body) = feed::feed(&self.scope);
         let link = Link::packets(wire, self.peer.clone(), self.scope.clone());
         let mut talk = Talk::through(self.chat.clone(), link, Door::Feed)?;
-        if let Some(person) = person {
-            talk.become_person(person).await;
+        if let Some(connected) = person {
+            talk.become_person(connected).await;
         }
         let history = query.limit.unwrap_or(0);
         let wish = Wish { after, log, history, word: query.token, ..Wish::new(room) };
         // It is refused before it begins, with a status.
         let room = talk.find(&wish.room).await?;
-        talk.admit(&room, wish.word.as_deref())?;
+        talk.admit(&room, &room.state(), &wish)?;
         self.scope.converse(self.peer.clone(), talk.listen(wish));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
@@ -157,26 +220,26 @@ impl Visit {
     }
 
     /// Says something, and answers when it is on disk.
-    async fn send(&mut self, room: &str, query: Query, body: Body) -> Result<Response<Body>> {
+    async fn send(&mut self, room: &str, query: Query, body: Body) -> Answer<Response<Body>> {
+        self.pay(&self.chat.posts, 1)?;
         let bytes = collect(body, LONGEST).await?;
         let sent = self.sent(&bytes, &query)?;
         check_uid(sent.uid.as_deref())?;
         let name = sent.name.clone().or_else(|| query.name.clone());
-        let Some(person) = self.person(name.as_deref()).await? else {
+        let Some(connected) = self.person(name.as_deref()).await? else {
             let error = Error::usage("a message needs a name");
-            return Err(error.hint("add ?name=NAME to the address, or the user and password of an account"));
+            return Err(error.hint("add ?name=NAME to the address, or the user and password of an account").into());
         };
-        let said = self.say(room, &query, sent, &person).await;
-        self.chat.people.leave(&person);
-        said
+        self.say(room, &query, sent, &connected.person).await
     }
 
-    async fn say(&self, room: &str, query: &Query, sent: Sent, person: &Arc<Person>) -> Result<Response<Body>> {
-        if let Some(wait) = self.wait(person) {
-            return Ok(wait);
-        }
+    async fn say(&self, room: &str, query: &Query, sent: Sent, person: &Arc<Person>) -> Answer<Response<Body>> {
         let text = message(&sent.text, true)?.into_owned();
-        let room = self.chat.room(room)?;
+        let full = |error: Error| match error.kind() {
+            Kind::TooLarge => Refused::with(StatusCode::SERVICE_UNAVAILABLE, error),
+            _ => error.into(),
+        };
+        let room = self.chat.room(room).map_err(full)?;
         self.admit(&room, person, query.token.as_deref())?;
         let (tell, told) = oneshot::channel();
         let kept = Box::new(move |uid: &str, id: Result<u64>| drop(tell.send((uid.to_owned(), id))));
@@ -220,34 +283,30 @@ impl Visit {
         Ok(Sent { uid: sent.uid.or_else(|| query.uid.clone()), ..sent })
     }
 
-    /// Who it is: the owner of an account by its password, or a guest of that name. They have a connection more.
-    async fn person(&self, name: Option<&str>) -> Result<Option<Arc<Person>>> {
-        if let Some((name, password)) = credentials(&self.head.headers) {
-            return self.chat.owner(&name, &password, &self.peer).await.map(Some);
+    /// Who it is: the owner of an account by its password, or a guest of that name.
+    async fn person(&self, name: Option<&str>) -> Answer<Option<Connected>> {
+        if let Some((name, password)) = credentials(&self.head.headers)? {
+            return Ok(Some(self.chat.owner(&name, &password, &self.peer).await?));
         }
         let Some(name) = name else { return Ok(None) };
         let nick = name::nick(name)?;
         if self.chat.account(&nick.key).await?.is_some() {
-            return Err(taken(&nick.shown).hint("it is an account: send its user and password"));
+            let error = taken(&nick.shown).hint("it is an account: send its user and password");
+            return Err(Refused::with(StatusCode::UNAUTHORIZED, error));
         }
-        self.chat.people.visitor(&self.place(), nick).map(Some)
+        self.chat.is_for_guests(&nick).await?;
+        Ok(Some(self.chat.people.visitor(&self.place(), self.network(), nick)?))
     }
 
     /// The room, if this visitor may come into it.
-    async fn guarded(&self, room: &str, query: &Query) -> Result<(Option<Arc<Person>>, Arc<Room>)> {
-        let person = match credentials(&self.head.headers) {
-            Some(_) => self.person(None).await?,
-            None => None,
-        };
-        let guest = match &person {
-            Some(person) => person.clone(),
-            None => self.chat.people.guest(false)?,
-        };
-        let room = self.chat.look_at(room);
-        let admitted = room.as_ref().map_or(Ok(()), |room| self.admit(room, &guest, query.token.as_deref()));
-        self.chat.people.leave(&guest);
-        admitted?;
-        Ok((person, room?))
+    async fn guarded(&self, room: &str, query: &Query) -> Answer<Arc<Room>> {
+        let connected = self.person(None).await?;
+        let nobody = format!("visitor:{}:", self.place());
+        let author = connected.as_ref().map_or(nobody.as_str(), |connected| &connected.person.author);
+        let (room, network) = (self.chat.look_at(room)?, self.network());
+        let who = self.chat.who_is(author, network.as_deref());
+        room.state().rules.admit(&room.name, who, query.token.as_deref(), super::now())?;
+        Ok(room)
     }
 
     fn admit(&self, room: &Room, person: &Person, word: Option<&str>) -> Result<()> {
@@ -267,31 +326,29 @@ impl Visit {
         self.ip().map_or_else(|| "here".to_owned(), |ip| crate::peer::network(ip).to_string())
     }
 
-    /// The answer to somebody who sends too fast.
-    fn wait(&self, person: &Person) -> Option<Response<Body>> {
-        let now = Instant::now();
-        let mut posts = self.chat.posts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if posts.len() >= SENDERS {
-            posts.retain(|_, flood| !flood.is_full(now));
-        }
-        let flood = posts.entry(person.author.to_string()).or_insert_with(|| Flood::new(self.chat.flood, now));
-        let wait = flood.take(now)?;
-        flood.give_back();
-        let error = Error::new(Kind::TooLarge, format!("{} sends more than it may", person.name()));
-        let mut response = refusal(&error);
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-        Some(response)
+    /// Takes a request out of the budget of its network: all of one have it together, since a name is had
+    /// for nothing.
+    fn pay(&self, floods: &Floods, times: u32) -> Answer<()> {
+        let rate = self.chat.flood.map(|flood| flood.saturating_mul(times));
+        let Some(wait) = floods.take(self.place(), rate, Instant::now()) else { return Ok(()) };
+        let error = Error::new(Kind::TooLarge, format!("{} asks for more than it may", self.place()));
+        let status = Some(StatusCode::TOO_MANY_REQUESTS);
+        Err(Refused { error, status, wait: Some(wait.as_secs() + 1) })
     }
 }
 
 /// The name and password of Basic authentication (RFC 7617).
-fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, value) = value.split_once(' ')?;
-    let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
-    let (name, password) = decoded.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    Some((name.to_owned(), password.to_owned()))
+fn credentials(headers: &HeaderMap) -> Result<Option<(String, String)>> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let parsed = || {
+        let (scheme, value) = value.to_str().ok()?.split_once(' ')?;
+        let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+        let (name, password) = decoded.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+        Some((name.to_owned(), password.to_owned()))
+    };
+    // Who says who they are is not to be taken for a guest.
+    let wrong = || Error::usage("that Authorization is none of a name and a password").hint("curl --user NAME:PASSWORD");
+    parsed().ok_or_else(wrong).map(Some)
 }
 
 /// The log and the id of an event, as its own id says it; or an id alone.
@@ -329,9 +386,6 @@ fn refusal(error: &Error) -> Response<Body> {
     let event = Event::Error { error: error.to_string(), hint: error.advice().map(str::to_owned), tag: None, uid: None };
     let mut response = json_of(&event);
     *response.status_mut() = status(error);
-    if error.kind() == Kind::Denied {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"chat\", charset=\"UTF-8\""));
-    }
     response
 }
 

@@ -82,14 +82,9 @@ impl Lander {
             return;
         }
         let (old, new) = self.chat.people.rename_to_guest(&person);
-        for room in self.chat.rooms_of(&person) {
-            let renamed = crate::chat::Presence::Now { new: new.to_string() };
-            room.state().presence(&room.name, old.clone(), renamed, None);
-            self.touch(room);
-        }
         let text = format!("somebody on another server is called {old}: you are {new} now");
-        for member in person.members() {
-            member.tell(&Event::Notice { text: text.clone() }, "");
+        for room in self.chat.has_given_way(&person, &old, &text) {
+            self.touch(room);
         }
     }
 }
