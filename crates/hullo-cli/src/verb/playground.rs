@@ -120,6 +120,11 @@ impl Card {
                 ("hullo", format!("hullo request http://127.0.0.1:{http}{}", self.spec.sample)),
                 ("curl", format!("curl http://127.0.0.1:{http}{}", self.spec.sample)),
             ],
+            "chat" => vec![
+                ("hullo", format!("echo {say} | hullo chat localhost:{tcp}")),
+                ("nc", format!("echo {say} | nc -N 127.0.0.1 {tcp}")),
+                ("curl", format!("curl http://127.0.0.1:{http}/rooms")),
+            ],
             "greet" => vec![
                 ("hullo", format!("hullo ask localhost:{tcp}")),
                 ("nc", format!("nc -d 127.0.0.1 {tcp}")),

@@ -8,7 +8,7 @@ use crate::{Chat, member::Typist};
 fn dev(chat: &Chat) -> [Typist; 2] {
     let (mut ann, mut bob) = (chat.typist("ann"), chat.typist("bob"));
     ann.hears(" is now called bob\n");
-    ann.asks("/join dev", "(1 here): ann. You are an operator\n");
+    ann.asks("/join dev", ". You are an operator\n");
     bob.asks("/join dev", "you are bob in dev");
     ann.hears("* bob is here (");
     [ann, bob]

@@ -23,11 +23,11 @@ fn a_name_is_one_persons_and_nobody_elses_look_alike() {
     bob.asks("/nick bob", "* ånn is now called bob\n");
     ann.hears("* bob is now called ånn\n");
     ann.hears("* ånn is now called bob\n");
-    // Whose name it is has it also after they have been away, and it is free once they have another.
+    // A name that somebody has left is theirs for a while: nobody goes on talking as them.
     ann.asks("/nick zoe", "* ann is now called zoe\n");
     bob.hears("* ann is now called zoe\n");
-    bob.asks("/nick ann", "* bob is now called ann\n");
-    ann.asks("/nick bob", "* zoe is now called bob\n");
+    bob.asks("/nick ann", "! the name 'ann' is taken");
+    ann.asks("/nick ann", "* zoe is now called ann\n");
 }
 
 #[test]
