@@ -24,6 +24,9 @@ use crate::{
 const PAGE: usize = 50;
 const MOST: usize = 500;
 
+/// The bytes of the texts in an answer: who does not read one makes us hold it.
+const ANSWER: usize = 256 << 10;
+
 /// Somebody is said to be writing so often at most, in seconds.
 const TYPING: u64 = 2;
 
@@ -385,9 +388,23 @@ impl super::Chat {
                 newest
             }
         };
+        let limit = limit.min(fitting(&entries));
         let more = entries.len() > limit;
         entries.drain(..entries.len().saturating_sub(limit));
         let messages = entries.iter().filter_map(Entry::said).collect();
         Ok(Event::History { room: room.name.to_string(), messages, more, tag })
     }
+}
+
+/// How many of these, counted from the last, one answer may have.
+fn fitting(entries: &[Entry]) -> usize {
+    let mut room = ANSWER;
+    let size = |entry: &Entry| entry.said().map_or(0, |said| said.text.len());
+    let fits = |entry: &&Entry| {
+        let size = size(entry);
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    };
+    entries.iter().rev().take_while(fits).count()
 }

@@ -1,4 +1,5 @@
 //! The history where there is no SQLite: there is none, and `--db none` says so.
+#![allow(dead_code, reason = "nothing is ever written to what nobody can have")]
 
 use std::{sync::Arc, time::Duration};
 
