@@ -51,7 +51,7 @@ impl Chat {
     /// Somebody with no client at all.
     fn nc(&self, name: &str) -> Option<Program> {
         let port = self.server.port(1).to_string();
-        let mut nc = Program::start(self.home.command(peer("nc")?).args(["127.0.0.1", &port]));
+        let mut nc = Program::start(self.home.command(peer("nc.openbsd")?).args(["127.0.0.1", &port]));
         nc.heard("/help says more");
         nc.say(format!("/nick {name}\n"));
         nc.heard(&format!("is now called {name}"));
