@@ -158,6 +158,8 @@ impl Talk {
 
     /// Reads what lies between what was told and what is at hand.
     async fn read_on(&mut self, room: &Room, past: &mut Past) -> Result<()> {
+        // What is not at hand by now was written before this reads: the floor may rise meanwhile, over what it did not read.
+        let floor = room.state().floor();
         let entries = match self.chat.history.as_ref().filter(|_| room.kept) {
             Some(history) => history.after(&room.name, past.until, PAGE).await?,
             None => Vec::new(),
@@ -165,8 +167,8 @@ impl Talk {
         self.show(&room.name, entries.iter().filter(|entry| !past.has(entry))).await?;
         match entries.last() {
             Some(last) => past.until = last.id,
-            // The rest is at hand, or is gone.
-            None => past.until = past.until.max(room.state().floor()),
+            // The rest was at hand, or is gone.
+            None => past.until = past.until.max(floor),
         }
         Ok(())
     }
