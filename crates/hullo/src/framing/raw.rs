@@ -6,8 +6,7 @@ use super::{Framing, Spec};
 use crate::{error::Result, message::Message};
 
 /// This framing's line of the table.
-pub const SPEC: Spec =
-    Spec { name: "raw", about: "whatever has come is a message", make: |max| Box::new(Raw { max }) };
+pub const SPEC: Spec = Spec { name: "raw", about: "whatever has come is a message", make: |max| Box::new(Raw { max }) };
 
 struct Raw {
     max: usize,

@@ -17,8 +17,14 @@ use crate::{
 };
 
 /// This service's line of the table.
-pub const SPEC: Spec =
-    Spec { name: "chargen", about: "sends characters without end", sample: "go", takes: &[], web: false, make: |_| Ok(Arc::new(Chargen)) };
+pub const SPEC: Spec = Spec {
+    name: "chargen",
+    about: "sends characters without end",
+    sample: "go",
+    takes: &[],
+    web: false,
+    make: |_| Ok(Arc::new(Chargen)),
+};
 
 /// The character generator.
 pub struct Chargen;

@@ -302,7 +302,9 @@ impl Service for Chat {
 
     fn notes(&self) -> Vec<String> {
         let about = |name: String| {
-            format!("operator '{name}' has no account yet, and nobody else gets the name: --auth '{name}:PASSWORD' makes one")
+            format!(
+                "operator '{name}' has no account yet, and nobody else gets the name: --auth '{name}:PASSWORD' makes one"
+            )
         };
         self.absent_keepers().into_iter().map(about).collect()
     }

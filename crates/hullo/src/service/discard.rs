@@ -42,7 +42,12 @@ impl Service for Discard {
         })
     }
 
-    fn exchange(self: Arc<Self>, request: Request<Body>, _: Peer, _: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        _: Peer,
+        _: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(async move {
             let mut body = request.into_body();
             while let Some(frame) = body.frame().await {

@@ -77,7 +77,12 @@ impl Service for Echo {
         })
     }
 
-    fn exchange(self: Arc<Self>, request: Request<Body>, _: Peer, _: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
+    fn exchange(
+        self: Arc<Self>,
+        request: Request<Body>,
+        _: Peer,
+        _: Scope,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
         let (head, body) = request.into_parts();
         let bodied = !body.is_end_stream();
         Box::pin(async move {

@@ -66,7 +66,8 @@ impl Exec {
     /// There is none, or no such program.
     pub fn new(settings: &Settings) -> Result<Self> {
         let Some((program, arguments)) = settings.command.split_first() else {
-            return Err(Error::usage("exec has no program to run").hint("put it at the end: hullo serve exec ADDRESS -- cat -n"));
+            return Err(Error::usage("exec has no program to run")
+                .hint("put it at the end: hullo serve exec ADDRESS -- cat -n"));
         };
         look_up(program, settings.path.as_deref())?;
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
@@ -76,7 +77,9 @@ impl Exec {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
         command.env("HULLO_PEER", peer.to_string()).env("HULLO_LOCAL", peer.local_address());
-        for (end, address, port) in [(peer.remote(), "REMOTE_ADDR", "REMOTE_PORT"), (peer.local(), "SERVER_ADDR", "SERVER_PORT")] {
+        for (end, address, port) in
+            [(peer.remote(), "REMOTE_ADDR", "REMOTE_PORT"), (peer.local(), "SERVER_ADDR", "SERVER_PORT")]
+        {
             if let Some(end) = end.net() {
                 command.env(address, end.ip().to_canonical().to_string()).env(port, end.port().to_string());
             }
@@ -113,7 +116,10 @@ impl Service for Exec {
             let status = child.wait().await;
             let said = talked.map_err(|error| Error::io("the program's link was cut off", error))?;
             if let Some(status) = status.ok().filter(|status| said == 0 && !status.success()) {
-                return Err(Error::new(Kind::Program, format!("'{}' said nothing and ended with {status}", self.program.display())));
+                return Err(Error::new(
+                    Kind::Program,
+                    format!("'{}' said nothing and ended with {status}", self.program.display()),
+                ));
             }
             linger::close(&mut stream).await.map_err(|error| Error::io("the program's answer did not all leave", error))
         })

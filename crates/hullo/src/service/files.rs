@@ -89,7 +89,8 @@ impl Files {
     /// It cannot be opened, or is no folder.
     pub fn new(settings: &Settings) -> Result<Self> {
         let dir = settings.dir.as_deref().unwrap_or(".".as_ref());
-        let uploads = settings.upload.then(|| Uploads::open(dir, settings.overwrite, settings.max_upload)).transpose()?;
+        let uploads =
+            settings.upload.then(|| Uploads::open(dir, settings.overwrite, settings.max_upload)).transpose()?;
         let (root, index) = (Arc::new(Root::open(dir, settings.hidden)?), settings.index.clone());
         Ok(Self {
             root,

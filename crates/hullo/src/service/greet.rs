@@ -60,7 +60,9 @@ impl Service for Greet {
                     };
                     greeted.await.map_err(|error| Error::io("nobody stayed for the greeting", error))
                 }
-                Wire::Packets(packets) => greet_packets(packets, Message { bytes: self.text.clone(), text: true }).await,
+                Wire::Packets(packets) => {
+                    greet_packets(packets, Message { bytes: self.text.clone(), text: true }).await
+                }
             }
         })
     }

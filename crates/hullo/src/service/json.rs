@@ -31,14 +31,17 @@ pub struct Json;
 
 impl Reply for Json {
     async fn reply(&self, message: Message, _: &Peer) -> Result<Option<Message>> {
-        let text = std::str::from_utf8(&message.bytes).map_err(|error| Error::usage("this is not UTF-8").because(error))?;
+        let text =
+            std::str::from_utf8(&message.bytes).map_err(|error| Error::usage("this is not UTF-8").because(error))?;
         if text.trim().is_empty() {
             return Err(Error::usage("there is nothing: send a JSON value"));
         }
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| Error::usage("this is not JSON").because(error))?;
+        let raw: &RawValue =
+            serde_json::from_str(text).map_err(|error| Error::usage("this is not JSON").because(error))?;
         // Only what may be a call is looked into; everything else is given back to the letter.
         if text.contains("jsonrpc") {
-            let value: Value = serde_json::from_str(text).map_err(|error| Error::usage("this is not JSON").because(error))?;
+            let value: Value =
+                serde_json::from_str(text).map_err(|error| Error::usage("this is not JSON").because(error))?;
             if is_call(&value) {
                 return Ok(rpc(value).map(|answer| Message::text(answer.to_string())));
             }
@@ -142,13 +145,27 @@ mod tests {
     #[test]
     fn the_specifications_examples_are_answered() {
         for (question, answer) in [
-            (r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#, r#"{"jsonrpc":"2.0","result":19,"id":1}"#),
-            (r#"{"jsonrpc": "2.0", "method": "subtract", "params": {"subtrahend": 23, "minuend": 42}, "id": 3}"#, r#"{"jsonrpc":"2.0","result":19,"id":3}"#),
+            (
+                r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#,
+                r#"{"jsonrpc":"2.0","result":19,"id":1}"#,
+            ),
+            (
+                r#"{"jsonrpc": "2.0", "method": "subtract", "params": {"subtrahend": 23, "minuend": 42}, "id": 3}"#,
+                r#"{"jsonrpc":"2.0","result":19,"id":3}"#,
+            ),
             (r#"{"jsonrpc": "2.0", "method": "update", "params": [1,2,3,4,5]}"#, "null"),
-            (r#"{"jsonrpc": "2.0", "method": "foobar", "id": "1"}"#, r#"{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"},"id":"1"}"#),
-            (r#"{"jsonrpc": "2.0", "method": 1, "params": "bar"}"#, r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null}"#),
-            (r#"[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}, {"foo": "boo"}, {"jsonrpc": "2.0", "method": "get_data", "id": "9"}]"#,
-             r#"[{"jsonrpc":"2.0","result":7,"id":"1"},{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null},{"jsonrpc":"2.0","result":["hello",5],"id":"9"}]"#),
+            (
+                r#"{"jsonrpc": "2.0", "method": "foobar", "id": "1"}"#,
+                r#"{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"},"id":"1"}"#,
+            ),
+            (
+                r#"{"jsonrpc": "2.0", "method": 1, "params": "bar"}"#,
+                r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null}"#,
+            ),
+            (
+                r#"[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}, {"foo": "boo"}, {"jsonrpc": "2.0", "method": "get_data", "id": "9"}]"#,
+                r#"[{"jsonrpc":"2.0","result":7,"id":"1"},{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null},{"jsonrpc":"2.0","result":["hello",5],"id":"9"}]"#,
+            ),
             (r#"[{"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]}]"#, "null"),
         ] {
             let value: Value = serde_json::from_str(question).unwrap();

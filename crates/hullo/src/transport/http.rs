@@ -57,8 +57,18 @@ pub use self::client::{Proxy, Way};
 pub(crate) use self::client::{exchange, kind, write};
 
 pub(super) const SCHEMES: &[Spec] = &[
-    Spec { scheme: "http", about: "exchanges over HTTP/1.1 and 2", example: "http://127.0.0.1:7080/", transport: &Http("http") },
-    Spec { scheme: "https", about: "exchanges over HTTP/1.1 and 2 inside TLS", example: "https://127.0.0.1:7483/", transport: &Http("https") },
+    Spec {
+        scheme: "http",
+        about: "exchanges over HTTP/1.1 and 2",
+        example: "http://127.0.0.1:7080/",
+        transport: &Http("http"),
+    },
+    Spec {
+        scheme: "https",
+        about: "exchanges over HTTP/1.1 and 2 inside TLS",
+        example: "https://127.0.0.1:7483/",
+        transport: &Http("https"),
+    },
 ];
 
 struct Http(&'static str);
@@ -87,7 +97,12 @@ fn is_secure(scheme: &str) -> bool {
 }
 
 /// Binds a listener for HTTP or WebSocket.
-pub(super) fn bind(at: Address, scheme: &'static str, plain: Plain, scope: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
+pub(super) fn bind(
+    at: Address,
+    scheme: &'static str,
+    plain: Plain,
+    scope: Scope,
+) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
     Box::pin(async move {
         if let Some(query) = at.query.as_deref().filter(|query| !query.is_empty()) {
             let name = query.split(['=', '&']).next().unwrap_or_default();
@@ -138,7 +153,9 @@ impl Front {
     /// One connection, to its end: exchanges, and perhaps a WebSocket.
     async fn serve(self: Arc<Self>, fd: OwnedFd, peer: Peer) -> Result<()> {
         let (stream, peer) = match &self.identity {
-            None => (Socket::Bare(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?), peer),
+            None => {
+                (Socket::Bare(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?), peer)
+            }
             Some(identity) => {
                 let (stream, peer) = Box::pin(identity.accept(fd, peer, &self.scope)).await?;
                 (Socket::Inside(Box::new(stream)), peer)
@@ -178,16 +195,21 @@ impl Front {
         let account = Account::open(&mut request, &peer, &self.scope);
         let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
             Err((status, why)) => closing(&request, text(status, why)),
-            Ok(()) if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) => {
+            Ok(())
+                if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) =>
+            {
                 allowing(StatusCode::NO_CONTENT, "")
             }
-            Ok(()) if request.method() == Method::TRACE && !self.service.is_web() => allowing(StatusCode::METHOD_NOT_ALLOWED, "TRACE shows secrets to scripts\n"),
+            Ok(()) if request.method() == Method::TRACE && !self.service.is_web() => {
+                allowing(StatusCode::METHOD_NOT_ALLOWED, "TRACE shows secrets to scripts\n")
+            }
             Ok(()) if !METHODS.contains(request.method()) && !self.service.is_web() => {
                 text(StatusCode::NOT_IMPLEMENTED, "this method is not known here\n")
             }
             Ok(()) if self.converses(&request) => self.upgrade(&request, &peer),
             Ok(()) if self.plain == Plain::Refused => {
-                let mut response = text(StatusCode::UPGRADE_REQUIRED, "only WebSockets are served here: ws:// instead of http://\n");
+                let mut response =
+                    text(StatusCode::UPGRADE_REQUIRED, "only WebSockets are served here: ws:// instead of http://\n");
                 response.headers_mut().insert(::http::header::UPGRADE, HeaderValue::from_static("websocket"));
                 response
             }
@@ -305,8 +327,10 @@ fn is_host(host: &[u8]) -> bool {
         Some(_) => return false,
         None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
     };
-    let is_name = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&c));
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|c| c.is_ascii_digit()) && port.len() <= 5);
+    let is_name =
+        !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&c));
+    let is_port = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|c| c.is_ascii_digit()) && port.len() <= 5);
     is_name && is_port
 }
 

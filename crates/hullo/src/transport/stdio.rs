@@ -13,8 +13,12 @@ use crate::{
     service::Service,
 };
 
-pub(super) const SCHEMES: &[Spec] =
-    &[Spec { scheme: "stdio", about: "our own stdin and stdout, for one conversation", example: "stdio:", transport: &Stdio }];
+pub(super) const SCHEMES: &[Spec] = &[Spec {
+    scheme: "stdio",
+    about: "our own stdin and stdout, for one conversation",
+    example: "stdio:",
+    transport: &Stdio,
+}];
 
 struct Stdio;
 

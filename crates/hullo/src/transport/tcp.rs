@@ -94,7 +94,8 @@ pub(super) async fn resolve(address: &Address, port: u16) -> Result<Vec<SocketAd
 /// A listening socket at that address. Accepted connections inherit its options.
 pub(super) async fn listen(at: &Address, scheme: &'static str) -> Result<Door> {
     let Some(port) = at.port else {
-        return Err(Error::usage(format!("{at} has no port to listen on")).hint(format!("write {scheme}://:8080, or port 0 for any free one")));
+        return Err(Error::usage(format!("{at} has no port to listen on"))
+            .hint(format!("write {scheme}://:8080, or port 0 for any free one")));
     };
     let mut failed = None;
     for address in resolve(at, port).await? {
@@ -116,9 +117,13 @@ pub(super) fn cannot_listen(at: &Address, error: io::Error) -> Error {
     let kind = error.kind();
     let error = Error::io(format!("cannot listen on {}", at.bare()), error).of(Kind::Bind);
     match kind {
-        io::ErrorKind::AddrInUse => error.hint("another program listens there: take another port, or 0 for any free one"),
+        io::ErrorKind::AddrInUse => {
+            error.hint("another program listens there: take another port, or 0 for any free one")
+        }
         io::ErrorKind::PermissionDenied => error.hint("ports below 1024 are for root: take a higher one"),
-        io::ErrorKind::AddrNotAvailable => error.hint("that address is none of this machine's: take 127.0.0.1, 0.0.0.0 or [::]"),
+        io::ErrorKind::AddrNotAvailable => {
+            error.hint("that address is none of this machine's: take 127.0.0.1, 0.0.0.0 or [::]")
+        }
         _ => error,
     }
 }
@@ -147,7 +152,12 @@ fn tune(socket: &Socket, address: &Address) -> io::Result<()> {
 }
 
 /// Connects to one of the host's addresses, trying them as RFC 8305 says.
-pub(super) async fn dial(to: &Address, scheme: &'static str, port: Option<u16>, scope: &Scope) -> Result<(TcpStream, Peer)> {
+pub(super) async fn dial(
+    to: &Address,
+    scheme: &'static str,
+    port: Option<u16>,
+    scope: &Scope,
+) -> Result<(TcpStream, Peer)> {
     let Some(port) = to.port.or(port) else {
         return Err(Error::usage(format!("{to} has no port to connect to")).hint(format!("write {scheme}://host:port")));
     };
@@ -168,7 +178,8 @@ pub(super) async fn dial(to: &Address, scheme: &'static str, port: Option<u16>, 
 /// The two families in turn, beginning with that of the first address (RFC 8305, section 4).
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first = addresses.first().map(SocketAddr::is_ipv6);
-    let (mut one, mut other): (VecDeque<_>, VecDeque<_>) = addresses.into_iter().partition(|address| Some(address.is_ipv6()) == first);
+    let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
+        addresses.into_iter().partition(|address| Some(address.is_ipv6()) == first);
     let mut order = Vec::with_capacity(one.len() + other.len());
     while let Some(address) = one.pop_front() {
         order.push(address);
@@ -192,9 +203,7 @@ async fn race(addresses: &[SocketAddr], to: &Address, scope: &Scope) -> Result<T
         if let Some(address) = waiting.next() {
             running.push(async move { (*address, attempt(*address, to).await) });
         }
-        let next = async {
-            if waiting.len() == 0 { std::future::pending().await } else { sleep(HEAD_START).await }
-        };
+        let next = async { if waiting.len() == 0 { std::future::pending().await } else { sleep(HEAD_START).await } };
         tokio::select! {
             finished = running.next() => match finished {
                 Some((_, Ok(stream))) => return Ok(stream),

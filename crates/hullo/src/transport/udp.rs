@@ -15,10 +15,7 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, Result},
-    io::{
-        connected::Connected,
-        datagrams::Datagrams,
-    },
+    io::{connected::Connected, datagrams::Datagrams},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -39,7 +36,8 @@ impl Transport for Udp {
         Box::pin(async move {
             no_resource(&at)?;
             let Some(port) = at.port else {
-                return Err(Error::usage(format!("{at} has no port to listen on")).hint("write udp://:8080, or port 0 for any free one"));
+                return Err(Error::usage(format!("{at} has no port to listen on"))
+                    .hint("write udp://:8080, or port 0 for any free one"));
             };
             let address = resolve(&at, port).await?[0];
             let bound = bind(address).and_then(|socket| {
@@ -63,7 +61,8 @@ impl Transport for Udp {
                 scope.tell(&Event::Resolved { host: &to.host, addresses: &addresses });
             }
             let (socket, remote) = dial(&addresses, &to).map_err(|error| cannot_connect(&to, error))?;
-            let local = socket.local_addr().ok().and_then(|local| local.as_socket()).map_or(Endpoint::Unnamed, Endpoint::Net);
+            let local =
+                socket.local_addr().ok().and_then(|local| local.as_socket()).map_or(Endpoint::Unnamed, Endpoint::Net);
             let peer = Peer::new("udp", Endpoint::Net(remote), local);
             let socket = tokio::net::UdpSocket::from_std(socket.into()).map_err(|error| cannot_connect(&to, error))?;
             scope.tell(&Event::Connected { peer: &peer });
@@ -94,7 +93,8 @@ fn dial(addresses: &[SocketAddr], to: &Address) -> io::Result<(Socket, SocketAdd
     for address in addresses {
         let connect = || {
             let socket = new(*address)?;
-            let any = if address.is_ipv6() { (Ipv6Addr::UNSPECIFIED, 0).into() } else { (Ipv4Addr::UNSPECIFIED, 0).into() };
+            let any =
+                if address.is_ipv6() { (Ipv6Addr::UNSPECIFIED, 0).into() } else { (Ipv4Addr::UNSPECIFIED, 0).into() };
             socket.bind(&bind_from(to, *address)?.unwrap_or(any).into())?;
             socket.connect(&(*address).into())?;
             Ok((socket, *address))

@@ -72,7 +72,11 @@ impl Listener for UnixDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(self.0.accept(scope, move |fd, peer| hold(UnixStream::from_std(fd.into()), peer, service.clone(), &link_scope)))
+        Box::pin(
+            self.0.accept(scope, move |fd, peer| {
+                hold(UnixStream::from_std(fd.into()), peer, service.clone(), &link_scope)
+            }),
+        )
     }
 }
 
@@ -83,11 +87,13 @@ pub(super) fn name(address: &Address) -> Result<(Arc<str>, SockAddr)> {
     let path = format!("{}{}", address.host, address.path);
     let scheme = &address.scheme;
     if path.is_empty() || path == "@" {
-        return Err(Error::usage(format!("{address} has no path")).hint(format!("write {scheme}:/tmp/name.sock, or {scheme}:@name")));
+        return Err(Error::usage(format!("{address} has no path"))
+            .hint(format!("write {scheme}:/tmp/name.sock, or {scheme}:@name")));
     }
     let kernel = path.strip_prefix('@').map_or(path.clone(), |name| format!("\0{name}"));
-    let kernel = SockAddr::unix(&kernel)
-        .map_err(|error| Error::usage(format!("{address} is no name for a socket: at most 107 bytes fit")).because(error))?;
+    let kernel = SockAddr::unix(&kernel).map_err(|error| {
+        Error::usage(format!("{address} is no name for a socket: at most 107 bytes fit")).because(error)
+    })?;
     Ok((Arc::from(path), kernel))
 }
 

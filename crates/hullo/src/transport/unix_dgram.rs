@@ -17,10 +17,7 @@ use super::{
 use crate::{
     address::Address,
     error::Result,
-    io::{
-        connected::Connected,
-        datagrams::Datagrams,
-    },
+    io::{connected::Connected, datagrams::Datagrams},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -43,7 +40,8 @@ impl Transport for UnixDgram {
             let (name, socket, file) = unix::bind(&at, Type::DGRAM).await?;
             let address = Address { host: String::new(), path: name.to_string(), ..at.clone() };
             let amplify = at.options.flag("amplify", false);
-            let socket = Datagrams::new(socket, "unix-dgram", Endpoint::Name(name), amplify).map_err(|error| cannot_listen(&at, error))?;
+            let socket = Datagrams::new(socket, "unix-dgram", Endpoint::Name(name), amplify)
+                .map_err(|error| cannot_listen(&at, error))?;
             Ok(Box::new(UnixDoor { door: DatagramDoor { socket, address }, file }) as Box<dyn Listener>)
         })
     }

@@ -4,12 +4,14 @@
 //! each other in the handshake that they do so (`Hullo-Half-Close`); with anybody else a client says farewell last.
 
 use ::aws_lc_rs::{digest, rand};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use ::http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    header::{
+        CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
     },
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{body::Body as _, client::conn::http1};
 use hyper_util::rt::TokioIo;
 
@@ -41,7 +43,12 @@ pub(super) mod wire;
 
 pub(super) const SCHEMES: &[Spec] = &[
     Spec { scheme: "ws", about: "messages over WebSockets", example: "ws://127.0.0.1:7008/", transport: &Ws("ws") },
-    Spec { scheme: "wss", about: "messages over WebSockets inside TLS", example: "wss://127.0.0.1:7448/", transport: &Ws("wss") },
+    Spec {
+        scheme: "wss",
+        about: "messages over WebSockets inside TLS",
+        example: "wss://127.0.0.1:7448/",
+        transport: &Ws("wss"),
+    },
 ];
 
 /// The two ends tell each other that a Close frame is only a half-close to them.
@@ -101,7 +108,8 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
             parts = &mut connection, if done.is_none() => done = Some(parts.map_err(wrong)?),
         }
     };
-    let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes) == Some(accept(&key).as_bytes());
+    let accepted =
+        response.headers().get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes) == Some(accept(&key).as_bytes());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS || !accepted {
         let why = if accepted { "it did not switch protocols" } else { "it has no WebSocket there" };
         let error = Error::new(Kind::Protocol, about()).because(format!("{why}, it answered {}", response.status()));
@@ -157,7 +165,8 @@ pub(super) fn answer(request: &Request<Body>, deflates: bool) -> Response<Body> 
         to.insert(HALF_CLOSE, HeaderValue::from_static("yes"));
     }
     // Several headers are one list.
-    let offers: Vec<_> = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|offer| offer.to_str().ok()).collect();
+    let offers: Vec<_> =
+        headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|offer| offer.to_str().ok()).collect();
     let accepted = deflate::accept(&offers.join(",")).filter(|_| deflates);
     if let Some(answer) = accepted.as_ref().and_then(|(_, answer)| HeaderValue::from_str(answer).ok()) {
         to.insert(SEC_WEBSOCKET_EXTENSIONS, answer);
@@ -173,7 +182,10 @@ pub(super) fn link(stream: BoxStream, terms: Terms, peer: Peer, scope: Scope) ->
 }
 
 fn accept(key: &str) -> String {
-    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes());
+    let hash = digest::digest(
+        &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes(),
+    );
     STANDARD.encode(hash)
 }
 
@@ -201,7 +213,8 @@ impl Origins<'_> {
             return if good { Ok(()) } else { Err("this Origin is not the one that the option origin allows\n") };
         }
         let host = text(HOST).or(request.uri().host()).map(hostname).unwrap_or_default();
-        let is_loopback = |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let is_loopback =
+            |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if self.loopback && !is_loopback(host) {
             return Err("this name is not one of this machine's own\n");
         }
@@ -225,7 +238,6 @@ fn hostname(authority: &str) -> &str {
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     }
 }
-
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -251,9 +263,14 @@ mod tests {
         assert!(try_it("https://other.example", "chat.example", Some("*"), false));
         assert!(!try_it("null", "127.0.0.1:7008", None, true));
         let browser = |host: &str, site: &str| {
-            let request = Request::get("/").header(HOST, host).header(USER_AGENT, "Mozilla/5.0").header(SEC_FETCH_SITE, site);
+            let request =
+                Request::get("/").header(HOST, host).header(USER_AGENT, "Mozilla/5.0").header(SEC_FETCH_SITE, site);
             Origins { allowed: None, loopback: true }.allow(&request.body(()).unwrap()).is_ok()
         };
-        assert!(browser("localhost:80", "none") && !browser("rebound.example", "same-origin") && !browser("localhost", "cross-site"));
+        assert!(
+            browser("localhost:80", "none")
+                && !browser("rebound.example", "same-origin")
+                && !browser("localhost", "cross-site")
+        );
     }
 }

@@ -291,7 +291,13 @@ impl Talk {
         };
         let takes_back = matches!(act, Act::Unban | Act::Unmute | Act::Deop);
         if takes_back && !room.state().rules.finds(act, name, author.as_deref()) {
-            let was = if act == Act::Unban { "banned" } else if act == Act::Unmute { "muted" } else { "an operator" };
+            let was = if act == Act::Unban {
+                "banned"
+            } else if act == Act::Unmute {
+                "muted"
+            } else {
+                "an operator"
+            };
             return Err(Error::usage(format!("nobody who is called '{}' is {was} here", brief(name))));
         }
         let is_here = |author: &String| room.state().has_anywhere(author);
@@ -382,8 +388,10 @@ impl super::Chat {
             (None, Some(_)) => return Err(Error::usage("nothing is kept here that could be searched")),
             (None, None) => {
                 let state = room.state();
-                let earlier = |entry: &&Arc<Entry>| before.is_none_or(|before| entry.id < before) && entry.said().is_some();
-                let mut newest: Vec<_> = state.tail().rev().filter(earlier).take(limit + 1).map(|entry| (**entry).clone()).collect();
+                let earlier =
+                    |entry: &&Arc<Entry>| before.is_none_or(|before| entry.id < before) && entry.said().is_some();
+                let mut newest: Vec<_> =
+                    state.tail().rev().filter(earlier).take(limit + 1).map(|entry| (**entry).clone()).collect();
                 newest.reverse();
                 newest
             }

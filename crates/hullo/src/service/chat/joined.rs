@@ -291,12 +291,7 @@ impl Chat {
     ///
     /// # Errors
     /// There is no room for it, or the history cannot be used.
-    async fn land(
-        &self,
-        joined: &Joined,
-        entry: &Arc<Entry>,
-        position: Option<Position>,
-    ) -> Result<Option<Arc<Room>>> {
+    async fn land(&self, joined: &Joined, entry: &Arc<Entry>, position: Option<Position>) -> Result<Option<Arc<Room>>> {
         let room = self.room_of(entry)?;
         if let Some(known) = self.known(&room, &entry.uid).await? {
             if let (Some(_), Some(history)) = (position, &self.history) {

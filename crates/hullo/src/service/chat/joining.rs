@@ -329,4 +329,3 @@ impl Past {
 fn is_common(room: &Room) -> bool {
     *room.name != *LOBBY && name::parties(&room.name).is_none()
 }
-

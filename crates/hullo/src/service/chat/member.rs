@@ -57,7 +57,8 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(chat: &Chat, door: Door, person: Arc<Person>, network: Option<String>, outbox: Outbox) -> Self {
-        let (current, joining, rooms, ended) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
+        let (current, joining, rooms, ended) =
+            (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
         let (number, log) = (chat.number(), chat.log.clone());
         Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
     }
@@ -74,7 +75,8 @@ impl Member {
 
     fn again(&self, door: Door, person: Arc<Person>) -> Self {
         let (number, log, network, outbox) = (self.number, self.log.clone(), self.network.clone(), self.outbox.clone());
-        let (current, joining, rooms, ended) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
+        let (current, joining, rooms, ended) =
+            (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
         Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
     }
 
@@ -179,7 +181,9 @@ fn feed(event: &Event, log: &str) -> Message {
     let data = serde_json::to_string(event).unwrap_or_default();
     let id = match event {
         Event::Message(said) => said.at.id,
-        Event::Edited { at, .. } | Event::Deleted { at, .. } | Event::Topic { at, .. } | Event::Ruled { at, .. } => at.id,
+        Event::Edited { at, .. } | Event::Deleted { at, .. } | Event::Topic { at, .. } | Event::Ruled { at, .. } => {
+            at.id
+        }
         Event::Joined { last, .. } => *last,
         _ => return Message::text(format!("data: {data}\n\n")),
     };
@@ -209,7 +213,8 @@ impl<'a> Telling<'a> {
     /// Tells a member all that came after its place in the room was taken.
     pub(super) fn to(&mut self, member: &Member, since: u64) {
         let is_current = member.current.load(Relaxed) == self.number;
-        let all = self.items.first().is_some_and(|first| first.sequence > since) && !self.apart.contains(&member.number);
+        let all =
+            self.items.first().is_some_and(|first| first.sequence > since) && !self.apart.contains(&member.number);
         if !all || parties(self.room).is_some() {
             let current = if is_current { self.room } else { "" };
             let concerns = |item: &&Item| item.sequence > since && !item.is_unheard_by(member);
@@ -220,8 +225,12 @@ impl<'a> Telling<'a> {
         let post = match (member.door, is_current) {
             (Door::Lines, true) => self.here.get_or_insert_with(|| lines(items, None, room)),
             (Door::Lines, false) => self.elsewhere.get_or_insert_with(|| lines(items, Some(room), "")),
-            (Door::Json, _) => self.json.get_or_insert_with(|| Post::new(items.iter().map(|item| json(&item.event())).collect())),
-            (Door::Feed, _) => self.feed.get_or_insert_with(|| Post::new(items.iter().map(|item| feed(&item.event(), log)).collect())),
+            (Door::Json, _) => {
+                self.json.get_or_insert_with(|| Post::new(items.iter().map(|item| json(&item.event())).collect()))
+            }
+            (Door::Feed, _) => {
+                self.feed.get_or_insert_with(|| Post::new(items.iter().map(|item| feed(&item.event(), log)).collect()))
+            }
         };
         member.post(post);
     }
@@ -239,4 +248,3 @@ fn lines(items: &[Item], room: Option<&str>, current: &str) -> Post {
     };
     Post::new(items.iter().filter_map(line).map(Message::text).collect())
 }
-

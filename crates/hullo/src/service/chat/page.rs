@@ -62,7 +62,8 @@ struct File {
 
 /// The files, with their tags, which are made once.
 static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
-    let written = TABLE.iter().map(|(path, kind, content)| File::of(path, kind, Bytes::from_static(content.as_bytes())));
+    let written =
+        TABLE.iter().map(|(path, kind, content)| File::of(path, kind, Bytes::from_static(content.as_bytes())));
     written.chain([File::of("/table.js", SCRIPT, commands().into())]).collect()
 });
 

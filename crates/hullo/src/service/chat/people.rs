@@ -13,7 +13,12 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{joined::others::Present, member::Member, room::Room, traces::{Trace, Traces}};
+use super::{
+    joined::others::Present,
+    member::Member,
+    room::Room,
+    traces::{Trace, Traces},
+};
 use crate::{
     chat::name::{self, Nick},
     error::{Error, Kind, Result, brief},

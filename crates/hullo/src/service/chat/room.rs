@@ -403,7 +403,6 @@ impl State {
     }
 }
 
-
 impl Seen {
     fn of(person: &Person) -> Self {
         Self { name: person.name(), author: person.author.clone(), account: person.account }

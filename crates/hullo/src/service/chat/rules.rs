@@ -28,7 +28,8 @@ impl Rules {
             What::Topic { text } => self.topic.clone_from(text),
             What::Rule { act, name, key, network, until, secret, .. } => {
                 let name = name.clone().unwrap_or_default();
-                let barred = || Barred { name: name.clone(), key: key.clone(), network: network.clone(), until: *until };
+                let barred =
+                    || Barred { name: name.clone(), key: key.clone(), network: network.clone(), until: *until };
                 let is_called = |other: &str| name::key(other) == name::key(&name);
                 let is_them = |one: &Barred| is_called(&one.name) || key.is_some() && one.key == *key;
                 match act {
@@ -83,9 +84,8 @@ impl Rules {
 
     /// Whether an act that takes something back finds what it is about.
     pub(super) fn finds(&self, act: Act, name: &str, key: Option<&str>) -> bool {
-        let is_them = |shown: &str, other: Option<&str>| {
-            name::key(shown) == name::key(name) || key.is_some() && other == key
-        };
+        let is_them =
+            |shown: &str, other: Option<&str>| name::key(shown) == name::key(name) || key.is_some() && other == key;
         let is_in = |list: &[Barred]| list.iter().any(|one| is_them(&one.name, one.key.as_deref()));
         match act {
             Act::Unban => is_in(&self.bans),

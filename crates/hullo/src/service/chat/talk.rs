@@ -219,7 +219,9 @@ impl Talk {
             }
             let current = self.current.as_ref().map_or(LOBBY, |room| &room.name);
             let goes_on = match typed(line, current) {
-                Ok(Typed::Ask(Ask::Say { room, text, uid, me })) => self.say(&room, &text, uid, me).await.map(|()| true),
+                Ok(Typed::Ask(Ask::Say { room, text, uid, me })) => {
+                    self.say(&room, &text, uid, me).await.map(|()| true)
+                }
                 Ok(typed) => {
                     let done = Box::pin(self.typed(typed)).await;
                     // What it has changed is told before whatever answers the next line.

@@ -50,7 +50,8 @@ impl Traces {
 
     /// Keeps the last so many of one author.
     pub(super) fn shorten(&mut self, author: &str, most: usize) {
-        let theirs = |(_, (_, key)): &(&u64, &(Instant, String))| self.get(key).is_some_and(|one| *one.author == *author);
+        let theirs =
+            |(_, (_, key)): &(&u64, &(Instant, String))| self.get(key).is_some_and(|one| *one.author == *author);
         let old: Vec<_> = self.order.iter().rev().filter(theirs).skip(most).map(|(_, (_, key))| key.clone()).collect();
         old.iter().for_each(|key| self.remove(key));
     }

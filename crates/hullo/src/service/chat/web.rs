@@ -55,7 +55,12 @@ const ROOMS: usize = 500;
 const PAGE: usize = 50;
 
 /// Answers a request. What is wrong with it is JSON too.
-pub(super) async fn answer(chat: Arc<Chat>, request: Request<Body>, peer: Peer, scope: Scope) -> Result<Response<Body>> {
+pub(super) async fn answer(
+    chat: Arc<Chat>,
+    request: Request<Body>,
+    peer: Peer,
+    scope: Scope,
+) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let visit = Visit { chat, head, peer, scope };
     Ok(visit.answer(body).await.unwrap_or_else(Refused::response))
@@ -347,7 +352,8 @@ fn credentials(headers: &HeaderMap) -> Result<Option<(String, String)>> {
         Some((name.to_owned(), password.to_owned()))
     };
     // Who says who they are is not to be taken for a guest.
-    let wrong = || Error::usage("that Authorization is none of a name and a password").hint("curl --user NAME:PASSWORD");
+    let wrong =
+        || Error::usage("that Authorization is none of a name and a password").hint("curl --user NAME:PASSWORD");
     parsed().ok_or_else(wrong).map(Some)
 }
 
@@ -383,7 +389,8 @@ fn json_of(value: &impl serde::Serialize) -> Response<Body> {
 }
 
 fn refusal(error: &Error) -> Response<Body> {
-    let event = Event::Error { error: error.to_string(), hint: error.advice().map(str::to_owned), tag: None, uid: None };
+    let event =
+        Event::Error { error: error.to_string(), hint: error.advice().map(str::to_owned), tag: None, uid: None };
     let mut response = json_of(&event);
     *response.status_mut() = status(error);
     response

@@ -78,7 +78,19 @@ impl Call {
         if args.len() > bounds::FIELDS {
             return Err(Error::usage(format!("the query has more than {} fields", bounds::FIELDS)));
         }
-        Ok(Self { method, uri, version, headers, service, args, interim, parts, body: Mutex::new(Some(body)), peer, scope })
+        Ok(Self {
+            method,
+            uri,
+            version,
+            headers,
+            service,
+            args,
+            interim,
+            parts,
+            body: Mutex::new(Some(body)),
+            peer,
+            scope,
+        })
     }
 
     /// What stands in the path where the pattern has its `at`th variable.

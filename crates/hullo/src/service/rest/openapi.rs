@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use super::{
-    item::{COLLECTION, ID, WHOLE},
     foreign,
+    item::{COLLECTION, ID, WHOLE},
     problem::PROBLEM,
     query::{FIELD, FIELDS, KEYS, LIMIT, MOST, OPERATORS, RESERVED, SEARCH},
     route::{MERGE, Operation, PATCH, ROUTES, Reply, Route, SCHEMA},

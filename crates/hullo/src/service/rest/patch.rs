@@ -70,7 +70,9 @@ pub(crate) fn applied(item: &Item, patch: &[PatchOperation], max: usize) -> Answ
             }
         }
         if carried > max.saturating_mul(CARRIED) {
-            return Err(Problem::too_large(format!("the patch copies and moves more than {CARRIED} times {max} bytes")));
+            return Err(Problem::too_large(format!(
+                "the patch copies and moves more than {CARRIED} times {max} bytes"
+            )));
         }
         patch_unsafe(&mut value, std::slice::from_ref(operation)).map_err(|error| {
             let why = match error.kind {

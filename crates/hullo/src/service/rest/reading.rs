@@ -124,7 +124,10 @@ impl Asked {
     fn after(&self) -> Answer<Option<i64>> {
         let header =
             self.head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-        let parameter = pairs(self.query())?.into_iter().find(|(name, _)| name == "after").map(|(_, value)| value.unwrap_or_default());
+        let parameter = pairs(self.query())?
+            .into_iter()
+            .find(|(name, _)| name == "after")
+            .map(|(_, value)| value.unwrap_or_default());
         let wrong = || Problem::bad("after, and Last-Event-ID, is the number of a change, or 0 for all that is there");
         let number = |text: String| text.parse().ok().filter(|number| *number >= 0).ok_or_else(wrong);
         let header = header.map(number).transpose()?;

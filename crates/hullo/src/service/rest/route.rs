@@ -287,7 +287,9 @@ pub(crate) fn find(path: &str) -> Answer<(&'static Route, Names)> {
     }
     if route.template == "/{collection}/{id}" && names.id.is_empty() {
         let collection = &names.collection;
-        return Err(Problem::bad(format!("there is an id to come after /{collection}/: all items are at /{collection}")));
+        return Err(Problem::bad(format!(
+            "there is an id to come after /{collection}/: all items are at /{collection}"
+        )));
     }
     if route.template.contains("{id}") && !is_id(&names.id) {
         let why = format!("'{}' is no id: up to 128 letters, digits and . _ ~ : @ -", crate::error::brief(&names.id));

@@ -16,8 +16,8 @@ use ::http::{
 };
 use aws_lc_rs::rand;
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
@@ -55,7 +55,12 @@ impl Account {
         if !scope.watched() {
             return None;
         }
-        let text = |name| request.headers().get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let text = |name| {
+            request
+                .headers()
+                .get(name)
+                .map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
         let id = text(REQUEST_ID).filter(|id| is_id(id)).unwrap_or_else(make_id);
         let answered = Answered {
             peer: peer.clone(),

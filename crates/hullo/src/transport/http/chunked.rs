@@ -2,7 +2,10 @@
 
 use ::http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING},
+    header::{
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, TE, TRAILER,
+        TRANSFER_ENCODING,
+    },
 };
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -151,15 +154,25 @@ fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, &'static str> {
         if NEVER.contains(&name) {
             return Err("a trailer says what only a header may say");
         }
-        let value = HeaderValue::from_maybe_shared(text.slice_ref(line.value)).map_err(|_| "a trailer's value is none")?;
+        let value =
+            HeaderValue::from_maybe_shared(text.slice_ref(line.value)).map_err(|_| "a trailer's value is none")?;
         trailers.append(name, value);
     }
     Ok(Some(trailers))
 }
 
 /// What decides about framing, routing and rights is no trailer (RFC 9110, section 6.5.1).
-const NEVER: &[HeaderName] =
-    &[AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING];
+const NEVER: &[HeaderName] = &[
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    HOST,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+];
 
 /// Where the empty line ends. Every line must end with CR LF.
 fn end_of_trailers(input: &[u8]) -> Result<Option<usize>, &'static str> {
@@ -205,7 +218,11 @@ mod tests {
         ] {
             for step in [1, 2, 3, text.len()] {
                 // A blank before a semicolon is in the grammar, and refused with the rest of the trailing blanks.
-                let wanted = if text.contains("\" ;") { Err("a chunk's size is no number") } else { Ok((data.to_owned(), trailers)) };
+                let wanted = if text.contains("\" ;") {
+                    Err("a chunk's size is no number")
+                } else {
+                    Ok((data.to_owned(), trailers))
+                };
                 assert_eq!(read(text, step), wanted, "{text:?}");
             }
         }

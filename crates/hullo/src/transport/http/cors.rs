@@ -21,7 +21,8 @@ impl Cors {
     /// The page that a request is from, if it is from one.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let header = |name: HeaderName| request.headers().get(name).cloned();
-        let wishes = header(ACCESS_CONTROL_REQUEST_METHOD).map(|method| (method, header(ACCESS_CONTROL_REQUEST_HEADERS)));
+        let wishes =
+            header(ACCESS_CONTROL_REQUEST_METHOD).map(|method| (method, header(ACCESS_CONTROL_REQUEST_HEADERS)));
         header(ORIGIN).map(|origin| Self { origin, wishes })
     }
 

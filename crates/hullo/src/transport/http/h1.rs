@@ -259,7 +259,9 @@ async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -
     if !manner.head && framing != Framing::Bodiless {
         match response.extensions_mut().remove::<Part>() {
             // The body stays until it is sent: with it goes its account.
-            Some(part) if framing == Framing::Known(part.left()) && wire.lock().is_bare() => send_file(wire, part).await?,
+            Some(part) if framing == Framing::Known(part.left()) && wire.lock().is_bare() => {
+                send_file(wire, part).await?
+            }
             _ => send(wire, response.into_body(), framing, manner.trailers).await?,
         }
     }

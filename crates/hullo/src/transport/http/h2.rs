@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use ::http::{Method, Request, Response, header::{CONTENT_LENGTH, EXPECT}};
+use ::http::{
+    Method, Request, Response,
+    header::{CONTENT_LENGTH, EXPECT},
+};
 use http_body_util::BodyExt;
 use hyper::{
     body::{Body as _, Incoming},
@@ -29,7 +32,10 @@ pub(super) async fn serve(front: Arc<Front>, peer: Peer, wire: Wire) -> Result<(
     stream.heed_stop(false);
     let scope = front.scope.clone();
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.max_header_list_size(head::LARGEST as u32).keep_alive_interval(scope.limits().idle).timer(TokioTimer::new());
+    builder
+        .max_header_list_size(head::LARGEST as u32)
+        .keep_alive_interval(scope.limits().idle)
+        .timer(TokioTimer::new());
     let service = hyper::service::service_fn(move |request| answer(front.clone(), request, peer.clone()));
     let connection = builder.serve_connection(TokioIo::new(Prefixed::new(read, stream)), service);
     tokio::pin!(connection);

@@ -170,7 +170,8 @@ pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     *request.headers_mut() = headers(head, parsed.headers)?;
     let (length, version) = (length(&request)?, request.version());
     let wishes = |word: &str| has_word(request.headers(), &CONNECTION, word);
-    let keeps_alive = if version == Version::HTTP_10 { wishes("keep-alive") && !wishes("close") } else { !wishes("close") };
+    let keeps_alive =
+        if version == Version::HTTP_10 { wishes("keep-alive") && !wishes("close") } else { !wishes("close") };
     let expects = expects(&request)? && length != Length::Known(0);
     Ok(Head { request, length, keeps_alive, expects })
 }
@@ -339,7 +340,15 @@ mod tests {
 
     #[test]
     fn what_can_be_no_request_is_refused_before_its_end() {
-        for text in ["GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET /\r\n", "GET / http/1.1\r\n", "\x16\x03", "\u{fc}", "G\r "] {
+        for text in [
+            "GET / HTTP/1.1\n",
+            "GET / HTTP/1.1\r\nHost: a\n",
+            "GET /\r\n",
+            "GET / http/1.1\r\n",
+            "\x16\x03",
+            "\u{fc}",
+            "G\r ",
+        ] {
             assert_eq!(search(text), Err(400), "{text:?}");
         }
         assert_eq!(search("GET / HTTP/1.2\r\n"), Err(505));

@@ -275,7 +275,9 @@ impl Wire {
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Err(why) => {
                     self.coming = Coming::Broken;
-                    return Poll::Ready(Some(Err(Error::new(Kind::Protocol, "the request's body is broken").because(why))));
+                    return Poll::Ready(Some(Err(
+                        Error::new(Kind::Protocol, "the request's body is broken").because(why)
+                    )));
                 }
             }
             // After the response has begun, "go on" would be a part of it.
@@ -403,7 +405,12 @@ impl Wire {
     }
 
     /// Has the kernel send the next bytes of a file, behind all that was gathered: as much as the client takes now.
-    pub(super) fn poll_send_file(&mut self, part: &mut Part, most: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_send_file(
+        &mut self,
+        part: &mut Part,
+        most: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         if !self.output.is_empty() {
             ready!(self.stream.poll_write_ahead(&mut self.output, cx))?;
             self.output = BytesMut::new();

@@ -196,9 +196,7 @@ pub(super) fn in_words(reason: &Rustls) -> String {
             "it sent a message that is not due".to_owned()
         }
         Rustls::InconsistentKeys(_) => "the key is not the certificate's".to_owned(),
-        Rustls::InvalidCertRevocationList(_) | Rustls::InvalidEncryptedClientHello(_) => {
-            words(&format!("{reason:?}"))
-        }
+        Rustls::InvalidCertRevocationList(_) | Rustls::InvalidEncryptedClientHello(_) => words(&format!("{reason:?}")),
         // The others have sentences.
         _ => reason.to_string(),
     }

@@ -9,7 +9,8 @@ use std::cell::RefCell;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What a client offers.
-pub(super) const OFFER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits";
+pub(super) const OFFER: &str =
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits";
 
 /// A message shorter than that is not worth it.
 const WORTH_IT: usize = 128;
@@ -115,7 +116,8 @@ impl Deflate {
             // zlib-rs 0.6 with a stream that it cannot reset.
             let mut out = Vec::with_capacity(message.len() + message.len() / 8 + message.len() / 64 + 64);
             let status = compress.compress_vec(message, &mut out, FlushCompress::Sync);
-            let whole = matches!(status, Ok(Status::Ok)) && compress.total_in() == message.len() as u64 && out.ends_with(&TAIL);
+            let whole =
+                matches!(status, Ok(Status::Ok)) && compress.total_in() == message.len() as u64 && out.ends_with(&TAIL);
             if whole {
                 compress.reset();
             } else {
@@ -163,7 +165,8 @@ fn decompress(with: &mut Decompress, message: &[u8], max: usize) -> Result<Vec<u
     for mut part in [message, &TAIL] {
         loop {
             // It grows with what comes, and never further than a byte over the limit.
-            let room = (out.len() * 2).max(part.len() * 4).clamp(1 << 10, 1 << 20).min(max.saturating_add(1) - out.len());
+            let room =
+                (out.len() * 2).max(part.len() * 4).clamp(1 << 10, 1 << 20).min(max.saturating_add(1) - out.len());
             out.reserve_exact(room);
             let before = (with.total_in(), out.len());
             let status = with.decompress_vec(part, &mut out, FlushDecompress::Sync).map_err(|_| Wrong::Broken)?;
@@ -200,8 +203,17 @@ mod tests {
         assert_eq!(taken("permessage-deflate; client_max_window_bits"), Some(Some(15)));
         assert_eq!(taken("x-other, permessage-deflate;server_max_window_bits=\"10\""), Some(Some(10)));
         assert_eq!(taken("permessage-deflate; server_max_window_bits=8, permessage-deflate"), Some(Some(15)));
-        for wrong in ["", "x", "server_max_window_bits", "server_max_window_bits=16", "server_max_window_bits=09", "unknown=1",
-            "server_no_context_takeover=1", "client_max_window_bits=7", "client_max_window_bits; client_max_window_bits"] {
+        for wrong in [
+            "",
+            "x",
+            "server_max_window_bits",
+            "server_max_window_bits=16",
+            "server_max_window_bits=09",
+            "unknown=1",
+            "server_no_context_takeover=1",
+            "client_max_window_bits=7",
+            "client_max_window_bits; client_max_window_bits",
+        ] {
             assert_eq!(taken(&format!("permessage-deflate; {wrong}")), None, "{wrong}");
         }
     }
@@ -211,7 +223,12 @@ mod tests {
         assert_eq!(agreed("permessage-deflate"), Some(Deflate { window: Some(15), takeover: true }));
         let small = "permessage-deflate; server_no_context_takeover; client_max_window_bits=8";
         assert_eq!(agreed(small), Some(Deflate { window: None, takeover: false }));
-        for wrong in ["x", "permessage-deflate; x", "permessage-deflate, permessage-deflate", "permessage-deflate; client_max_window_bits"] {
+        for wrong in [
+            "x",
+            "permessage-deflate; x",
+            "permessage-deflate, permessage-deflate",
+            "permessage-deflate; client_max_window_bits",
+        ] {
             assert_eq!(agreed(wrong), None, "{wrong}");
         }
     }

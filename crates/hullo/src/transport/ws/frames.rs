@@ -145,7 +145,10 @@ impl Reader {
         }
         let masked = second & 0x80 != 0;
         if masked != (self.role == Role::Server) {
-            return breach(PROTOCOL, if masked { "a server's frame is masked" } else { "a client's frame is not masked" });
+            return breach(
+                PROTOCOL,
+                if masked { "a server's frame is masked" } else { "a client's frame is not masked" },
+            );
         }
         let short = usize::from(second & 0x7f);
         if control && (short > 125 || !last) {
@@ -307,7 +310,9 @@ mod tests {
 
     #[test]
     fn breaches_have_their_codes() {
-        let read = |bytes: &[u8]| Reader::new(Role::Client, 100).read(&mut BytesMut::from(bytes)).map_err(|breach| breach.code);
+        let read = |bytes: &[u8]| {
+            Reader::new(Role::Client, 100).read(&mut BytesMut::from(bytes)).map_err(|breach| breach.code)
+        };
         assert_eq!(read(&[0xc1, 0]), Err(PROTOCOL));
         assert_eq!(read(&[0x83, 0]), Err(PROTOCOL));
         assert_eq!(read(&[0x80, 0]), Err(PROTOCOL));

@@ -129,7 +129,8 @@ impl WebSocket {
     fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let patient = |(_, alarm): &mut (Error, Pin<Box<Sleep>>)| alarm.as_mut().poll(cx).is_pending();
         if self.breach.as_mut().is_some_and(patient) {
-            let said = ready!(self.poll_out(cx)).is_ok() && ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_ok();
+            let said =
+                ready!(self.poll_out(cx)).is_ok() && ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_ok();
             if said {
                 while matches!(ready!(self.poll_fill(cx)), Ok(1..)) {
                     self.incoming.clear();
@@ -178,7 +179,10 @@ impl WebSocket {
                     if let (Role::Client, Some(code @ 1002..3000)) = (self.role, code) {
                         let error = match code {
                             TOO_BIG => Error::new(Kind::TooLarge, "the other end takes no message that is so long"),
-                            _ => Error::new(Kind::Protocol, format!("the other end closed the WebSocket with code {code}")),
+                            _ => Error::new(
+                                Kind::Protocol,
+                                format!("the other end closed the WebSocket with code {code}"),
+                            ),
                         };
                         let error = if reason.is_empty() { error } else { error.because(crate::error::brief(&reason)) };
                         // It hears that we have heard (section 5.5.1).
@@ -195,7 +199,10 @@ impl WebSocket {
                         Ok(0) if self.said_farewell => self.ended = true,
                         Ok(0) => {
                             self.ended = true;
-                            let error = Error::new(Kind::Cut, "the WebSocket ended without a Close frame: the end may be missing");
+                            let error = Error::new(
+                                Kind::Cut,
+                                "the WebSocket ended without a Close frame: the end may be missing",
+                            );
                             return Poll::Ready(Some(Err(error)));
                         }
                         Ok(_) => {}
@@ -277,4 +284,3 @@ impl Packets for WebSocket {
         false
     }
 }
-

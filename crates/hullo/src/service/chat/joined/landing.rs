@@ -48,7 +48,16 @@ pub(super) struct Lander {
 impl Lander {
     pub(super) fn new(chat: Arc<Chat>, bus: Bus, scope: Scope) -> Self {
         // There may be something of an earlier run.
-        Self { chat, bus, others: Others::default(), untold: Vec::new(), stale: Vec::new(), scope, caught: false, unsent: true }
+        Self {
+            chat,
+            bus,
+            others: Others::default(),
+            untold: Vec::new(),
+            stale: Vec::new(),
+            scope,
+            caught: false,
+            unsent: true,
+        }
     }
 
     pub(super) async fn run(

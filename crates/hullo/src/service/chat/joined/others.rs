@@ -176,7 +176,8 @@ mod tests {
             Some(present) => format!("{}@{}", present.name, present.rooms.clone().unwrap_or_default().join("+")),
             None => "-".to_owned(),
         };
-        let mut told: Vec<_> = changes.iter().map(|change| format!("{} {}", rooms(&change.was), rooms(&change.is))).collect();
+        let mut told: Vec<_> =
+            changes.iter().map(|change| format!("{} {}", rooms(&change.was), rooms(&change.is))).collect();
         told.sort();
         told
     }
@@ -188,7 +189,8 @@ mod tests {
         let first = others.hear(&server, all, vec![present("a", &["x"]), present("b", &[])]);
         assert_eq!(told(&first), ["- A@x", "- B@"]);
         assert!(others.hear(&server, all, vec![present("b", &[]), present("a", &["x"])]).is_empty());
-        let some = others.hear_of(&server, vec![present("a", &["x", "y"]), Present { rooms: None, ..present("b", &[]) }]);
+        let some =
+            others.hear_of(&server, vec![present("a", &["x", "y"]), Present { rooms: None, ..present("b", &[]) }]);
         assert_eq!(told(&some), ["A@x A@x+y", "B@ -"]);
         let again = others.hear(&server, all, vec![present("c", &["x"])]);
         assert_eq!(told(&again), ["- C@x", "A@x+y -"]);
@@ -212,7 +214,9 @@ mod tests {
         assert!(words.len() > 1 && words.iter().all(|word| word.bytes().len() < 1 << 20));
         let (mut others, mut heard) = (Others::default(), 0);
         for word in words {
-            let Word::All { server, first, last, people } = serde_json::from_slice(&word.bytes()).unwrap() else { panic!() };
+            let Word::All { server, first, last, people } = serde_json::from_slice(&word.bytes()).unwrap() else {
+                panic!()
+            };
             heard += others.hear(&server, (first, last), people).len();
         }
         assert_eq!(heard, people.len());
