@@ -140,6 +140,7 @@ mod scope;
 mod serve;
 pub mod service;
 mod session;
+pub mod traffic;
 pub mod transfer;
 pub mod transport;
 mod watch;

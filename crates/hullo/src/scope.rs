@@ -4,7 +4,7 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fs::{File, OpenOptions},
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::Pin,
@@ -23,8 +23,10 @@ use tokio_util::{
 };
 
 use crate::{
+    address::Address,
     error::{Error, Kind, Result},
     framing,
+    link::Link,
     options::Options,
     peer::Peer,
     watch::{Event, Watch},
@@ -95,7 +97,11 @@ struct Life {
     state: Option<PathBuf>,
     kept: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     key_log: OnceLock<Arc<File>>,
+    dialer: OnceLock<Dialer>,
 }
+
+/// What makes links to addresses: it is handed in from where the transports are known.
+pub(crate) type Dialer = fn(Address, Scope) -> BoxFuture<'static, Result<Link>>;
 
 struct Core {
     runtime: Handle,
@@ -127,6 +133,7 @@ impl Scope {
             state,
             kept: Mutex::default(),
             key_log: OnceLock::new(),
+            dialer: OnceLock::new(),
         };
         Self(Arc::new(Inner { limits, frame: None, life: Arc::new(life) }))
     }
@@ -184,6 +191,27 @@ impl Scope {
     /// The file for the secrets of TLS, if they are to be written.
     pub(crate) fn key_log(&self) -> Option<Arc<File>> {
         self.0.life.key_log.get().cloned()
+    }
+
+    /// Gives a service the way to reach out.
+    pub(crate) fn dial_by(&self, dialer: Dialer) {
+        // All of them are the same one.
+        let _ = self.0.life.dialer.set(dialer);
+    }
+
+    /// A link to that address, for a service that reaches out. It lives in this scope under the address's options.
+    /// Cancel-safe: an attempt that is dropped leaves nothing behind.
+    ///
+    /// # Errors
+    /// The address, or that nobody answers there.
+    pub fn dial(&self, to: &Address) -> BoxFuture<'static, Result<Link>> {
+        match self.0.life.dialer.get() {
+            Some(dialer) => dialer(to.clone(), self.clone()),
+            None => {
+                let error = Error::usage(format!("cannot connect to {}: no server runs in this scope", to.bare()));
+                Box::pin(ready(Err(error)))
+            }
+        }
     }
 
     /// Whether somebody watches, so that there is a point in counting.

@@ -34,9 +34,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("scope", 1),
     ("service", 1),
     ("session", 1),
+    ("traffic", 1),
     ("watch", 1),
     // The line between servers, which services use.
     ("bus", 2),
+    // What goes wrong on purpose between two ends.
+    ("fault", 2),
     // The two wings: all that lies in these two folders, and the table of the one.
     ("service/", 2),
     ("transport", 2),
