@@ -42,36 +42,47 @@ impl Pump {
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
+        while ready!(self.poll_step(cx, stream, &mut |_| {}))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// One read and what has to be written before and after it: how many bytes were read, and nothing once the reader has
+    /// ended and the writer been shut down. `seen` is shown what is written.
+    pub(crate) fn poll_step<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<Option<usize>>> {
         let mut stream = pin!(stream);
-        loop {
-            while !self.held.is_empty() {
-                let written = ready!(stream.as_mut().poll_write(cx, &self.held));
-                let n = self.wrote(written)?;
-                self.held.advance(n);
-            }
-            if self.ended {
-                // Not every writer's shutdown flushes: what stdout was given last is written by another thread.
-                let flushed = ready!(stream.as_mut().poll_flush(cx));
-                self.refused = flushed.is_err();
-                flushed?;
-                let shut = ready!(stream.poll_shutdown(cx));
-                self.refused = shut.is_err();
-                return Poll::Ready(shut);
-            }
-            // The capacity goes back once a held rest has gone.
-            self.held = BytesMut::new();
-            match self.poll_through(cx, stream.as_mut()) {
-                Poll::Ready(moved) => moved?,
-                Poll::Pending => {
-                    if !self.flushed
-                        && let Poll::Ready(flushed) = stream.poll_flush(cx)
-                    {
-                        self.refused = flushed.is_err();
-                        self.flushed = true;
-                        flushed?;
-                    }
-                    return Poll::Pending;
+        while !self.held.is_empty() {
+            let written = ready!(stream.as_mut().poll_write(cx, &self.held));
+            let n = self.wrote(written)?;
+            seen(&self.held[..n]);
+            self.held.advance(n);
+        }
+        if self.ended {
+            // Not every writer's shutdown flushes: what stdout was given last is written by another thread.
+            let flushed = ready!(stream.as_mut().poll_flush(cx));
+            self.refused = flushed.is_err();
+            flushed?;
+            let shut = ready!(stream.poll_shutdown(cx));
+            self.refused = shut.is_err();
+            return Poll::Ready(shut.map(|()| None));
+        }
+        // The capacity goes back once a held rest has gone.
+        self.held = BytesMut::new();
+        match self.poll_through(cx, stream.as_mut(), seen) {
+            Poll::Ready(read) => Poll::Ready(read.map(Some)),
+            Poll::Pending => {
+                if !self.flushed
+                    && let Poll::Ready(flushed) = stream.poll_flush(cx)
+                {
+                    self.refused = flushed.is_err();
+                    self.flushed = true;
+                    flushed?;
                 }
+                Poll::Pending
             }
         }
     }
@@ -81,7 +92,8 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         mut stream: Pin<&mut S>,
-    ) -> Poll<io::Result<()>> {
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
         scratch::with(|buf| {
             let n = ready!(scratch::poll_read(cx, stream.as_mut(), buf))?;
             self.ended = n == 0;
@@ -91,9 +103,10 @@ impl Pump {
                     Poll::Ready(written) => self.wrote(written)?,
                     Poll::Pending => 0,
                 };
+                seen(&buf[..written]);
                 self.held.extend_from_slice(&buf[written..n]);
             }
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(n))
         })
     }
 

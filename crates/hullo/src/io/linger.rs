@@ -7,12 +7,11 @@
 use std::{future::poll_fn, io, pin::Pin, time::Duration};
 
 use tokio::{
-    io::{AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::timeout,
 };
 
 use super::scratch;
-use crate::link::Stream;
 
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -20,7 +19,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What was written did not all leave.
-pub(crate) async fn close<S: Stream + ?Sized>(stream: &mut S) -> io::Result<()> {
+pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(stream: &mut S) -> io::Result<()> {
     stream.shutdown().await?;
     let _ = timeout(MOMENT, drain(stream)).await;
     Ok(())
@@ -30,7 +29,7 @@ pub(crate) async fn close<S: Stream + ?Sized>(stream: &mut S) -> io::Result<()> 
 ///
 /// # Errors
 /// The stream's.
-pub(crate) async fn drain<S: Stream + ?Sized>(stream: &mut S) -> io::Result<u64> {
+pub(crate) async fn drain<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(stream: &mut S) -> io::Result<u64> {
     let mut drained = 0;
     loop {
         let n = poll_fn(|cx| {

@@ -2,12 +2,15 @@
 
 use std::{
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use super::splice::Bare;
+use crate::link::Stream;
 
 /// Reads `first`, then the stream. No byte is lost when a wire changes hands.
 pub(crate) struct Prefixed<S> {
@@ -24,6 +27,16 @@ impl<S> Prefixed<S> {
 /// Empty bytes may still hold the whole buffer that they were once a part of.
 fn released(bytes: Bytes) -> Bytes {
     if bytes.is_empty() { Bytes::new() } else { bytes }
+}
+
+impl<S: Stream> Stream for Prefixed<S> {
+    fn bare(&mut self) -> Option<&mut dyn Bare> {
+        if self.first.is_empty() { self.stream.bare() } else { None }
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
