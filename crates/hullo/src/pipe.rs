@@ -28,6 +28,16 @@ pub struct Pump {
 }
 
 impl Pump {
+    /// Whether it was the writer that failed.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether nothing that was read waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// How many bytes have been written.
     pub fn moved(&self) -> u64 {
         self.moved
@@ -199,7 +209,7 @@ impl Pipe {
 }
 
 /// Whether a direction is done. An error ends everything, unless it is to `wait` for the other direction.
-fn settled(moved: Poll<io::Result<()>>, wait: bool, failure: &mut Option<io::Error>) -> io::Result<bool> {
+pub(crate) fn settled<E>(moved: Poll<Result<(), E>>, wait: bool, failure: &mut Option<E>) -> Result<bool, E> {
     match moved {
         Poll::Pending => Ok(false),
         Poll::Ready(Ok(())) => Ok(true),

@@ -7,10 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::splice::Bare;
 use crate::link::Stream;
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Reads `first`, then the stream. No byte is lost when a wire changes hands.
 pub(crate) struct Prefixed<S> {
