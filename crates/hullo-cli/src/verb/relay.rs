@@ -12,6 +12,8 @@ use hullo::{
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
+mod faults;
+
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
 const IDLE: &str = "1h";
 const IDLE_DATAGRAMS: &str = "60s";
@@ -19,13 +21,15 @@ const IDLE_DATAGRAMS: &str = "60s";
 pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let mut limits = Limits::server();
     if let Some(most) = args.max_connections {
-        (limits.max_connections, limits.max_per_peer) = (most as usize, most as usize);
+        limits.max_connections = most as usize;
     }
     limits.max_per_peer = limits.max_connections;
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
-    let (at, plan) = (listening(&args.listen)?, plan(&args)?);
+    let (at, mut plan) = (listening(&args.listen)?, plan(&args)?);
+    let (faults, fault_log) = faults::of(&args, voice)?;
+    plan.faults = faults;
     let observer = Observer::new(None, args.metrics.is_some(), voice);
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
@@ -36,7 +40,11 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     };
     let name = format!("relay to {}", plan.name);
     listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
-    wait(server, signals, args.grace, voice).await
+    let ended = wait(server, signals, args.grace, voice).await;
+    if let Some(lines) = fault_log {
+        lines.finish();
+    }
+    ended
 }
 
 fn plan(args: &args::Relay) -> Result<Plan> {
