@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    accounts,
     joined::others::Word,
     joining::Wish,
     member::Door,
@@ -287,7 +288,7 @@ impl Talk {
         };
         let (author, network) = match trace {
             Some((author, network)) => (Some(author), network),
-            None => (self.chat.account(&key).await?.map(|_| format!("account:{key}")), None),
+            None => (self.chat.account(&key).await?.map(|_| accounts::author(&key).to_string()), None),
         };
         let takes_back = matches!(act, Act::Unban | Act::Unmute | Act::Deop);
         if takes_back && !room.state().rules.finds(act, name, author.as_deref()) {

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
-    Chat,
+    Chat, accounts,
     history::History,
     member::{Door, ROOMS},
     people::Person,
@@ -261,7 +261,7 @@ impl Talk {
             }
         };
         let theirs = here.map(|person| person.author.clone()).or(elsewhere.map(|present| present.author));
-        let theirs = theirs.unwrap_or_else(|| format!("account:{key}").into());
+        let theirs = theirs.unwrap_or_else(|| accounts::author(&key));
         Ok(self.chat.private(&self.member.person, (&shown, &theirs), is_account))
     }
 

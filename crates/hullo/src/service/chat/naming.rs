@@ -6,7 +6,7 @@ use tokio::task::unconstrained;
 
 use super::{
     Chat,
-    accounts::Unproven,
+    accounts::{self, Unproven},
     joining::Wish,
     member::Door,
     people::{Connected, GivesWay, Person, taken},
@@ -188,8 +188,8 @@ impl Chat {
         if self.account(&nick.key).await?.is_some() {
             return Err(taken(&nick.shown).hint(format!("if it is yours: /login {} PASSWORD", nick.shown)));
         }
-        let author = super::account_author(&nick.key);
-        if self.keepers.iter().any(|keeper| **keeper == *author) {
+        let author = accounts::author(&nick.key);
+        if self.keepers.iter().any(|keeper| *keeper == author) {
             return Err(taken(&nick.shown).hint("it is an operator's; choose another one with /nick NAME"));
         }
         Ok(())
@@ -272,7 +272,7 @@ impl Chat {
             let is_made = self.history.as_ref().is_some_and(|history| history.has_account(key));
             self.accounts.listed(key).is_none() && !is_made
         };
-        let keys = self.keepers.iter().filter_map(|keeper| keeper.strip_prefix("account:"));
+        let keys = self.keepers.iter().filter_map(|keeper| accounts::key_of(keeper));
         keys.filter(is_absent).map(str::to_owned).collect()
     }
 }
