@@ -151,8 +151,8 @@ impl Talk {
     }
 
     fn draft(&self, what: What) -> Draft {
-        let (person, by) = (self.member.person.clone(), Some(self.member.number));
-        Draft { person, by, network: self.member.network.clone(), uid: None, what, kept: None, founds: false }
+        let (by, network) = (Some(self.member.number), self.member.network.clone());
+        Draft { by, network, ..Draft::of(&self.member.person, what) }
     }
 
     /// Says something to one person alone.
@@ -315,10 +315,7 @@ impl Talk {
     async fn invite(&mut self, room: &str, tag: Option<String>) -> Result<()> {
         let room = self.mine(room).await?;
         let token = people::secret()?;
-        let secret = Some(rules::hash(&token));
-        let (act, name, key) = (Act::Close, None, None);
-        let what = What::Rule { act, name, key, network: None, reason: None, until: None, secret };
-        self.command(&room, what).await?;
+        self.command(&room, rules::close(&token)).await?;
         self.tell_me(&Event::Invitation { room: room.name.to_string(), token, tag });
         Ok(())
     }

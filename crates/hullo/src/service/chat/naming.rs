@@ -12,11 +12,12 @@ use super::{
     people::{Connected, GivesWay, Person, taken},
     posting::Draft,
     room::Room,
+    rules,
     talk::Talk,
 };
 use crate::{
     chat::{
-        Act, Event, PASSWORD, Presence, What,
+        Event, PASSWORD, Presence,
         name::{self, Nick},
     },
     error::{Error, Result},
@@ -259,7 +260,7 @@ impl Chat {
                 }
                 !founds
             };
-            if is_entry && self.post(&room, op(account)).await.is_ok() {
+            if is_entry && self.post(&room, Draft::of(account, rules::op(account))).await.is_ok() {
                 told.push(room);
             }
         }
@@ -275,18 +276,4 @@ impl Chat {
         let keys = self.keepers.iter().filter_map(|keeper| accounts::key_of(keeper));
         keys.filter(is_absent).map(str::to_owned).collect()
     }
-}
-
-/// Makes somebody an operator, by themselves.
-fn op(person: &Arc<Person>) -> Draft {
-    let what = What::Rule {
-        act: Act::Op,
-        name: Some(person.name().to_string()),
-        key: Some(person.author.to_string()),
-        network: None,
-        reason: None,
-        until: None,
-        secret: None,
-    };
-    Draft { person: person.clone(), by: None, network: None, uid: None, what, kept: None, founds: false }
 }

@@ -8,6 +8,7 @@ use super::{
     now,
     people::Person,
     room::{Room, State},
+    rules,
 };
 use crate::{
     chat::{Act, Entry, Event, UID, What, text::clean},
@@ -22,10 +23,15 @@ pub(super) struct Draft {
     pub(super) network: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) what: What,
-    /// It makes somebody the operator of a new room.
-    pub(super) founds: bool,
     /// Is called once the entry is on disk.
     pub(super) kept: Option<Kept>,
+}
+
+impl Draft {
+    /// What somebody does, on none of their connections.
+    pub(super) fn of(person: &Arc<Person>, what: What) -> Self {
+        Self { person: person.clone(), by: None, network: None, uid: None, what, kept: None }
+    }
 }
 
 /// How an entry comes to its place.
@@ -50,9 +56,7 @@ impl Chat {
     /// The author may not do that here.
     pub(super) async fn post(&self, room: &Room, mut draft: Draft) -> Result<Arc<str>> {
         room.space().await;
-        if !draft.founds {
-            self.found(room).await?;
-        }
+        self.found(room).await?;
         let known = match draft.uid.as_deref() {
             Some(uid) => self.known(room, uid).await?,
             None => None,
@@ -77,17 +81,8 @@ impl Chat {
     /// Who came first is the operator of a room from the first thing that is said in it.
     async fn found(&self, room: &Room) -> Result<()> {
         let Some(person) = room.state().founder.take() else { return Ok(()) };
-        let what = What::Rule {
-            act: Act::Op,
-            name: Some(person.name().to_string()),
-            key: Some(person.author.to_string()),
-            network: None,
-            reason: None,
-            until: None,
-            secret: None,
-        };
-        let draft = Draft { person, by: None, network: None, uid: None, what, kept: None, founds: true };
-        Box::pin(self.post(room, draft)).await.map(drop)
+        // It is taken, and so this entry has none before it.
+        Box::pin(self.post(room, Draft::of(&person, rules::op(&person)))).await.map(drop)
     }
 
     /// Gives a draft its place, or finds that two connections of one client have said it at the same time.

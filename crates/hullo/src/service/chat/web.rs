@@ -249,8 +249,8 @@ impl Visit {
         let (tell, told) = oneshot::channel();
         let kept = Box::new(move |uid: &str, id: Result<u64>| drop(tell.send((uid.to_owned(), id))));
         let what = What::Say { text, me: sent.me, edited: None, deleted: false };
-        let (by, network) = (None, self.network());
-        let draft = Draft { person: person.clone(), by, network, uid: sent.uid, what, kept: Some(kept), founds: false };
+        let (uid, network) = (sent.uid, self.network());
+        let draft = Draft { uid, network, kept: Some(kept), ..Draft::of(person, what) };
         let (chat, posted) = (self.chat.clone(), oneshot::channel());
         let to = room.clone();
         // A client that hangs up meanwhile must not keep the others from hearing it.
