@@ -21,9 +21,9 @@ use crate::{
     error::{Error, Kind, Result, brief},
 };
 
-/// Messages in an answer, if nobody says, and at most.
+/// Messages that somebody is shown at once, if they do not say how many, and at most; no answer has more rooms either.
 const PAGE: usize = 50;
-const MOST: usize = 500;
+pub(super) const MOST: usize = 500;
 
 /// The bytes of the texts in an answer: who does not read one makes us hold it.
 const ANSWER: usize = 256 << 10;
@@ -46,7 +46,7 @@ impl Talk {
         match ask {
             Ask::Hello { name, password, token } => return self.hello(name, password, token).await,
             Ask::Join { room, after, log, uid, history, token } => {
-                let history = history.unwrap_or(PAGE).min(MOST);
+                let history = history.unwrap_or(PAGE);
                 self.join(Wish { room, after, log, uid, history, word: token, admitted: false }).await?;
             }
             Ask::Leave { room } => self.go(&room).await?,
@@ -221,8 +221,7 @@ impl Talk {
     }
 
     fn rooms(&self, tag: Option<String>) -> Result<()> {
-        let mut rooms = self.chat.list(|room| self.member.is_in(room));
-        rooms.truncate(MOST);
+        let rooms = self.chat.list(|room| self.member.is_in(room));
         self.tell_me(&Event::Rooms { rooms, tag });
         Ok(())
     }
@@ -231,11 +230,11 @@ impl Talk {
         &mut self,
         room: &str,
         words: Option<&str>,
-        (before, limit): (Option<u64>, Option<usize>),
+        part: (Option<u64>, Option<usize>),
         tag: Option<String>,
     ) -> Result<()> {
         let room = self.mine(room).await?;
-        let event = self.chat.earlier(&room, words, before, limit.unwrap_or(PAGE), tag).await?;
+        let event = self.chat.earlier(&room, words, part, tag).await?;
         self.tell_me(&event);
         Ok(())
     }
@@ -334,7 +333,7 @@ impl super::Chat {
         Event::Who { room: room.name.to_string(), people, count: state.count(), tag }
     }
 
-    /// The rooms of which everybody may know, and those that are `mine`; the fullest first.
+    /// The rooms of which everybody may know, and those that are `mine`; the fullest first, and no more than [`MOST`].
     pub(super) fn list(&self, mine: impl Fn(&Arc<Room>) -> bool) -> Vec<Listed> {
         let rooms: Vec<_> = self.rooms().values().cloned().collect();
         let listed = |room: &Arc<Room>| {
@@ -352,6 +351,7 @@ impl super::Chat {
         };
         let mut rooms: Vec<_> = rooms.iter().filter_map(listed).collect();
         rooms.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.room.cmp(&other.room)));
+        rooms.truncate(MOST);
         rooms
     }
 
@@ -360,11 +360,10 @@ impl super::Chat {
         &self,
         room: &Room,
         words: Option<&str>,
-        before: Option<u64>,
-        limit: usize,
+        (before, limit): (Option<u64>, Option<usize>),
         tag: Option<String>,
     ) -> Result<Event> {
-        let limit = limit.clamp(1, MOST);
+        let limit = limit.unwrap_or(PAGE).clamp(1, MOST);
         let mut entries: Vec<Entry> = match (self.history.as_ref().filter(|_| room.kept), words) {
             (Some(history), Some(words)) => history.search(&room.name, words, before, limit + 1).await?,
             (Some(history), None) => {

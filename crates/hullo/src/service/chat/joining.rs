@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{
     Chat, accounts,
+    asks::MOST,
     history::History,
     member::{Door, ROOMS},
     people::Person,
@@ -23,13 +24,7 @@ use crate::{
     error::{Error, Kind, Result, brief},
 };
 
-/// Entries that are read at once for somebody who was away.
-const PAGE: usize = 500;
-
-/// The most messages that are shown to somebody who has seen none.
-const MOST: usize = 500;
-
-/// Of those, so many are told at once, and each time so long is waited for somebody to read them.
+/// Entries that are told at once, of those that were read, and each time so long is waited for somebody to read them.
 const SOME: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,7 +36,7 @@ pub(super) struct Wish {
     pub(super) after: Option<u64>,
     pub(super) log: Option<String>,
     pub(super) uid: Option<String>,
-    /// How many messages to show where nothing was seen.
+    /// How many messages to show where nothing was seen; of more, [`MOST`].
     pub(super) history: usize,
     /// The word for the invited.
     pub(super) word: Option<String>,
@@ -161,7 +156,7 @@ impl Talk {
         // What is not at hand by now was written before this reads: the floor may rise meanwhile, over what it did not read.
         let floor = room.state().floor();
         let entries = match self.chat.history.as_ref().filter(|_| room.kept) {
-            Some(history) => history.after(&room.name, past.until, PAGE).await?,
+            Some(history) => history.after(&room.name, past.until, MOST).await?,
             None => Vec::new(),
         };
         self.show(&room.name, entries.iter().filter(|entry| !past.has(entry))).await?;

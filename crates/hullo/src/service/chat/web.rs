@@ -48,12 +48,6 @@ const LONGEST: usize = 32 << 10;
 /// Requests that read, for each message that one may send.
 const READS: u32 = 20;
 
-/// Rooms in an answer.
-const ROOMS: usize = 500;
-
-/// Messages in an answer, if nobody says.
-const PAGE: usize = 50;
-
 /// Answers a request. What is wrong with it is JSON too.
 pub(super) async fn answer(
     chat: Arc<Chat>,
@@ -177,11 +171,7 @@ impl Visit {
             self.pay(&self.chat.reads, READS)?;
         }
         match (&parts[..], sends) {
-            ([_], _) => {
-                let mut rooms = self.chat.list(|_| false);
-                rooms.truncate(ROOMS);
-                Ok(json_of(&rooms))
-            }
+            ([_], _) => Ok(json_of(&self.chat.list(|_| false))),
             ([_, room, _], true) => self.send(room, query, body).await,
             ([_, room, what], _) if what == "messages" => self.messages(room, query).await,
             ([_, room, what], _) if what == "people" => {
@@ -195,8 +185,8 @@ impl Visit {
 
     async fn messages(&mut self, room: &str, query: Query) -> Answer<Response<Body>> {
         let room = self.guarded(room, &query).await?;
-        let words = query.search.as_deref();
-        let event = self.chat.earlier(&room, words, query.before, query.limit.unwrap_or(PAGE), None).await?;
+        let (words, part) = (query.search.as_deref(), (query.before, query.limit));
+        let event = self.chat.earlier(&room, words, part, None).await?;
         Ok(json_of(&event))
     }
 
