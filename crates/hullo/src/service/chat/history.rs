@@ -90,10 +90,10 @@ pub(crate) struct Write {
     /// The bus does not have it yet.
     pub(crate) unsent: bool,
     /// Is told on the writer's thread, where it must not wait, that the entry is durable, or why not.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<Durable>,
 }
 
-pub(crate) type Kept = Box<dyn FnOnce(Result<()>) + Send>;
+pub(crate) type Durable = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// A place in the writer's queue. It is for one entry, and one id.
 pub(crate) struct Place {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Chat,
-    history::{Place, Position, Write},
+    history::{Durable, Place, Position, Write},
     now,
     people::Person,
     room::{Room, State},
@@ -148,7 +148,7 @@ impl Chat {
         let Landing { place, position, unsent, kept } = landing;
         match (place, &self.history) {
             (Some(place), Some(history)) => {
-                let kept = kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
+                let kept = kept.map(|kept| -> Durable {
                     let uid = uid.clone();
                     Box::new(move |result| kept(&uid, result.map(|()| id)))
                 });

@@ -32,8 +32,10 @@ pub(crate) struct Write {
     pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) position: Option<Position>,
     pub(crate) unsent: bool,
-    pub(crate) kept: Option<Box<dyn FnOnce(Result<()>) + Send>>,
+    pub(crate) kept: Option<Durable>,
 }
+
+pub(crate) type Durable = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// Nobody can have one.
 pub(crate) enum History {}

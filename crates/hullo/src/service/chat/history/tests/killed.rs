@@ -23,7 +23,7 @@ async fn the_one_that_is_killed() {
     for id in next.. {
         let place = history.place().await.unwrap();
         print(&format!("gives {id}"));
-        let kept: Kept = Box::new(move |kept| {
+        let kept: Durable = Box::new(move |kept| {
             kept.unwrap();
             print(&format!("kept {id}"));
         });
