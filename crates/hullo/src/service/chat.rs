@@ -43,7 +43,6 @@ mod accounts;
 mod asks;
 mod feed;
 mod flood;
-#[cfg_attr(not(feature = "sqlite"), path = "chat/unkept.rs")]
 mod history;
 mod joined;
 mod joining;

@@ -2,8 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use super::*;
-use crate::chat::{Act, Barred, What};
+use super::{super::Durable, *};
+use crate::chat::{Act, Barred, Rules, What};
 
 mod full;
 mod killed;
