@@ -227,7 +227,7 @@ impl Chat {
     fn tidy(&self, room: &Room) {
         let mut state = room.state();
         if room.kept && state.is_idle() {
-            state.rest(self.written());
+            state.drop_written(self.written());
         }
     }
 

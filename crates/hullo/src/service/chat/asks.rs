@@ -127,7 +127,7 @@ impl Talk {
         let what = What::Say { text, me, edited: None, deleted: false };
         let draft = Draft { kept, uid, ..self.draft(what) };
         let uid = self.chat.post(room, draft).await?;
-        self.is_untold(room);
+        self.will_tell(room);
         if self.member.door == Door::Lines {
             self.said = Some((room.clone(), uid));
         }
@@ -181,7 +181,7 @@ impl Talk {
             None => What::Delete { of },
         };
         self.chat.post(&room, self.draft(what)).await?;
-        self.is_untold(&room);
+        self.will_tell(&room);
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Talk {
         self.typing = Some(now);
         let event = Event::Typing { room: room.name.to_string(), name: self.member.person.name().to_string() };
         room.state().announce(event, Some(self.member.number));
-        self.is_untold(&room);
+        self.will_tell(&room);
         if let Some(joined) = &self.chat.joined {
             joined.shout(Word::Typing { room: room.name.clone(), name: self.member.person.name() });
         }
@@ -248,7 +248,7 @@ impl Talk {
             room.state().rules.obey(&room.name, who)?;
         }
         self.chat.post(room, self.draft(what)).await?;
-        self.is_untold(room);
+        self.will_tell(room);
         Ok(())
     }
 

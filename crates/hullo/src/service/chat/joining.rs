@@ -97,7 +97,7 @@ impl Talk {
             self.read_on(room, &mut past).await?;
         }
         self.chat.changed(&self.member.person);
-        self.is_untold(room);
+        self.will_tell(room);
         Ok(())
     }
 
@@ -196,9 +196,9 @@ impl Talk {
         };
         // Who only listens can be no operator.
         if past.is_none && self.member.door != Door::Feed && state.is_unused() {
-            state.found(&self.member.person);
+            state.set_founder(&self.member.person);
         }
-        self.member.has_come(room);
+        self.member.enter(room);
         state.enter(&room.name, &self.member);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
         events.push(self.chat.joined(room, &state, &self.member.person, past.recovered));
@@ -273,7 +273,7 @@ impl Talk {
         match self.chat.people.of_author(other) {
             Some(person) => {
                 self.chat.bring(room, &person);
-                self.is_untold(room);
+                self.will_tell(room);
                 Ok(())
             }
             None if room.kept || self.chat.people.is_elsewhere(other) => Ok(()),
@@ -291,7 +291,7 @@ impl Chat {
         for member in person.members() {
             let mut state = room.state();
             let comes_by_itself = member.joining.load(Relaxed) == room.number;
-            if !comes_by_itself && member.has_place_for(room) && member.has_come(room) {
+            if !comes_by_itself && member.has_place_for(room) && member.enter(room) {
                 state.enter(&room.name, &member);
                 if member.door != Door::Lines {
                     member.tell(&self.joined(room, &state, person, None), "");

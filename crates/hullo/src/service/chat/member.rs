@@ -101,7 +101,7 @@ impl Member {
     }
 
     /// It is in that room from now on. Says whether it was not.
-    pub(super) fn has_come(&self, room: &Arc<Room>) -> bool {
+    pub(super) fn enter(&self, room: &Arc<Room>) -> bool {
         let mut rooms = self.places();
         let is_new = !rooms.iter().any(|other| Arc::ptr_eq(other, room));
         if is_new {
@@ -110,7 +110,7 @@ impl Member {
         is_new
     }
 
-    pub(super) fn has_left(&self, room: &Room) {
+    pub(super) fn leave(&self, room: &Room) {
         self.places().retain(|other| other.number != room.number);
     }
 

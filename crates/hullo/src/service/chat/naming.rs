@@ -78,7 +78,7 @@ impl Talk {
             let is = Presence::Now { new: new.clone() };
             // Whoever asked for it is told in any case, and once.
             room.state().presence(&room.name, old.clone(), is, Some(self.member.number));
-            self.is_untold(&room);
+            self.will_tell(&room);
         }
         let is = Presence::Now { new: new.clone() };
         let room = self.current.clone().or_else(|| self.member.rooms().into_iter().next());
@@ -145,7 +145,7 @@ impl Talk {
         self.chat.tell_of_way(gives_way).await;
         if let Some(guest) = guest {
             for room in self.chat.hand_over(guest, &self.member.person).await {
-                self.is_untold(&room);
+                self.will_tell(&room);
             }
         }
         self.step_in_again(&rooms, current).await;
@@ -256,7 +256,7 @@ impl Chat {
                 let founds = state.founder.is_some();
                 if founds {
                     state.rules.operators.remove(&*guest.author);
-                    state.found(account);
+                    state.set_founder(account);
                 }
                 !founds
             };

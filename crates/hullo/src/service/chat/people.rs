@@ -87,11 +87,11 @@ impl Person {
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(member));
         drop(members);
-        self.is_at(member.network.clone());
+        self.set_network(member.network.clone());
     }
 
     /// Where they are, where that tells people apart.
-    fn is_at(&self, network: Option<String>) {
+    fn set_network(&self, network: Option<String>) {
         self.state().network = network;
     }
 
@@ -283,7 +283,7 @@ impl People {
                 person
             }
         };
-        person.is_at(network);
+        person.set_network(network);
         Ok(self.connected(person))
     }
 
@@ -364,7 +364,7 @@ impl People {
             state.connections = state.connections.saturating_sub(1);
             state.connections > 0
         };
-        if is_here || !known.tells_of(person) {
+        if is_here || !known.lists(person) {
             return;
         }
         // Who cannot come again, or has chosen no name of their own, wants none kept.
@@ -426,13 +426,14 @@ impl Known {
         std::mem::replace(&mut state.shown, new)
     }
 
-    fn tells_of(&self, person: &Arc<Person>) -> bool {
+    /// Whether the name that they have is theirs here, and nobody else's by now.
+    fn lists(&self, person: &Arc<Person>) -> bool {
         self.names.get(&person.key()).is_some_and(|other| Arc::ptr_eq(other, person))
     }
 
     fn forget(&mut self, person: &Arc<Person>) {
         // Somebody else may have the name by now.
-        if self.tells_of(person) {
+        if self.lists(person) {
             self.names.remove(&person.key());
             let trace = Trace { author: person.author.clone(), network: person.network() };
             self.traces.keep(person.key(), trace, Instant::now());

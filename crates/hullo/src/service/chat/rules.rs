@@ -100,7 +100,7 @@ impl Rules {
     ///
     /// # Errors
     /// They are muted.
-    pub(super) fn hear(&self, room: &str, who: Who<'_>, now: i64) -> Result<()> {
+    pub(super) fn let_speak(&self, room: &str, who: Who<'_>, now: i64) -> Result<()> {
         if !bars(&self.mutes, who, now) || self.commands(who) {
             return Ok(());
         }

@@ -80,7 +80,7 @@ impl Drop for Stay {
     fn drop(&mut self) {
         for room in self.member.rooms() {
             room.state().leave(&room.name, &self.member);
-            self.member.has_left(&room);
+            self.member.leave(&room);
         }
         // The others are told of what is left then.
         drop(self.connected.take());
@@ -196,7 +196,8 @@ impl Talk {
         }
     }
 
-    pub(super) fn is_untold(&mut self, room: &Arc<Room>) {
+    /// The next [`tell`](Self::tell) tells the members of that room too.
+    pub(super) fn will_tell(&mut self, room: &Arc<Room>) {
         if !self.untold.iter().any(|other| Arc::ptr_eq(other, room)) {
             self.untold.push(room.clone());
         }
@@ -361,9 +362,9 @@ impl Talk {
 
     /// Leaves a room that is not forgotten yet.
     pub(super) fn step_out(&mut self, room: &Arc<Room>) {
-        self.member.has_left(room);
+        self.member.leave(room);
         if room.state().leave(&room.name, &self.member) {
-            self.is_untold(room);
+            self.will_tell(room);
         }
     }
 
