@@ -103,9 +103,9 @@ impl Talk {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
         let connected = chat.people.guest(door != Door::Lines)?;
-        let member = Member::new(&chat, door, connected.person.clone(), network, outbox);
+        let (number, log, person) = (chat.number(), chat.log.clone(), connected.person.clone());
+        let member = Arc::new(Member::new(number, log, door, person, network, outbox));
         let flood = Flood::new(chat.flood, Instant::now());
-        let member = Arc::new(member);
         let stay = Stay::begin(&chat, &member, connected);
         let (current, untold, said, typing) = (None, Vec::new(), None, None);
         Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
@@ -242,10 +242,8 @@ impl Talk {
 
     /// It is a program: events of JSON from now on, one a line, and in no room yet.
     async fn speak_json(&mut self) -> Result<()> {
-        self.leave_all().await;
-        self.member = Arc::new(self.member.through(Door::Json));
         let connected = self.chat.people.guest(true)?;
-        self.become_person(connected).await;
+        self.begin_again(connected, Door::Json).await;
         self.welcome().await
     }
 
@@ -340,8 +338,12 @@ impl Talk {
 
     /// Is somebody else from now on, who is in no room yet.
     pub(super) async fn become_person(&mut self, connected: Connected) {
+        self.begin_again(connected, self.member.door).await;
+    }
+
+    async fn begin_again(&mut self, connected: Connected, door: Door) {
         self.leave_all().await;
-        self.member = Arc::new(self.member.of(connected.person.clone()));
+        self.member = Arc::new(self.member.again(door, connected.person.clone()));
         self.stay = Stay::begin(&self.chat, &self.member, connected);
         self.said = None;
     }

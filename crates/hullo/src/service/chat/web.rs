@@ -251,9 +251,7 @@ impl Visit {
         });
         posted.1.await.unwrap_or_else(|_| Err(stopping()))?;
         let (uid, id) = told.await.map_err(|_| stopping())?;
-        if room.kept {
-            self.chat.tidy(&room);
-        }
+        self.chat.tidy(&room);
         let event = Event::Kept { uid, id: id?, room: room.name.to_string() };
         let mut response = json_of(&event);
         *response.status_mut() = StatusCode::CREATED;
