@@ -24,6 +24,9 @@ use crate::{
     error::{Error, Kind, Result, brief},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Entries that are told at once, of those that were read, and each time so long is waited for somebody to read them.
 const SOME: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
