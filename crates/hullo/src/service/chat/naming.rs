@@ -190,7 +190,7 @@ impl Chat {
             return Err(taken(&nick.shown).hint(format!("if it is yours: /login {} PASSWORD", nick.shown)));
         }
         let author = accounts::author(&nick.key);
-        if self.keepers.iter().any(|keeper| *keeper == author) {
+        if self.keepers.contains(&author) {
             return Err(taken(&nick.shown).hint("it is an operator's; choose another one with /nick NAME"));
         }
         Ok(())
