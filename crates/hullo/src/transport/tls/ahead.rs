@@ -49,13 +49,15 @@ impl<S: Stream> Stream for Ahead<S> {
 impl<S: AsyncRead + Unpin> Ahead<S> {
     /// Reads into the thread's space, and keeps what `buf` has no room for.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Whatever comes of this, what was kept has been asked for.
+        (self.rest, self.at, self.end) = (Vec::new(), 0, 0);
         SPACE.with_borrow_mut(|space| {
             space.resize(SIZE, 0);
             let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.stream), space))?;
             let now = n.min(buf.remaining());
             buf.put_slice(&space[..now]);
             self.rest = space[now..n].to_vec();
-            (self.at, self.end) = (0, self.rest.len());
+            self.end = self.rest.len();
             if n == SIZE {
                 self.rest.resize(SIZE, 0);
             }
