@@ -147,6 +147,15 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// JSON whose texts steer no terminal; what they say is the same.
+pub(crate) fn safe(value: &Value) -> String {
+    let escaped = |c: char| match c.is_control() || steers(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    value.to_string().chars().map(escaped).collect()
+}
+
 /// Whether the character turns the direction of writing, and so makes text look like another one.
 pub(crate) fn steers(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -163,4 +172,17 @@ pub(crate) fn exit_statuses() -> String {
     text + status
         + &line(130, "interrupted", "Ctrl-C.")
         + line(141, "unread", "Nobody reads our stdout any more.").trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_steers_no_terminal_and_says_the_same() {
+        let value = json!({ "agent": "\u{9b}31m\u{202e}\u{1b}[2J" });
+        let line = safe(&value);
+        assert!(!line.chars().any(|c| c.is_control() || steers(c)), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
 }
