@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hullo::{Event, Limits, Result, Scope, Server, Watch};
+use hullo::{Event, Limits, Result, Scope, Server, Watch, traffic::Traffic};
 
 use self::{access::AccessLog, meter::Meter};
 use crate::{
@@ -12,7 +12,11 @@ use crate::{
 };
 
 pub(crate) mod access;
+pub(crate) mod inspect;
+pub(crate) mod live;
 mod meter;
+pub(crate) mod relayed;
+mod relays;
 
 /// Whoever watches a server.
 pub(crate) struct Observer {
@@ -29,7 +33,13 @@ impl Observer {
         Ok(Self::new(access, args.metrics.is_some(), voice))
     }
 
-    pub(crate) fn new(access: Option<AccessLog>, metrics: bool, voice: Voice) -> Arc<Self> {
+    /// The observer of relays, whose metrics count what goes through `traffic`, from the beginning for those of these names.
+    pub(crate) fn of_relays(metrics: bool, traffic: &Arc<Traffic>, names: Vec<Arc<str>>, voice: Voice) -> Arc<Self> {
+        let meter = metrics.then(|| Arc::new(Meter::of_relays(relays::Relays::new(traffic.clone(), names))));
+        Arc::new(Self { timeline: Timeline(voice), access: None, meter })
+    }
+
+    fn new(access: Option<AccessLog>, metrics: bool, voice: Voice) -> Arc<Self> {
         Arc::new(Self { timeline: Timeline(voice), access, meter: metrics.then(Arc::default) })
     }
 

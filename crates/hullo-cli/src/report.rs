@@ -1,14 +1,18 @@
 //! What is said to people, on stderr: sentences, or one JSON object a line.
 
 use std::{
+    collections::VecDeque,
+    fmt,
+    io::{Write, stderr},
     path::Path,
     process::ExitCode,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Instant,
 };
 
 use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::{
     verb::end_line,
@@ -115,6 +119,65 @@ impl Watch for Timeline {
 
     fn counts(&self) -> bool {
         self.0.verbose
+    }
+}
+
+/// Who hears what would be said on stderr, while something is drawn there.
+static OVERHEARD: Mutex<Option<mpsc::Sender<String>>> = Mutex::new(None);
+
+/// Says a line on stderr. That nobody can hear it, as of a log reader that has gone, is no reason to stop.
+pub(crate) fn aloud(words: fmt::Arguments<'_>) {
+    let hears = OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*hears {
+        // What is too much to be shown is too much to be read.
+        Some(hears) => _ = hears.try_send(words.to_string()),
+        None => {
+            drop(hears);
+            let _ = writeln!(stderr(), "{words}");
+        }
+    }
+}
+
+/// What is said to people while this lives; it is said on stderr when it goes.
+pub(crate) struct Overheard {
+    lines: mpsc::Receiver<String>,
+    heard: VecDeque<String>,
+}
+
+/// How much of it is kept.
+const KEPT: usize = 200;
+
+impl Overheard {
+    pub(crate) fn new() -> Self {
+        let (hears, lines) = mpsc::channel(KEPT);
+        *OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(hears);
+        Self { lines, heard: VecDeque::new() }
+    }
+
+    /// The next line. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        let line = self.lines.recv().await?;
+        self.keep(line.clone());
+        Some(line)
+    }
+
+    fn keep(&mut self, line: String) {
+        if self.heard.len() >= KEPT {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(line);
+    }
+}
+
+impl Drop for Overheard {
+    fn drop(&mut self) {
+        OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner).take();
+        while let Ok(line) = self.lines.try_recv() {
+            self.keep(line);
+        }
+        for line in &self.heard {
+            tell!("{line}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 use hullo::service::relay;
 
-use super::time;
+use super::{see::See, time};
 
 #[derive(ClapArgs)]
 #[command(after_help = "Each client has a conversation of its own with the server. What one end says is handed to the
@@ -24,7 +24,12 @@ Examples:
   hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
   hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
   hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
-  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say")]
+  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
+  hullo relay :9000 a:8080 --inspect=http                                        heads, and bodies by size and type
+  hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .          what is inside, for programs
+  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus
+
+On a terminal it shows a live table of its connections; ? tells its keys, and q ends it.")]
 pub(crate) struct Relay {
     /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock or stdio:
     #[arg(value_name = "LISTEN")]
@@ -58,6 +63,9 @@ pub(crate) struct Relay {
     /// Show metrics for Prometheus at this address, as in http://127.0.0.1:9090
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) see: See,
 }
 
 /// How a server is chosen.

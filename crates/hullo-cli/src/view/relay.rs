@@ -7,6 +7,7 @@ mod item;
 mod objects;
 pub(crate) mod page;
 mod read;
+pub(crate) mod table;
 mod talk;
 mod values;
 mod words;

@@ -75,11 +75,6 @@ impl Heard {
     pub(crate) fn weight(&self) -> usize {
         if let Fact::Piece(piece) = &self.what { piece.bytes.len() } else { 0 }
     }
-
-    /// Whether it is but bytes, whose place is known when they are missing.
-    pub(crate) fn is_piece(&self) -> bool {
-        matches!(self.what, Fact::Piece(_))
-    }
 }
 
 impl Closed {

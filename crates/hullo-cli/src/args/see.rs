@@ -1,0 +1,35 @@
+//! The words of `hullo relay` for what a person sees of it.
+
+use clap::Args as ClapArgs;
+use hullo::options;
+
+use crate::view::relay::page::View;
+
+#[derive(ClapArgs)]
+pub(crate) struct See {
+    /// Show what is relayed: each piece with its time, connection, direction and size. On stdout, and on stderr where
+    /// stdout is one end of the relay; with --json one object a line. VIEW is auto, text, hex, json or http [default: no;
+    /// without =VIEW auto]
+    #[arg(long, value_name = "VIEW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_enum, hide_possible_values = true)]
+    pub(crate) inspect: Option<View>,
+
+    /// How much of each piece --inspect shows, as in 100, 64K or off for all of it
+    #[arg(long, value_name = "SIZE", default_value = "4K", value_parser = most, requires = "inspect")]
+    pub(crate) inspect_max: usize,
+
+    /// Show a live table of connections with their rates, which is the default where stdin, stdout and stderr are a
+    /// terminal and nothing else is to be shown there
+    #[arg(long, conflicts_with = "inspect")]
+    pub(crate) live: bool,
+
+    /// Show no live table
+    #[arg(long, conflicts_with = "live")]
+    pub(crate) no_live: bool,
+}
+
+fn most(text: &str) -> Result<usize, String> {
+    if text == "off" {
+        return Ok(usize::MAX);
+    }
+    options::size(text).filter(|size| *size > 0).ok_or_else(|| "a size is written like 100, 64K or off".to_owned())
+}
