@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hullo::{Event, Limits, Result, Scope, Server, Watch, traffic::Traffic};
 
-use self::{access::AccessLog, meter::Meter};
+use self::{access::AccessLog, meter::Meter, relays::Relays};
 use crate::{
     args::Serve,
     report::{Timeline, Voice},
@@ -33,14 +33,15 @@ impl Observer {
         Ok(Self::new(access, args.metrics.is_some(), voice))
     }
 
-    /// The observer of relays, whose metrics count what goes through `traffic`, from the beginning for those of these names.
-    pub(crate) fn of_relays(metrics: bool, traffic: &Arc<Traffic>, names: Vec<Arc<str>>, voice: Voice) -> Arc<Self> {
-        let meter = metrics.then(|| Arc::new(Meter::of_relays(relays::Relays::new(traffic.clone(), names))));
-        Arc::new(Self { timeline: Timeline(voice), access: None, meter })
+    /// The observer of relays, who tells that timeline. The `metrics` count what goes through the traffic, from the
+    /// beginning for those of these names.
+    pub(crate) fn of_relays(metrics: Option<(&Arc<Traffic>, Vec<Arc<str>>)>, timeline: Timeline) -> Arc<Self> {
+        let meter = |(traffic, names): (&Arc<Traffic>, _)| Arc::new(Meter::of_relays(Relays::new(traffic.clone(), names)));
+        Arc::new(Self { timeline, access: None, meter: metrics.map(meter) })
     }
 
     fn new(access: Option<AccessLog>, metrics: bool, voice: Voice) -> Arc<Self> {
-        Arc::new(Self { timeline: Timeline(voice), access, meter: metrics.then(Arc::default) })
+        Arc::new(Self { timeline: Timeline::new(voice), access, meter: metrics.then(Arc::default) })
     }
 
     /// Sees to it that the last lines of the log are written.

@@ -91,26 +91,44 @@ impl Voice {
 
     /// Whoever tells the timeline, if that is wanted.
     pub(crate) fn watch(self) -> Option<Arc<dyn Watch>> {
-        self.verbose.then(|| Arc::new(Timeline(self)) as Arc<dyn Watch>)
+        self.verbose.then(|| Arc::new(Timeline::new(self)) as Arc<dyn Watch>)
     }
 }
 
-/// Tells the timeline; of a server without `-v` only what is its own trouble, and not its clients'.
-pub(crate) struct Timeline(pub(crate) Voice);
+/// Tells the timeline; of a server without `-v` only what is its own trouble, and not its clients' unless that is wanted.
+pub(crate) struct Timeline {
+    voice: Voice,
+    troubles: bool,
+}
+
+impl Timeline {
+    pub(crate) fn new(voice: Voice) -> Self {
+        Self { voice, troubles: false }
+    }
+
+    /// One that tells of all troubles, and without `-v` of nothing else.
+    pub(crate) fn of_troubles(voice: Voice) -> Self {
+        Self { voice, troubles: true }
+    }
+
+    fn is_wanted(&self, event: &Event<'_>) -> bool {
+        let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
+        let is_trouble =
+            matches!(event, Event::Trouble { error, .. } if self.troubles || ours(error.kind()));
+        // What a server shows is long: to look at it is what `check` is for.
+        let is_long = matches!(event, Event::Shown(_)) && !self.voice.json;
+        (self.voice.verbose || is_trouble) && !is_long
+    }
+}
 
 impl Watch for Timeline {
     fn event(&self, event: &Event<'_>) {
-        let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
-        if !self.0.verbose && !matches!(event, Event::Trouble { error, .. } if ours(error.kind())) {
-            return;
-        }
-        // What a server shows is long: to look at it is what `check` is for.
-        if matches!(event, Event::Shown(_)) && !self.0.json {
+        if !self.is_wanted(event) {
             return;
         }
         let (name, sentence, facts) = timeline::line(event);
-        if self.0.json {
-            self.0.say(name, "", facts);
+        if self.voice.json {
+            self.voice.say(name, "", facts);
         } else {
             end_line();
             tell!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
@@ -118,7 +136,7 @@ impl Watch for Timeline {
     }
 
     fn counts(&self) -> bool {
-        self.0.verbose
+        self.voice.verbose
     }
 }
 
@@ -144,12 +162,12 @@ pub(crate) struct Overheard {
     heard: VecDeque<String>,
 }
 
-/// How much of it is kept.
-const KEPT: usize = 200;
+/// How much of it is said then.
+const KEPT: usize = 20;
 
 impl Overheard {
     pub(crate) fn new() -> Self {
-        let (hears, lines) = mpsc::channel(KEPT);
+        let (hears, lines) = mpsc::channel(256);
         *OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(hears);
         Self { lines, heard: VecDeque::new() }
     }

@@ -7,15 +7,16 @@ use crate::view::relay::page::View;
 
 #[derive(ClapArgs)]
 pub(crate) struct See {
-    /// Show what is relayed: each piece with its time, connection, direction and size. On stdout, and on stderr where
-    /// stdout is one end of the relay; with --json one object a line. VIEW is auto, text, hex, json or http [default: no;
-    /// without =VIEW auto]
+    /// Show what is relayed: each piece with its time, connection, direction and size. VIEW is text, hex, json, http, or
+    /// auto, which goes by what comes [without =VIEW auto]. It is on stdout, or on stderr where stdout is one end of the
+    /// relay; with --json one object a line
     #[arg(long, value_name = "VIEW", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_enum, hide_possible_values = true)]
     pub(crate) inspect: Option<View>,
 
-    /// How much of each piece --inspect shows, as in 100, 64K or off for all of it
-    #[arg(long, value_name = "SIZE", default_value = "4K", value_parser = most, requires = "inspect")]
-    pub(crate) inspect_max: usize,
+    /// How much of each piece --inspect shows, as in 100, 64K or off for all of it [default: 4K; of what auto shows as hex
+    /// 256]
+    #[arg(long, value_name = "SIZE", value_parser = most, requires = "inspect")]
+    pub(crate) inspect_max: Option<usize>,
 
     /// Show a live table of connections with their rates, which is the default where stdin, stdout and stderr are a
     /// terminal and nothing else is to be shown there

@@ -32,7 +32,8 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let on_stdio = plan.to.iter().chain(&plan.tee).chain([&at]).any(|address| address.scheme == "stdio");
     let sight = Sight::new(&args.see, on_stdio, voice)?;
     plan.traffic = sight.traffic.clone();
-    let observer = Observer::of_relays(args.metrics.is_some(), &sight.traffic, vec![plan.name.clone()], voice);
+    let metrics = args.metrics.as_ref().map(|_| (&sight.traffic, vec![plan.name.clone()]));
+    let observer = Observer::of_relays(metrics, sight.timeline(voice));
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
     let mut server = Server::new(scope);
@@ -42,7 +43,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     };
     let (to, name) = (plan.name.clone(), format!("relay to {}", plan.name));
     let bound = listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
-    let ended = wait(server, signals, sight.look(&format!("{bound} → {to}")), args.grace, voice).await;
+    let ended = wait(server, signals, sight.look(&format!("{bound} → {to}"), voice), args.grace, voice).await;
     sight.finish(voice);
     ended
 }

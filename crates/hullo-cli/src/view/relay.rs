@@ -11,3 +11,6 @@ pub(crate) mod table;
 mod talk;
 mod values;
 mod words;
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,17 @@ use crate::{
         live::{self, Live},
         relayed::Relayed,
     },
-    report::Voice,
+    report::{Timeline, Voice},
     view::{
         chat::clock::Clock,
         paint,
-        relay::page::{Page, Reader},
+        relay::page::{Most, Page, Reader, View},
     },
 };
+
+/// How much of each piece is shown where nothing is said about it; and of what is shown as hex because it is nothing else.
+const SHOWN: usize = 4 << 10;
+const NUMBERS: usize = 256;
 
 /// Whoever looks at a relay, and what they look at.
 pub(super) struct Sight {
@@ -51,13 +55,24 @@ impl Sight {
         Ok(Self { traffic: Arc::new(Traffic::new(taps)), inspector, live })
     }
 
+    /// Whoever tells what else happens: a table has room for the troubles of each connection.
+    pub(super) fn timeline(&self, voice: Voice) -> Timeline {
+        if self.live.is_some() { Timeline::of_troubles(voice) } else { Timeline::new(voice) }
+    }
+
     /// Shows what is to be shown, until the person wants all of it to end, or nobody reads it any more.
     ///
     /// # Errors
     /// The terminal's, or that of stdout.
-    pub(super) async fn look(&self, title: &str) -> Result<()> {
+    pub(super) async fn look(&self, title: &str, voice: Voice) -> Result<()> {
         if let Some(live) = &self.live {
-            return live.run(&self.traffic, title.to_owned()).await;
+            live.run(&self.traffic, title.to_owned()).await?;
+            let left = self.traffic.live().len();
+            if left > 0 {
+                let about = format!("waiting for {left} connections to end; Ctrl-C cuts them off");
+                voice.say("ending", &about, json!({ "flows": left }));
+            }
+            return Ok(());
         }
         match &self.inspector {
             Some(inspector) => Err(inspector.unread().await),
@@ -78,8 +93,11 @@ impl Sight {
 fn inspector(args: &See, on_stdio: bool, voice: Voice) -> Result<Arc<Inspector>> {
     let paint = if on_stdio { paint::on_stderr() } else { paint::on_stdout() };
     let reader = if voice.json { Reader::Program } else { Reader::Person(paint, Clock::here()) };
-    let (view, max) = (args.inspect.unwrap_or_default(), args.inspect_max);
-    let page = Page::new(view, max, reader);
+    let view = args.inspect.unwrap_or_default();
+    let max = args.inspect_max.unwrap_or(SHOWN);
+    // Numbers that nobody asked for are not read either.
+    let hex = if view == View::Hex { max } else { args.inspect_max.unwrap_or(NUMBERS) };
+    let page = Page::new(view, Most { text: max, hex }, reader);
     let to: Box<dyn Write + Send> = if on_stdio { Box::new(stderr()) } else { Box::new(stdout()) };
     Inspector::new(view, max, page, to)
 }

@@ -5,11 +5,14 @@ use std::str::from_utf8;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::item::{Body, Item, Part, What};
+use super::{
+    item::{Body, Item, Part, What},
+    page::Most,
+};
 use crate::report::{object as named, safe};
 
-/// Writes the item as a line. Of a piece `max` bytes are in it at most, and `hidden` says how many are not.
-pub(super) fn object(item: &Item, max: usize, out: &mut String) {
+/// Writes the item as a line. Of a piece so much is in it at most, and `hidden` says how many bytes are not.
+pub(super) fn object(item: &Item, max: Most, out: &mut String) {
     let (event, facts) = facts(&item.what, max);
     let time = humantime::format_rfc3339_millis(item.when).to_string();
     let mut all = json!({ "time": time, "flow": item.flow });
@@ -30,21 +33,22 @@ fn line(event: &str, facts: Value, out: &mut String) {
     out.push('\n');
 }
 
-fn facts(what: &What, max: usize) -> (&'static str, Map<String, Value>) {
+fn facts(what: &What, max: Most) -> (&'static str, Map<String, Value>) {
     let (event, facts) = match what {
         What::Opened { relay, client, server } => {
             ("opened", json!({ "relay": &**relay, "client": client.to_string(), "server": server.to_string() }))
         }
-        What::Text(part) | What::Hex(part) => ("piece", piece(part, max)),
+        What::Text(part) => ("piece", piece(part, max.text)),
+        What::Hex(part) => ("piece", piece(part, max.hex)),
         What::Value { size, text } => {
             let value = serde_json::from_str(text).unwrap_or(Value::Null);
-            let whole = *size <= max as u64;
+            let whole = *size <= max.text as u64;
             ("value", json!({ "bytes": size, "value": whole.then_some(value), "hidden": if whole { 0 } else { *size } }))
         }
         What::Head { size, lines } => ("head", head(*size, lines)),
         What::Body(body) => ("body", of_body(body)),
         What::Waiting { of, part } => {
-            let mut facts = piece(part, max);
+            let mut facts = piece(part, max.text);
             facts["of"] = (*of).into();
             ("waiting", facts)
         }

@@ -28,11 +28,18 @@ pub(crate) enum Reader {
     Program,
 }
 
+/// How many bytes of a piece are shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) text: usize,
+    /// As hex.
+    pub(crate) hex: usize,
+}
+
 /// What is read out.
 pub(crate) struct Page {
     view: View,
-    /// How many bytes of each piece are shown.
-    max: usize,
+    max: Most,
     form: Form,
     talks: BTreeMap<u64, Talk>,
     /// Conversations in which something is held that nobody has been told of, since then.
@@ -48,8 +55,8 @@ impl Page {
     /// How long something may be held until it is shown as it is.
     pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// A page that shows up to `max` bytes of each piece.
-    pub(crate) fn new(view: View, max: usize, reader: Reader) -> Self {
+    /// A page that shows so much of each piece.
+    pub(crate) fn new(view: View, max: Most, reader: Reader) -> Self {
         let form = match reader {
             Reader::Person(paint, clock) => Form::Words(Words { paint, clock, max }),
             Reader::Program => Form::Objects,
@@ -143,7 +150,7 @@ impl Page {
         if self.talks.len() >= TALKS && !self.talks.contains_key(&flow) {
             self.talks.pop_first();
         }
-        self.talks.entry(flow).or_insert_with(|| Talk::new(self.view, self.max))
+        self.talks.entry(flow).or_insert_with(|| Talk::new(self.view, self.max.text))
     }
 
     fn write(&self, item: &Item, out: &mut String) {

@@ -7,6 +7,7 @@ use hullo::traffic::Way;
 use super::{
     heard::Closed,
     item::{Body, Item, Part, What},
+    page::Most,
 };
 use crate::{
     report::{shown, steers},
@@ -20,8 +21,7 @@ const INDENT: &str = "  ";
 pub(super) struct Words {
     pub(super) paint: Paint,
     pub(super) clock: Clock,
-    /// How many bytes of each piece are shown.
-    pub(super) max: usize,
+    pub(super) max: Most,
 }
 
 impl Words {
@@ -77,7 +77,7 @@ impl Words {
 
     /// Text whose lines are indented, and in which nothing steers a terminal.
     fn text(&self, bytes: &[u8], size: u64, out: &mut String) {
-        let first = at_characters(bytes, self.max);
+        let first = at_characters(bytes, self.max.text);
         if !first.is_empty() {
             let mut text = self.visible(first);
             if !text.ends_with('\n') {
@@ -95,16 +95,19 @@ impl Words {
         let (mut text, mut odd) = (String::with_capacity(bytes.len()), String::new());
         for chunk in bytes.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if steers(c) || c.is_control() && !matches!(c, '\n' | '\t') {
-                    odd.extend(c.escape_default());
-                } else {
-                    self.odd(&mut odd, &mut text);
-                    text.push(c);
+                match c {
+                    '\r' => odd += "\\r",
+                    // Writing to a string does not fail.
+                    _ if c.is_ascii_control() && !matches!(c, '\n' | '\t') => _ = write!(odd, "\\x{:02x}", u32::from(c)),
+                    _ if steers(c) || c.is_control() && !c.is_ascii() => odd.extend(c.escape_default()),
+                    _ => {
+                        self.odd(&mut odd, &mut text);
+                        text.push(c);
+                    }
                 }
             }
             for byte in chunk.invalid() {
-                // Writing to a string does not fail.
-                let _ = write!(odd, "\\x{byte:02x}");
+                _ = write!(odd, "\\x{byte:02x}");
             }
         }
         self.odd(&mut odd, &mut text);
@@ -120,7 +123,7 @@ impl Words {
     }
 
     fn hex(&self, part: &Part, way: Option<Way>, out: &mut String) {
-        let first = part.first(self.max);
+        let first = part.first(self.max.hex);
         let mark = if way == Some(Way::Down) { '<' } else { '>' };
         let at = usize::try_from(part.at).unwrap_or(usize::MAX);
         for line in hex::dump(mark, at, first).split_inclusive('\n') {
@@ -132,13 +135,13 @@ impl Words {
 
     fn value(&self, text: &str, out: &mut String) {
         let pretty = json::pretty(text, self.paint).unwrap_or_else(|| shown(text));
-        let (mut left, mut lines) = (self.max, pretty.split_inclusive('\n'));
+        let (mut left, mut lines) = (self.max.text, pretty.split_inclusive('\n'));
         let mut hidden = 0;
         for line in lines.by_ref() {
             if line.len() > left {
                 hidden = 1;
                 // A line too long for itself is not left out as a whole.
-                if left == self.max {
+                if left == self.max.text {
                     *out += &format!("{INDENT}{}\n", shown(&String::from_utf8_lossy(at_characters(text.as_bytes(), left))));
                 }
                 break;
@@ -160,7 +163,7 @@ impl Words {
     fn head(&self, size: u64, lines: &[String], out: &mut String) {
         let is_response = lines.first().is_some_and(|line| line.starts_with("HTTP/"));
         *out += &format!("{}, {}\n", if is_response { "response" } else { "request" }, bytes(size));
-        let mut left = self.max;
+        let mut left = self.max.text;
         for (at, line) in lines.iter().enumerate() {
             if line.len() > left {
                 let hidden: usize = lines[at..].iter().map(String::len).sum();
