@@ -228,6 +228,11 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// The same as a part of a line, which ends where we end it.
+pub(crate) fn shown_in_line(text: &str) -> String {
+    shown(text).replace('\n', "\\n")
+}
+
 /// JSON whose texts steer no terminal; what they say is the same.
 pub(crate) fn safe(value: &Value) -> String {
     let escaped = |c: char| match c.is_control() || steers(c) {

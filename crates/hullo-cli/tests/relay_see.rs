@@ -106,7 +106,7 @@ fn whoever_relays_does_not_wait_for_whoever_reads() {
     let sink = home.serve(&["discard", "tcp://127.0.0.1:0"], 1);
     let many = 64 << 20;
     let script = format!(
-        "mkfifo read; {hullo} relay tcp://127.0.0.1:0 {to} --inspect=hex 2>said >read & relay=$!
+        "mkfifo read; {hullo} relay tcp://127.0.0.1:0 {to} --inspect 2>said >read & relay=$!
          exec 3<read
          until at=$(grep -o 'tcp://127[^ ]*' said | head -n1) && [ -n \"$at\" ]; do sleep 0.05; done
          head -c {many} /dev/zero | {hullo} connect $at
@@ -220,7 +220,7 @@ fn on_terminal(home: &Home, words: &str) -> Option<(Program, Pid, String)> {
     let program = Program::start(
         command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm-256color").env("SHELL", "/bin/sh"),
     );
-    let said = program.heard("(relay to ");
+    let said = program.heard_by(|said| address(said).is_some());
     let number = said.split(['<', '>']).nth(1).unwrap().parse().unwrap();
     let at = address(&said).unwrap();
     Some((program, Pid::from_raw(number).unwrap(), at))

@@ -4,7 +4,7 @@ use hullo::traffic::{Flow, Seen, Tap};
 use serde_json::json;
 
 use crate::{
-    report::{START, Voice, shown},
+    report::{START, Voice, shown_in_line},
     verb::end_line,
     view::{paint, relay::heard::Closed, timeline::clock},
 };
@@ -49,6 +49,6 @@ impl Relayed {
             return self.0.say(event, "", facts);
         }
         end_line();
-        tell!("{} {}", paint::on_stderr().quiet(&clock(START.elapsed())), shown(sentence));
+        tell!("{} {}", paint::on_stderr().quiet(&clock(START.elapsed())), shown_in_line(sentence));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     page::Most,
 };
 use crate::{
-    report::{shown, steers},
+    report::{shown, shown_in_line, steers},
     view::{chat::clock::Clock, hex, json, paint::Paint},
 };
 
@@ -35,7 +35,7 @@ impl Words {
         }
         match &item.what {
             What::Opened { client, server, .. } => {
-                *out += &format!("opened: {} → {}\n", shown(&client.to_string()), shown(&server.to_string()));
+                *out += &format!("opened: {} → {}\n", shown_in_line(&client.to_string()), shown_in_line(&server.to_string()));
             }
             What::Text(part) => {
                 *out += &format!("{}\n", name(part));
@@ -56,7 +56,7 @@ impl Words {
                 *out += &format!("{}\n", self.paint.quiet(&about));
                 self.text(&part.bytes, part.size, out);
             }
-            What::Remark(remark) => *out += &format!("{}\n", self.paint.number(&shown(remark))),
+            What::Remark(remark) => *out += &format!("{}\n", self.paint.number(&shown_in_line(remark))),
             What::Missed(count) => *out += &format!("{}\n", self.paint.bad(&missed(*count))),
             What::End => *out += "end\n",
             What::Closed(closed) => self.closed(closed, out),
@@ -181,7 +181,7 @@ impl Words {
 
     fn body(&self, body: &Body, out: &mut String) {
         let mut facts = vec![bytes(body.size)];
-        facts.extend([&body.kind, &body.coding].into_iter().flatten().map(|fact| shown(fact)));
+        facts.extend([&body.kind, &body.coding].into_iter().flatten().map(|fact| shown_in_line(fact)));
         if !body.whole {
             facts.push(self.paint.bad("cut off"));
         }
@@ -199,7 +199,7 @@ impl Words {
         let (s, up, down) = (closed.took.as_secs_f64(), bytes(closed.up), bytes(closed.down));
         *out += &format!("closed after {s:.3} s: {up} up, {down} down");
         if let Some(why) = &closed.why {
-            *out += &format!(": {}", self.paint.bad(&shown(why)));
+            *out += &format!(": {}", self.paint.bad(&shown_in_line(why)));
         }
         out.push('\n');
     }

@@ -10,12 +10,13 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Clear, Paragraph, Sparkline},
 };
+use unicode_width::UnicodeWidthStr;
 
 use super::{
     Gone, Row, Sort, Table,
     words::{age, amount, name, plain},
 };
-use crate::{report::shown, view::chat::draw::cut};
+use crate::{report::shown_in_line, view::chat::draw::cut};
 
 /// The height from which on the rates of the last time are drawn.
 const TALL: u16 = 15;
@@ -23,6 +24,9 @@ const TALL: u16 = 15;
 /// How wide what is not a name is: a column of bytes or of a rate, and an age.
 const BYTES: usize = 6;
 const AGE: usize = 5;
+
+/// How much room there must be for why a conversation ended.
+const REASON: usize = 30;
 
 /// Of keys.
 const HELP: &[(&str, &str)] = &[
@@ -149,18 +153,13 @@ impl Columns {
         let names = self.names(&number.to_string(), &name(client, self.client), &name(server, self.server));
         let (up, down) = (amount(closed.up as f64), amount(closed.down as f64));
         let facts = format!("{:>AGE$} ↑{up} ↓{down} ", age(closed.took));
-        let why = closed.why.as_deref().map_or_else(|| "ended".to_owned(), shown);
-        let room = self.width.saturating_sub(unicode_width::UnicodeWidthStr::width(&*format!("{names}{facts}")));
+        let why = closed.why.as_deref().map_or_else(|| "ended".to_owned(), shown_in_line);
         // Where there is little room, why it ended tells more than how much it was.
+        let facts = if self.width < names.width() + facts.width() + REASON { String::new() } else { facts };
+        let room = self.width.saturating_sub(names.width() + facts.width());
         let why_style = if closed.why.is_some() { quiet().patch(table.bad()) } else { quiet() };
-        let short = room < 12;
-        let (facts, room) = if short { (String::new(), room + facts_width(&facts)) } else { (facts, room) };
         Line::from(vec![Span::styled(names + &facts, quiet()), Span::styled(cut(&why, room), why_style)])
     }
-}
-
-fn facts_width(facts: &str) -> usize {
-    unicode_width::UnicodeWidthStr::width(facts)
 }
 
 impl Table {
@@ -237,7 +236,7 @@ impl Table {
     fn detail(&self, frame: &mut Frame<'_>, area: Rect, now: Instant) {
         let Some(row) = self.selected.and_then(|number| self.rows.get(&number)) else { return };
         let sample = &row.sample;
-        let (client, server) = (shown(&sample.client.to_string()), shown(&sample.server.to_string()));
+        let (client, server) = (shown_in_line(&sample.client.to_string()), shown_in_line(&sample.server.to_string()));
         let s = now.saturating_duration_since(sample.since).as_secs();
         let text = format!(
             " #{} {client} → {server}, {s} s, {} bytes up, {} down",

@@ -166,7 +166,7 @@ fn a_selected_connection_can_be_seen_wherever_it_goes() {
         (KeyCode::Down, 2),
         (KeyCode::End, 100),
         (KeyCode::Up, 99),
-        (KeyCode::PageUp, 76),
+        (KeyCode::PageUp, 77),
         (KeyCode::Home, 1),
         (KeyCode::Char('G'), 100),
     ] {

@@ -6,7 +6,7 @@ use hullo::Peer;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use crate::report::shown;
+use crate::report::shown_in_line;
 
 /// A number of bytes in five characters at most.
 pub(super) fn amount(bytes: f64) -> String {
@@ -38,7 +38,7 @@ pub(super) fn age(age: Duration) -> String {
 
 /// Who is there, in that much room: of an address its end tells more than its scheme.
 pub(super) fn name(peer: &Peer, width: usize) -> String {
-    let whole = shown(&peer.to_string());
+    let whole = shown_in_line(&peer.to_string());
     if whole.width() <= width {
         return whole;
     }
