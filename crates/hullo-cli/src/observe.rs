@@ -13,6 +13,7 @@ use crate::{
 
 pub(crate) mod access;
 pub(crate) mod inspect;
+pub(crate) mod lines;
 pub(crate) mod live;
 mod meter;
 pub(crate) mod relayed;

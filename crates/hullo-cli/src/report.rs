@@ -113,8 +113,7 @@ impl Timeline {
 
     fn is_wanted(&self, event: &Event<'_>) -> bool {
         let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
-        let is_trouble =
-            matches!(event, Event::Trouble { error, .. } if self.troubles || ours(error.kind()));
+        let is_trouble = matches!(event, Event::Trouble { error, .. } if self.troubles || ours(error.kind()));
         // What a server shows is long: to look at it is what `check` is for.
         let is_long = matches!(event, Event::Shown(_)) && !self.voice.json;
         (self.voice.verbose || is_trouble) && !is_long

@@ -40,12 +40,19 @@ fn what_passes_by_is_on_stdout_and_nothing_else_is() {
     let home = Home::new();
     let server = echo(&home);
     let (relay, at) = relay(&home, &["tcp://127.0.0.1:0", &server.at[0], "--inspect=text"]);
-    assert_eq!(home.run(&["connect", &at], "hello \x1b[2J\n").text(), "hello \x1b[2J\n", "what is relayed is as it was");
+    assert_eq!(
+        home.run(&["connect", &at], "hello \x1b[2J\n").text(),
+        "hello \x1b[2J\n",
+        "what is relayed is as it was"
+    );
     relay.heard("#1 closed after ");
     let text = ended(relay).text();
     let lines: Vec<_> = text.lines().map(|line| line.split_once("#1 ").map_or(line, |(_, rest)| rest)).collect();
     let (opened, rest) = lines.split_first().unwrap();
-    assert!(opened.starts_with("opened: tcp://127.0.0.1:") && opened.ends_with(&format!("→ {}", server.at[0])), "{text}");
+    assert!(
+        opened.starts_with("opened: tcp://127.0.0.1:") && opened.ends_with(&format!("→ {}", server.at[0])),
+        "{text}"
+    );
     assert_eq!(rest[..2], ["→ 11 bytes", "  hello \\x1b[2J"], "{text}");
     assert!(rest.contains(&"← 11 bytes") && rest.contains(&"→ end") && rest.contains(&"← end"), "{text}");
     assert!(rest.last().unwrap().ends_with("s: 11 bytes up, 11 bytes down"), "{text}");
@@ -214,8 +221,9 @@ fn with_v_there_is_a_line_for_each_conversation() {
 /// A relay on a terminal of its own: its number and where it listens.
 fn on_terminal(home: &Home, words: &str) -> Option<(Program, Pid, String)> {
     let hullo = env!("CARGO_BIN_EXE_hullo");
-    let line =
-        format!("stty rows 24 cols 100; sh -c 'echo \"<$$>\"; exec {hullo} relay {words}'; echo \"status=$?\"; stty -a");
+    let line = format!(
+        "stty rows 24 cols 100; sh -c 'echo \"<$$>\"; exec {hullo} relay {words}'; echo \"status=$?\"; stty -a"
+    );
     let mut command = home.command(peer("script")?);
     let program = Program::start(
         command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm-256color").env("SHELL", "/bin/sh"),

@@ -1,10 +1,6 @@
 //! `hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090`: what relays do, counted when somebody asks.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use hullo::traffic::{Total, Traffic, Way};
 use prometheus_client::{

@@ -81,7 +81,8 @@ impl Body {
     pub(super) fn is_text(&self) -> bool {
         let kind = self.kind.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let kind = kind.to_ascii_lowercase();
-        let is = kind.ends_with("json") || matches!(&*kind, "text/plain" | "text/csv" | "application/x-www-form-urlencoded");
+        let is =
+            kind.ends_with("json") || matches!(&*kind, "text/plain" | "text/csv" | "application/x-www-form-urlencoded");
         is && self.coding.is_none()
     }
 }

@@ -43,7 +43,10 @@ fn facts(what: &What, max: Most) -> (&'static str, Map<String, Value>) {
         What::Value { size, text } => {
             let value = serde_json::from_str(text).unwrap_or(Value::Null);
             let whole = *size <= max.text as u64;
-            ("value", json!({ "bytes": size, "value": whole.then_some(value), "hidden": if whole { 0 } else { *size } }))
+            (
+                "value",
+                json!({ "bytes": size, "value": whole.then_some(value), "hidden": if whole { 0 } else { *size } }),
+            )
         }
         What::Head { size, lines } => ("head", head(*size, lines)),
         What::Body(body) => ("body", of_body(body)),

@@ -7,6 +7,7 @@ use std::{
 
 use hullo::traffic::Way;
 
+pub(crate) use super::read::View;
 use super::{
     heard::{Fact, Heard},
     item::{Item, What},
@@ -14,7 +15,6 @@ use super::{
     talk::Talk,
     words::Words,
 };
-pub(crate) use super::read::View;
 use crate::view::{chat::clock::Clock, paint::Paint};
 
 /// The most conversations that are kept in mind. Where more begin than end, their ends were missed.

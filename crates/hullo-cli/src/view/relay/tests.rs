@@ -114,7 +114,10 @@ fn a_conversation_is_told_from_its_beginning_to_its_end() {
          22:13:20.000 #1 closed after 1.500 s: 6 bytes up, 4 bytes down\n"
     );
     let mut read = Read::person(View::Text);
-    assert!(read.close(Some("the connection was reset\x1b[2J")).ends_with("0 bytes down: the connection was reset\\u{1b}[2J\n"));
+    assert!(
+        read.close(Some("the connection was reset\x1b[2J"))
+            .ends_with("0 bytes down: the connection was reset\\u{1b}[2J\n")
+    );
 }
 
 #[test]
@@ -147,7 +150,12 @@ fn what_is_no_text_is_hex_with_its_place_in_the_stream() {
     says(
         View::Auto,
         &[(Way::Up, b"hello"), (Way::Up, b"\0\x01\xe2")],
-        &["→ 5 bytes", "  hello", "→ 3 bytes", &format!("  > 00000005  {:<49} ...", "00 01 e2").replacen("  00", "  00", 1)],
+        &[
+            "→ 5 bytes",
+            "  hello",
+            "→ 3 bytes",
+            &format!("  > 00000005  {:<49} ...", "00 01 e2").replacen("  00", "  00", 1),
+        ],
     );
     says(View::Hex, &[(Way::Down, b"hi")], &["← 2 bytes", &format!("  < 00000000  {:<48}  hi", "68 69")]);
 }
@@ -195,7 +203,10 @@ fn messages_are_whole_by_themselves() {
     read.message(Way::Down, b"12", Form::Binary);
     read.message(Way::Down, b"\0", Form::Binary);
     let hex = format!("  < 00000002  {:<48}  .", "00");
-    assert_eq!(read.said(), ["→ JSON, 3 bytes", "  [", "    1", "  ]", "← message, 2 bytes", "  12", "← message, 1 byte", &hex]);
+    assert_eq!(
+        read.said(),
+        ["→ JSON, 3 bytes", "  [", "    1", "  ]", "← message, 2 bytes", "  12", "← message, 1 byte", &hex]
+    );
 }
 
 const ASKED: &str = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
@@ -255,7 +266,9 @@ fn bodies_that_are_text_are_shown_to_those_who_ask_for_anything() {
     let json = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
     let mut read = Read::person(View::Auto);
     read.down(json);
-    assert!(read.said().ends_with(&["← body: 7 bytes, application/json; charset=utf-8", "  {", "    \"a\": 1", "  }"].map(str::to_owned)));
+    assert!(read.said().ends_with(
+        &["← body: 7 bytes, application/json; charset=utf-8", "  {", "    \"a\": 1", "  }"].map(str::to_owned)
+    ));
     let mut read = Read::person(View::Http);
     read.down(json);
     assert!(read.said().ends_with(&["← body: 7 bytes, application/json; charset=utf-8".to_owned()]));
@@ -283,7 +296,10 @@ fn what_is_not_http_is_shown_as_what_it_is() {
         let mut read = Read::person(View::Auto);
         read.up(format!("POST / HTTP/1.1\r\n{head}\r\n\r\nrest"));
         let said = read.said();
-        assert!(said.contains(&format!("→ this is not HTTP: {why}")) && said.ends_with(&["  rest".to_owned()]), "{said:?}");
+        assert!(
+            said.contains(&format!("→ this is not HTTP: {why}")) && said.ends_with(&["  rest".to_owned()]),
+            "{said:?}"
+        );
     }
     let mut read = Read::person(View::Auto);
     read.up("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n");
@@ -333,7 +349,10 @@ fn what_does_not_become_whole_is_shown_after_a_while_and_once() {
     };
     assert!(read.page.waits() && wait(&mut read, 0).is_empty());
     let said = wait(&mut read, 2);
-    assert!(said.ends_with("#1 → the first 16 bytes of a head whose rest has not come yet\n  GET / HTTP/1.1\\r\n"), "{said}");
+    assert!(
+        said.ends_with("#1 → the first 16 bytes of a head whose rest has not come yet\n  GET / HTTP/1.1\\r\n"),
+        "{said}"
+    );
     assert!(!read.page.waits() && wait(&mut read, 9).is_empty());
     read.up("\r\n");
     assert_eq!(read.said(), ["→ request, 18 bytes", "  GET / HTTP/1.1"]);

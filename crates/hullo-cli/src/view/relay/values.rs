@@ -70,7 +70,9 @@ pub(super) fn may_begin(bytes: &[u8]) -> bool {
     let mut shown = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
     match (shown.next(), shown.next()) {
         (Some(b'{'), second) => matches!(second, None | Some(b'"' | b'}')),
-        (Some(b'['), second) => matches!(second, None | Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b']')),
+        (Some(b'['), second) => {
+            matches!(second, None | Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b']'))
+        }
         _ => false,
     }
 }
@@ -86,8 +88,13 @@ mod tests {
     #[test]
     fn values_are_whole_wherever_the_pieces_part() {
         let text = "{\"a\":\"}\\\"\"}\n[1,2] 12 nonsense\n\"\u{e9}\"";
-        let wanted =
-            [value("{\"a\":\"}\\\"\"}"), value("[1,2]"), value("12"), Token::Noise("nonsense".into()), value("\"\u{e9}\"")];
+        let wanted = [
+            value("{\"a\":\"}\\\"\"}"),
+            value("[1,2]"),
+            value("12"),
+            Token::Noise("nonsense".into()),
+            value("\"\u{e9}\""),
+        ];
         for cut in 0..text.len() {
             let mut values = Values::default();
             let mut tokens = values.take(&text.as_bytes()[..cut]).unwrap();
@@ -108,9 +115,16 @@ mod tests {
 
     #[test]
     fn a_log_is_no_json() {
-        for (text, yes) in
-            [("{\"", true), (" [ 1", true), ("[", true), ("{}", true), ("[INFO] x", false), ("{x", false), ("12", false), ("", false)]
-        {
+        for (text, yes) in [
+            ("{\"", true),
+            (" [ 1", true),
+            ("[", true),
+            ("{}", true),
+            ("[INFO] x", false),
+            ("{x", false),
+            ("12", false),
+            ("", false),
+        ] {
             assert_eq!(may_begin(text.as_bytes()), yes, "{text}");
         }
     }

@@ -35,7 +35,11 @@ impl Words {
         }
         match &item.what {
             What::Opened { client, server, .. } => {
-                *out += &format!("opened: {} → {}\n", shown_in_line(&client.to_string()), shown_in_line(&server.to_string()));
+                *out += &format!(
+                    "opened: {} → {}\n",
+                    shown_in_line(&client.to_string()),
+                    shown_in_line(&server.to_string())
+                );
             }
             What::Text(part) => {
                 *out += &format!("{}\n", name(part));
@@ -98,7 +102,9 @@ impl Words {
                 match c {
                     '\r' => odd += "\\r",
                     // Writing to a string does not fail.
-                    _ if c.is_ascii_control() && !matches!(c, '\n' | '\t') => _ = write!(odd, "\\x{:02x}", u32::from(c)),
+                    _ if c.is_ascii_control() && !matches!(c, '\n' | '\t') => {
+                        _ = write!(odd, "\\x{:02x}", u32::from(c))
+                    }
                     _ if steers(c) || c.is_control() && !c.is_ascii() => odd.extend(c.escape_default()),
                     _ => {
                         self.odd(&mut odd, &mut text);
@@ -142,7 +148,8 @@ impl Words {
                 hidden = 1;
                 // A line too long for itself is not left out as a whole.
                 if left == self.max.text {
-                    *out += &format!("{INDENT}{}\n", shown(&String::from_utf8_lossy(at_characters(text.as_bytes(), left))));
+                    *out +=
+                        &format!("{INDENT}{}\n", shown(&String::from_utf8_lossy(at_characters(text.as_bytes(), left))));
                 }
                 break;
             }

@@ -124,7 +124,13 @@ impl Columns {
         format!("{number:>n$} {client:<c$} {server:<s$} ")
     }
 
-    fn line(&self, number: &str, client: &str, server: &str, [age, up, up_rate, down, down_rate]: [String; 5]) -> String {
+    fn line(
+        &self,
+        number: &str,
+        client: &str,
+        server: &str,
+        [age, up, up_rate, down, down_rate]: [String; 5],
+    ) -> String {
         let names = self.names(number, client, server);
         format!("{names}{age:>AGE$}{up:>BYTES$}{up_rate:>BYTES$}{down:>BYTES$}{down_rate:>BYTES$}")
     }
@@ -238,10 +244,8 @@ impl Table {
         let sample = &row.sample;
         let (client, server) = (shown_in_line(&sample.client.to_string()), shown_in_line(&sample.server.to_string()));
         let s = now.saturating_duration_since(sample.since).as_secs();
-        let text = format!(
-            " #{} {client} → {server}, {s} s, {} bytes up, {} down",
-            sample.number, sample.up, sample.down
-        );
+        let text =
+            format!(" #{} {client} → {server}, {s} s, {} bytes up, {} down", sample.number, sample.up, sample.down);
         let text = cut(&text, usize::from(area.width));
         frame.render_widget(Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD)), area);
     }

@@ -173,7 +173,10 @@ fn a_selected_connection_can_be_seen_wherever_it_goes() {
         looked.drawn(100, 30);
         looked.key(key);
         let rows = looked.drawn(100, 30);
-        assert!(rows[28].starts_with(&format!(" #{selected} tcp://127.0.0.1:{}", 1000 + selected)), "{key:?}: {rows:#?}");
+        assert!(
+            rows[28].starts_with(&format!(" #{selected} tcp://127.0.0.1:{}", 1000 + selected)),
+            "{key:?}: {rows:#?}"
+        );
         assert!(looked.numbers().contains(&selected), "{key:?}");
     }
     looked.look(&many[..50], Vec::new());

@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn ages_have_four_characters() {
-        for (s, text) in [(0, "0s"), (99, "99s"), (100, "1m"), (5999, "99m"), (6000, "1h"), (359_999, "99h"), (360_000, "4d")] {
+        for (s, text) in
+            [(0, "0s"), (99, "99s"), (100, "1m"), (5999, "99m"), (6000, "1h"), (359_999, "99h"), (360_000, "4d")]
+        {
             assert_eq!(age(Duration::from_secs(s)), text, "{s}");
         }
     }
