@@ -37,7 +37,8 @@ impl Observer {
     /// The observer of relays, who tells that timeline. The `metrics` count what goes through the traffic, from the
     /// beginning for those of these names.
     pub(crate) fn of_relays(metrics: Option<(&Arc<Traffic>, Vec<Arc<str>>)>, timeline: Timeline) -> Arc<Self> {
-        let meter = |(traffic, names): (&Arc<Traffic>, _)| Arc::new(Meter::of_relays(Relays::new(traffic.clone(), names)));
+        let meter =
+            |(traffic, names): (&Arc<Traffic>, _)| Arc::new(Meter::of_relays(Relays::new(traffic.clone(), names)));
         Arc::new(Self { timeline, access: None, meter: metrics.map(meter) })
     }
 
