@@ -7,12 +7,14 @@ use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
     chat::Chat,
+    gate::Gate,
     request::{Compress, Login, Request},
     transfer::{Meeting, Receive, Send, Times},
 };
 use crate::{observe::access::Format, report};
 
 mod chat;
+mod gate;
 mod request;
 mod transfer;
 
@@ -156,6 +158,9 @@ pub(crate) struct Serve {
     /// Conversations at once; more wait to be accepted [default: 16384]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) gate: Gate,
 
     /// Conversations at once with one peer's address; more are closed [default: half of max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

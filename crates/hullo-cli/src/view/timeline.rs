@@ -50,6 +50,11 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
             facts["name"] = peer.name().into();
             ("admitted", format!("{peer}: {}; {}{name}", agreed(secured), secured.trust), facts)
         }
+        Event::Proxied { peer, by } => {
+            let sentence = format!("{by} speaks for {peer}, which connected to {}", peer.local_address());
+            let facts = json!({ "peer": peer.to_string(), "local": peer.local_address(), "by": by.to_string(), "name": peer.name() });
+            ("proxied", sentence, facts)
+        }
         Event::Agreed { protocol } => ("agreed", format!("{protocol} stands"), json!({ "protocol": protocol })),
         Event::Opened { peer } => {
             ("opened", format!("{peer} came"), json!({ "peer": peer.to_string(), "local": peer.local_address() }))
