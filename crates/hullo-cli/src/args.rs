@@ -8,6 +8,7 @@ use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 pub(crate) use self::{
     chat::Chat,
     gate::Gate,
+    relay::Relay,
     request::{Compress, Login, Request},
     transfer::{Meeting, Receive, Send, Times},
 };
@@ -15,6 +16,7 @@ use crate::{observe::access::Format, report};
 
 mod chat;
 mod gate;
+mod relay;
 mod request;
 mod transfer;
 
@@ -46,6 +48,8 @@ pub(crate) enum Verb {
     Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
+    /// Join any address to any address
+    Relay(Box<Relay>),
     /// Talk in rooms: a screen on a terminal, lines in a pipe
     Chat(Chat),
     /// Send files and folders, resumed and verified
@@ -162,7 +166,7 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) gate: Gate,
 
-    /// Conversations at once with one peer's address; more are closed [default: half of max-connections]
+    /// Conversations at once with one peer's address (of IPv6: with one /64); more are closed [default: half of max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_per_peer: Option<u32>,
 
