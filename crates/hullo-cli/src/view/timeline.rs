@@ -51,7 +51,8 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
             ("admitted", format!("{peer}: {}; {}{name}", agreed(secured), secured.trust), facts)
         }
         Event::Proxied { peer, by } => {
-            let sentence = format!("{by} speaks for {peer}, which connected to {}", peer.local_address());
+            let name = peer.name().map(|name| format!(" ('{}')", shown(name))).unwrap_or_default();
+            let sentence = format!("{by} speaks for {peer}{name}, which connected to {}", peer.local_address());
             let facts = json!({ "peer": peer.to_string(), "local": peer.local_address(), "by": by.to_string(), "name": peer.name() });
             ("proxied", sentence, facts)
         }

@@ -139,28 +139,31 @@ fn bytes_that_cannot_be_meant_are_refused() {
     }
 }
 
-/// As another program made it: of the documentation of the crate `proxy-header`, whose checksum is right.
+/// As HAProxy 2.6 wrote it.
 #[test]
 fn a_header_of_haproxy_with_all_fields_is_read() {
-    let bytes: &[u8] = &[
-        13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10, 33, 17, 0, 104, 127, 0, 0, 1, 192, 168, 0, 1, 48, 57, 1, 187, 3,
-        0, 4, 211, 153, 216, 216, 5, 0, 4, 49, 50, 51, 52, 32, 0, 75, 7, 0, 0, 0, 0, 33, 0, 7, 84, 76, 83, 118, 49, 46,
-        51, 34, 0, 9, 108, 111, 99, 97, 108, 104, 111, 115, 116, 37, 0, 7, 82, 83, 65, 52, 48, 57, 54, 36, 0, 10, 82,
-        83, 65, 45, 83, 72, 65, 50, 53, 54, 35, 0, 22, 84, 76, 83, 95, 65, 69, 83, 95, 50, 53, 54, 95, 71, 67, 77, 95,
-        83, 72, 65, 51, 56, 52,
-    ];
+    let bytes: &[u8] =
+        b"\r\n\r\n\0\r\nQUIT\n!\x11\0\xa3\x7f\0\0\x01\x7f\0\0\x01\x95\x12\xb4\x7f\x03\0\x04\x84\xe43\xdc\
+        \x01\0\x08http/1.1\x02\0\x0edb.example.org\x05\0$3243efe8-844c-4be1-97a4-f513f46dd6c3 \0J\x07\0\0\0\0\
+        !\0\x07TLSv1.3\"\0\x03Ada%\0\x05EC256$\0\x11ecdsa-with-SHA256#\0\x16TLS_AES_256_GCM_SHA384";
     let (header, _) = read(&[bytes]).unwrap();
-    assert_eq!(header.whose, client("127.0.0.1:12345", "192.168.0.1:443"));
-    assert_eq!(header.tls, Some(Tls { version: Some("TLSv1.3"), ..Tls::default() }));
-    assert_eq!(header.name.as_deref(), Some("localhost"));
+    assert_eq!(header.whose, client("127.0.0.1:38162", "127.0.0.1:46207"));
+    let tls = Tls { version: Some("TLSv1.3"), alpn: Some(b"http/1.1"[..].into()), sni: Some("db.example.org".into()) };
+    assert_eq!((header.tls, header.name.as_deref()), (Some(tls), Some("Ada")));
     // A bit anywhere else, and the sum is wrong.
-    let changed = [&bytes[..20], &[bytes[20] ^ 1], &bytes[21..]].concat();
-    assert!(read(&[&changed]).unwrap_err().to_string().contains("checksum"));
-    // Who was not verified has no name.
+    for at in (13..bytes.len()).filter(|at| !(28..31).contains(at)) {
+        let changed = [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat();
+        assert!(read(&[&changed]).is_err(), "byte {at}");
+    }
+    // Who was not verified has no name. (The sum is made a field that means nothing.)
     let mut unverified = bytes.to_vec();
-    unverified[28] = 4;
-    unverified[51] = 1;
+    (unverified[28], unverified[109]) = (4, 1);
     assert_eq!(read(&[&unverified]).unwrap().0.name, None);
+}
+
+#[test]
+fn a_proxy_that_speaks_for_itself_says_no_more() {
+    assert_eq!(Header::own(Version::V2).written(), binary(0x20, 0, b""));
 }
 
 #[test]
