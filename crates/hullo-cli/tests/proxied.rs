@@ -9,7 +9,11 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use common::{Home, PATIENCE, Program, Server, authority::{Authority, good}, eventually, free_port, peer};
+use common::{
+    Home, PATIENCE, Program, Server,
+    authority::{Authority, good},
+    eventually, free_port, peer,
+};
 use socket2::{Domain, Socket, Type};
 
 /// What every configuration of HAProxy here begins with.
@@ -82,13 +86,13 @@ fn haproxy_says_what_was_agreed_on_in_a_clients_tls() {
     let shown = authority.issue(&good(&["db.example.org"]));
     let pair = home.file("pair.pem", shown.cert + &shown.key);
     let (cert, key) = authority.files(&home, &["ada.example.org"]);
-    // A relay passes on what it is told, and so says it twice: with -v, and in its own header.
-    let server = home.serve(&["-v", "echo", "tcp://127.0.0.1:0?accept-proxy=true"], 1);
+    // A relay passes on what it is told.
+    let server = home.serve(&["-v", "--json", "echo", "tcp://127.0.0.1:0?accept-proxy=true"], 1);
     let to = format!("tcp://127.0.0.1:{}?proxy=v2", server.port(0));
     let relay = Server::start(&mut home.hullo(&["relay", "-v", "tcp://127.0.0.1:0?accept-proxy=true", &to]), 1);
     let port = free_port();
     let config = format!(
-        "frontend clients\n  mode tcp\n  bind 127.0.0.1:{port} ssl crt {pair} ca-file {ca} verify required\n  \
+        "frontend clients\n  mode tcp\n  bind 127.0.0.1:{port} ssl crt {pair} ca-file {ca} verify required alpn hullo/1\n  \
          default_backend server\nbackend server\n  mode tcp\n  server one 127.0.0.1:{} send-proxy-v2-ssl-cn \
          proxy-v2-options crc32c,authority\n",
         relay.port(0)
@@ -96,13 +100,21 @@ fn haproxy_says_what_was_agreed_on_in_a_clients_tls() {
     let haproxy = haproxy(&home, &config, port);
     let at = format!("127.0.0.1:{port}");
     let words = ["s_client", "-quiet", "-connect", &at, "-bind", "127.0.0.6:0", "-cert", &cert, "-key", &key];
-    let mut client = Program::start(home.command("openssl").args(words).args(["-servername", "db.example.org"]));
+    let mut client =
+        Program::start(home.command("openssl").args(words).args(["-servername", "db.example.org", "-alpn", "hullo/1"]));
     client.say("hello\n");
     client.heard("hello\n");
-    for program in [&relay.program, &server.program] {
-        let told = program.told(" speaks for tcp://127.0.0.6:");
-        // The common name that all certificates of these tests have.
-        assert!(told.contains("('rcgen self signed cert')"), "{told}; {}", haproxy.so_far());
+    let told = relay.program.told(" speaks for tcp://127.0.0.6:");
+    assert!(told.contains("('the one of ada.example.org')"), "{told}; {}", haproxy.so_far());
+    let told = server.program.told("\"event\":\"proxied\"");
+    for fact in [
+        "\"peer\":\"tcp://127.0.0.6:",
+        "\"name\":\"the one of ada.example.org\"",
+        "\"sni\":\"db.example.org\"",
+        "\"alpn\":\"hullo/1\"",
+        "\"version\":\"TLSv1.3\"",
+    ] {
+        assert!(told.contains(fact), "no {fact} in {told}");
     }
 }
 
@@ -172,7 +184,8 @@ fn lists_and_rates_are_flags_of_both_servers() {
     let list = home.file("list", "127.0.0.2\n127.0.0.3\n");
     let echo = home.serve(&["echo", "tcp://127.0.0.1:0"], 1);
     let behind = format!("tcp://127.0.0.1:{}", echo.port(0));
-    let config = home.file("c.toml", "deny = ['127.0.0.0/24']\n[[serve]]\nservice = 'echo'\naddresses = ['tcp://127.0.0.1:0']\n");
+    let config = home
+        .file("c.toml", "deny = ['127.0.0.0/24']\n[[serve]]\nservice = 'echo'\naddresses = ['tcp://127.0.0.1:0']\n");
     let (allow, wide) = (format!("@{list}"), "127.0.0.0/8".to_owned());
     let cases: [(&[&str], &str, &str); 4] = [
         (&["serve", "echo", "tcp://127.0.0.1:0", "--allow", &allow], "127.0.0.2", "127.0.0.4"),

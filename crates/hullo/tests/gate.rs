@@ -357,11 +357,27 @@ async fn still_serves_proxied(server: &Server) {
 #[tokio::test]
 async fn what_proxy_writes_accept_proxy_reads_on_every_transport() {
     let folder = Folder::new();
-    let client = Peer::new("tcp", Endpoint::Net("203.0.113.7:33333".parse().unwrap()), Endpoint::Net("192.0.2.1:443".parse().unwrap()))
-        .named("CN=Ada, O=Example")
-        .inside(hullo::Tls { version: Some("TLSv1.3"), alpn: Some(b"h2"[..].into()), sni: Some("db.example.org".into()) });
+    let client = Peer::new(
+        "tcp",
+        Endpoint::Net("203.0.113.7:33333".parse().unwrap()),
+        Endpoint::Net("192.0.2.1:443".parse().unwrap()),
+    )
+    .named("CN=Ada, O=Example")
+    .inside(hullo::Tls {
+        version: Some("TLSv1.3"),
+        alpn: Some(b"h2"[..].into()),
+        sni: Some("db.example.org".into()),
+    });
     let unix = Peer::new("unix", Endpoint::Unnamed, Endpoint::Name("/tmp/x".into()));
-    for at in ["tcp://127.0.0.1:0", "unix:{dir}/s", "tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0"] {
+    for at in [
+        "tcp://127.0.0.1:0",
+        "unix:{dir}/s",
+        "tls://127.0.0.1:0",
+        "ws://127.0.0.1:0",
+        "wss://127.0.0.1:0",
+        "http://127.0.0.1:0",
+        "https://127.0.0.1:0",
+    ] {
         let at = format!("{at}?accept-proxy=true");
         let limits = Limits::server();
         let scope = Scope::on_cores(limits, None, cores(), Some(folder.path().into()));

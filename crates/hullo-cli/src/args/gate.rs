@@ -6,7 +6,8 @@ use hullo::Result;
 #[derive(ClapArgs)]
 pub(crate) struct Gate {
     /// Let in only who is at these addresses, as in 10.0.0.0/8 or 2001:db8::7, or @FILE with one a line, which is read anew
-    /// when it changes. The most specific network decides, and of two that are the same the denied one
+    /// when it changes: who may not be inside any more must go. The most specific network decides, and of two that are the
+    /// same the denied one. With accept-proxy=true it is the client's address that counts; unix sockets have none
     #[arg(long, value_name = "NETWORK")]
     pub(crate) allow: Vec<String>,
 
