@@ -12,6 +12,8 @@ use hullo::{
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
+mod faults;
+
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
 const IDLE: &str = "1h";
 const IDLE_DATAGRAMS: &str = "60s";
@@ -25,7 +27,9 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
-    let (at, plan) = (listening(&args.listen)?, plan(&args)?);
+    let (at, mut plan) = (listening(&args.listen)?, plan(&args)?);
+    let (faults, fault_log) = faults::of(&args, voice)?;
+    plan.faults = faults;
     let gate = args.gate.made(&[], &[], args.rate)?;
     let observer = Observer::new(None, args.metrics.is_some(), voice);
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
@@ -37,7 +41,11 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     };
     let name = format!("relay to {}", plan.name);
     listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
-    wait(server, signals, args.grace, voice).await
+    let ended = wait(server, signals, args.grace, voice).await;
+    if let Some(lines) = fault_log {
+        lines.finish();
+    }
+    ended
 }
 
 fn plan(args: &args::Relay) -> Result<Plan> {
