@@ -25,6 +25,7 @@ use hullo::{
     fault::{Fault, Faults, Out},
     framing::{FRAMINGS, Framing},
     http1::{Chunks, Piece, Search, read},
+    proxy,
     reliable::{Connection, packet::Packet},
     traffic::Way,
     transfer::{
@@ -51,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     ("framing", framing),
     ("head", head),
     ("packet", packet),
+    ("proxy", proxy),
     ("transfer_words", transfer_words),
     ("transfer_work", transfer_work),
     ("websocket", websocket),
@@ -254,6 +256,50 @@ pub fn packet(bytes: &[u8]) {
         piece.len()
     });
     assert!(data.starts_with(&read));
+}
+
+/// The first byte chooses how a PROXY header is cut, which makes no difference: to what it says, where it ends, and what
+/// is wrong with it. What is read is written as what reads the same, and no more is taken than may be held.
+pub fn proxy(bytes: &[u8]) {
+    let &[how, ref rest @ ..] = bytes else { return };
+    let whole = header(rest, rest.len().max(1));
+    assert_eq!(whole, header(rest, usize::from(how & 0x1f) + 1));
+    let Ok(Some((taken, said))) = whole else { return };
+    assert!(taken <= proxy::LONGEST);
+    let written = said.written();
+    match header(&written, written.len()) {
+        Ok(Some((taken, again))) => assert_eq!((taken, shown(&again)), (written.len(), shown(&said))),
+        other => unreachable!("{said:?} is written as {written:?}, and read as {other:?}"),
+    }
+}
+
+/// The first header in bytes that come in pieces of that size: its length, and what it says.
+fn header(bytes: &[u8], size: usize) -> Result<Option<(usize, proxy::Header)>, String> {
+    let (mut reader, mut at) = (proxy::Reader::default(), 0);
+    for piece in bytes.chunks(size) {
+        let (taken, header) = reader.read(piece).map_err(|error| error.to_string())?;
+        at += taken;
+        if let Some(header) = header {
+            return Ok(Some((at, header)));
+        }
+    }
+    Ok(None)
+}
+
+/// What is left of a header when it is written: names that are too long for it are not, and a line has addresses alone.
+fn shown(header: &proxy::Header) -> proxy::Header {
+    let mut shown = header.clone();
+    let (line, fits) = (header.version == proxy::Version::V1, |length: usize| length <= 255);
+    let datagrams = matches!(shown.whose, proxy::Whose::Client { datagrams: true, .. });
+    assert!(!line || shown.tls.is_none() && shown.name.is_none() && !datagrams, "{header:?}");
+    shown.name = shown.name.filter(|name| fits(name.len()));
+    shown.tls = shown.tls.map(|mut tls| {
+        tls.alpn = tls.alpn.filter(|alpn| fits(alpn.len()));
+        tls.sni = tls.sni.filter(|sni| fits(sni.len()));
+        tls
+    });
+    shown.tls = shown.tls.filter(|tls| *tls != Default::default());
+    shown
 }
 
 /// The first byte chooses who speaks: what is read as a frame of a transfer is written as one that reads the same.

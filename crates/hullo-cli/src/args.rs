@@ -7,6 +7,7 @@ use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
     chat::Chat,
+    gate::Gate,
     relay::Relay,
     request::{Compress, Login, Request},
     see::See,
@@ -15,6 +16,7 @@ pub(crate) use self::{
 use crate::{observe::access::Format, report};
 
 mod chat;
+mod gate;
 mod relay;
 mod request;
 mod see;
@@ -163,7 +165,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
 
-    /// Conversations at once with one peer's address; more are closed [default: half of max-connections]
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+
+    /// Conversations at once with one peer's address (of IPv6: with one /64); more are closed [default: half of max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_per_peer: Option<u32>,
 

@@ -17,6 +17,8 @@ pub enum Value {
     Text,
     /// A number from 0 to 1.
     Share,
+    /// One of these words.
+    Word(&'static [&'static str]),
 }
 
 /// One option: a line of the table that addresses, help and the book are made from.
@@ -49,10 +51,18 @@ const TLS: &[&str] = &["https", "tls", "wss"];
 const TCP: &[&str] = &["http", "https", "tcp", "tls", "ws", "wss"];
 const STREAMS: &[&str] = &["memory", "stdio", "tcp", "tls", "unix"];
 const PACKETS: &[&str] = &["udp", "unix-dgram"];
+const PROXIED: &[&str] = &["http", "https", "tcp", "tls", "unix", "ws", "wss"];
 const NET: &[&str] = &["http", "https", "tcp", "tls", "udp", "ws", "wss"];
 
 /// Every option, sorted by name.
 pub const OPTIONS: &[Spec] = &[
+    option(
+        "accept-proxy",
+        Value::Flag,
+        PROXIED,
+        End::Listen,
+        "connections begin with a PROXY header (version 1 or 2), which names the client; those without one are closed",
+    ),
     option("alpn", Value::Text, TLS, End::Both, "protocols to agree on inside TLS, in order: h2,http/1.1"),
     option("amplify", Value::Flag, PACKETS, End::Listen, "answer a stranger with more than 3 times what it sent"),
     option("bind", Value::Text, NET, End::Connect, "local address, or address:port, to connect from"),
@@ -110,6 +120,13 @@ pub const OPTIONS: &[Spec] = &[
         TLS,
         End::Connect,
         "trust only the certificate or the key with this fingerprint: sha256:…",
+    ),
+    option(
+        "proxy",
+        Value::Word(&["v1", "v2"]),
+        PROXIED,
+        End::Connect,
+        "begin with a PROXY header of version 1 or 2, which names the client that we connect for: v1 or v2",
     ),
     option("quiet", Value::Time, &[], End::Both, "a message without an end counts as whole after this pause"),
     option("seed", Value::Text, &["memory"], End::Listen, "number that what happens to packets is drawn from"),
@@ -218,12 +235,14 @@ impl Options {
 }
 
 fn check(spec: &Spec, value: &str) -> Result<()> {
+    let words = if let Value::Word(words) = spec.value { words.join(" or ") } else { String::new() };
     let (good, form) = match spec.value {
         Value::Flag => (flag(value).is_some(), "true or false"),
         Value::Time => (time(value).is_some(), "a time like 200ms, 30s or 5m, or off"),
         Value::Size => (size(value).is_some_and(|size| size > 0), "a size like 4096, 64k or 1MiB"),
         Value::Share => (share(value).is_some(), "a number from 0 to 1"),
         Value::Text => (!value.is_empty(), "a value"),
+        Value::Word(known) => (known.contains(&value), words.as_str()),
     };
     let shown = brief(value);
     let name = spec.name;

@@ -39,6 +39,8 @@ pub enum Event<'a> {
     Shown(&'a Shown),
     /// The encryption stands.
     Secured(&'a Secured),
+    /// A proxy, `by`, speaks for the peer: it says so in the connection's PROXY header.
+    Proxied { peer: &'a Peer, by: &'a Peer },
     /// A server's encryption with a client stands.
     Admitted { peer: &'a Peer, secured: &'a Secured },
     /// The other protocol above it stands: a WebSocket, an HTTP connection.

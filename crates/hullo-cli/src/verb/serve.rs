@@ -55,8 +55,10 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let signals = Signals::new()?;
     config.check(&args)?;
     let observer = Observer::of(&args, voice)?;
+    let gate = args.gate.made(&config.allow, &config.deny, None)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
+    let scope = gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate));
     let mut server = Server::new(scope);
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
@@ -80,6 +82,10 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
 struct Config {
     max_connections: Option<NonZeroU32>,
     max_per_peer: Option<NonZeroU32>,
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    deny: Vec<String>,
     #[serde(default)]
     serve: Vec<One>,
     /// Whether it was read from a file, and stands on no command line.

@@ -28,13 +28,13 @@ use tokio::sync::Semaphore;
 
 use self::{
     problem::{Answer, Problem},
-    rate::Rate,
     route::{Does, Names},
     store::Store,
 };
 use super::{Service, Setting, Settings, Spec};
 use crate::{
     error::{Error, Kind, Result},
+    gate::rate::Rate,
     io::{
         condition::Condition,
         exchange::{Body, collect, empty, full},
@@ -55,7 +55,6 @@ mod overview;
 mod patch;
 mod problem;
 mod query;
-mod rate;
 mod reading;
 mod route;
 mod schema;

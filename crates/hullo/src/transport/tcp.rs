@@ -23,7 +23,7 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, Kind, Result, nobody_there, plain},
-    io::guard::Guard,
+    io::{guard::Guard, proxied},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -168,10 +168,11 @@ pub(super) async fn dial(
         }
         race(&addresses, to, scope).await
     });
-    let stream = stream.await?;
+    let mut stream = stream.await?;
     let endpoint = |address: io::Result<SocketAddr>| address.map_or(Endpoint::Unnamed, Endpoint::Net);
     let peer = Peer::new(scheme, endpoint(stream.peer_addr()), endpoint(stream.local_addr()));
     scope.tell(&Event::Connected { peer: &peer });
+    proxied::greet(&mut stream, to, &peer, scope).await?;
     Ok((stream, peer))
 }
 

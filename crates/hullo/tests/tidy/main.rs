@@ -25,9 +25,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("name", 0),
     ("options", 0),
     ("peer", 0),
+    ("proxy", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
     ("folder", 1),
+    ("gate", 1),
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
