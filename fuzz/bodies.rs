@@ -25,7 +25,7 @@ use hullo::{
     fault::{Fault, Faults, Out},
     framing::{FRAMINGS, Framing},
     http1::{Chunks, Piece, Search, read},
-    proxy,
+    proxy_header,
     reliable::{Connection, packet::Packet},
     traffic::Way,
     transfer::{
@@ -265,7 +265,7 @@ pub fn proxy(bytes: &[u8]) {
     let whole = header(rest, rest.len().max(1));
     assert_eq!(whole, header(rest, usize::from(how & 0x1f) + 1));
     let Ok(Some((taken, said))) = whole else { return };
-    assert!(taken <= proxy::LONGEST);
+    assert!(taken <= proxy_header::LONGEST);
     let written = said.written();
     match header(&written, written.len()) {
         Ok(Some((taken, again))) => assert_eq!((taken, shown(&again)), (written.len(), shown(&said))),
@@ -274,8 +274,8 @@ pub fn proxy(bytes: &[u8]) {
 }
 
 /// The first header in bytes that come in pieces of that size: its length, and what it says.
-fn header(bytes: &[u8], size: usize) -> Result<Option<(usize, proxy::Header)>, String> {
-    let (mut reader, mut at) = (proxy::Reader::default(), 0);
+fn header(bytes: &[u8], size: usize) -> Result<Option<(usize, proxy_header::Header)>, String> {
+    let (mut reader, mut at) = (proxy_header::Reader::default(), 0);
     for piece in bytes.chunks(size) {
         let (taken, header) = reader.read(piece).map_err(|error| error.to_string())?;
         at += taken;
@@ -287,10 +287,10 @@ fn header(bytes: &[u8], size: usize) -> Result<Option<(usize, proxy::Header)>, S
 }
 
 /// What is left of a header when it is written: names that are too long for it are not, and a line has addresses alone.
-fn shown(header: &proxy::Header) -> proxy::Header {
+fn shown(header: &proxy_header::Header) -> proxy_header::Header {
     let mut shown = header.clone();
-    let (line, fits) = (header.version == proxy::Version::V1, |length: usize| length <= 255);
-    let datagrams = matches!(shown.whose, proxy::Whose::Client { datagrams: true, .. });
+    let (line, fits) = (header.version == proxy_header::Version::V1, |length: usize| length <= 255);
+    let datagrams = matches!(shown.whose, proxy_header::Whose::Client { datagrams: true, .. });
     assert!(!line || shown.tls.is_none() && shown.name.is_none() && !datagrams, "{header:?}");
     shown.name = shown.name.filter(|name| fits(name.len()));
     shown.tls = shown.tls.map(|mut tls| {

@@ -80,7 +80,7 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
 
 /// Whether bytes begin with a PROXY header.
 fn is_header(bytes: &[u8]) -> bool {
-    hullo::proxy::Reader::default().read(bytes).is_ok_and(|(_, header)| header.is_some())
+    hullo::proxy_header::Reader::default().read(bytes).is_ok_and(|(_, header)| header.is_some())
 }
 
 /// Something that a text may be, and whether it is that.

@@ -11,7 +11,7 @@ use crate::{
     address::Address,
     error::{Error, Kind, Result},
     peer::Peer,
-    proxy::{Header, Reader, Version},
+    proxy_header::{Header, Reader, Version},
     scope::{Behalf, Scope},
 };
 

@@ -25,7 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("name", 0),
     ("options", 0),
     ("peer", 0),
-    ("proxy", 0),
+    ("proxy_header", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
     ("folder", 1),
