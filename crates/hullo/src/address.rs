@@ -110,7 +110,7 @@ impl Address {
     /// Names the part.
     pub fn without(&self, part: &str, present: bool) -> Result<()> {
         if present {
-            Err(Error::usage(format!("{self} has a {part}, which {} has no use for", self.scheme)))
+            Err(Error::usage(format!("{} has a {part}, which {} has no use for", self.bare(), self.scheme)))
         } else {
             Ok(())
         }
@@ -169,8 +169,13 @@ fn parse(text: &str, default: &str, ours: fn(&str) -> bool) -> Result<Address> {
     Ok(Address { scheme: scheme.to_owned(), host, port, path, query, options })
 }
 
-/// The text without the name and password that somebody may have put before the host: an error is no place for them.
+/// The text without the name and password that somebody may have put before the host, and without the proxies, which may
+/// have some too: an error is no place for them.
 fn without_user(text: &str) -> String {
+    if let Some((before, proxy)) = text.split_once("via=") {
+        let rest = proxy.find(['&', '#']).map_or("", |at| &proxy[at..]);
+        return format!("{}via=…{}", without_user(before), without_user(rest));
+    }
     let start = text.find("//").map_or(0, |at| at + 2);
     let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
     match text[start..end].rfind('@') {
@@ -184,7 +189,7 @@ fn option(options: &mut Options, name: &str, value: &str) -> Result<()> {
     if value.contains(char::is_control) {
         return Err(Error::usage(format!("the value of the option '{name}' has a control character in it")));
     }
-    if options.iter().any(|(known, _)| known == name) {
+    if find(name).is_none_or(|spec| !spec.many) && options.iter().any(|(known, _)| known == name) {
         return Err(Error::usage(format!("the option '{name}' stands there twice")));
     }
     options.set(name, value)
@@ -327,10 +332,35 @@ mod tests {
             ("tcp://me:secret@h:1", "do not belong"),
             ("tcp://a b:1", "space"),
             ("tcp://h\u{1b}:1", "control"),
+            ("tcp://h:x?via=socks5://p", "not a number"),
+            ("tcp://h:1?via=ftp://p", "no proxy that can be used"),
+            ("tcp://h:1?idle=1&idle=2", "twice"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        for text in [
+            "tcp://me:hidden@h:1",
+            "tcp://h:x?via=socks5://me:hidden@p",
+            "tcp://h:x?idle=1&via=socks5%3A%2F%2Fme:hidden@p&via=http://me:hidden@q#x",
+            "tcp://h:1?via=https://me:hidden@p",
+            "tcp://h:1?via=socks5://me:hidden@p:70000",
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(!format!("{error:?} {:?}", error.advice()).contains("hidden"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_proxies_is_an_option_that_stands_there_several_times() {
+        let chained = address("wss://h/p?x=1&via=socks5://[::1]:1080&via=http://me:a%2540b@q:3128");
+        assert_eq!(chained.options.all("via").collect::<Vec<_>>(), ["socks5://[::1]:1080", "http://me:a%40b@q:3128"]);
+        assert_eq!((chained.target().as_str(), address(&chained.to_string())), ("/p?x=1", chained.clone()));
+        assert_eq!(chained.bare().to_string(), "wss://h/p?x=1");
     }
 
     proptest! {

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("name", 0),
     ("options", 0),
     ("peer", 0),
+    ("proxy", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
     ("folder", 1),
@@ -117,6 +118,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[(
 const HELPERS: &[(&str, &str)] = &[
     ("service/accounts.rs", "the names and passwords that services share"),
     ("service/sqlite.rs", "what the databases of services share"),
+    ("service/tunnel.rs", "what the two kinds of proxy share"),
     ("transport/accept.rs", "the accept loop that stream listeners share"),
 ];
 
