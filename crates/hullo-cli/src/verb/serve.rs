@@ -56,7 +56,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     config.check(&args)?;
     let observer = Observer::of(&args, voice)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.log_keys(&scope);
+    voice.equip(&scope);
     let mut server = Server::new(scope);
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),

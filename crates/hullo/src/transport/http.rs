@@ -53,7 +53,7 @@ mod socket;
 mod wire;
 
 pub(super) use self::client::dial;
-pub use self::client::{Proxy, Way};
+pub use self::client::Way;
 pub(crate) use self::client::{exchange, kind, write};
 
 pub(super) const SCHEMES: &[Spec] = &[
