@@ -28,7 +28,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let (at, plan) = (listening(&args.listen)?, plan(&args)?);
     let observer = Observer::new(None, args.metrics.is_some(), voice);
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.log_keys(&scope);
+    voice.equip(&scope);
     let mut server = Server::new(scope);
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),

@@ -46,7 +46,7 @@ impl Connect {
     /// # Errors
     /// What is no account.
     pub fn new(settings: &Settings) -> Result<Self> {
-        Ok(Self { guests: Guests::of(settings)? })
+        Ok(Self { guests: Guests::of(settings, SPEC.name)? })
     }
 
     async fn hold(&self, mut guest: Guest) -> Result<()> {
@@ -57,7 +57,7 @@ impl Connect {
         match guest.scope.dial(&to).await {
             Ok(link) => {
                 guest.say(GRANTED).await?;
-                guest.lead(link, &to).await
+                self.guests.lead(guest, link).await
             }
             Err(error) => {
                 let words = failure(Verdict::of(&error), &error.to_string());

@@ -18,7 +18,7 @@ use crate::{
     fault::Faults,
     link::Link,
     scope::{BoxFuture, Scope},
-    traffic::Traffic,
+    traffic::{Traffic, Watched},
 };
 
 mod direct;
@@ -99,21 +99,35 @@ impl Relay {
         let (server, _lease) = self.targets.reach(&client.scope).await?;
         let flow = self.traffic.open(number, &self.name, client.peer.clone(), server.peer.clone());
         let tee = self.tee.as_ref().map(|to| Tee::new(to, &client.scope));
-        let mut joint = Joint::new(client, server, self.faults.as_ref(), &flow, tee);
-        let joined = joint.run().await;
-        let broken = match &joined {
-            Ok(over) => *over == Over::Reset,
-            Err(error) => error.kind() != Kind::Timeout,
-        };
-        if broken {
-            joint.cut_off();
-        }
-        drop(joint);
-        let reset = || Error::new(Kind::Cut, "a fault has broken it off");
-        let reset = joined.as_ref().is_ok_and(|over| *over == Over::Reset).then(reset);
-        flow.close(joined.as_ref().err().or(reset.as_ref()));
-        joined.map(drop)
+        join((client, server), self.faults.as_ref(), flow, tee).await
     }
+}
+
+/// Joins two ends of which another service knows that they belong together, as a relay does.
+pub(super) async fn lead(client: Link, server: Link, flow: Watched) -> Result<()> {
+    join((client, server), None, flow, None).await
+}
+
+async fn join(
+    (client, server): (Link, Link),
+    faults: Option<&Arc<Faults>>,
+    flow: Watched,
+    tee: Option<Tee>,
+) -> Result<()> {
+    let mut joint = Joint::new(client, server, faults, &flow, tee);
+    let joined = joint.run().await;
+    let broken = match &joined {
+        Ok(over) => *over == Over::Reset,
+        Err(error) => error.kind() != Kind::Timeout,
+    };
+    if broken {
+        joint.cut_off();
+    }
+    drop(joint);
+    let reset = || Error::new(Kind::Cut, "a fault has broken it off");
+    let reset = joined.as_ref().is_ok_and(|over| *over == Over::Reset).then(reset);
+    flow.close(joined.as_ref().err().or(reset.as_ref()));
+    joined.map(drop)
 }
 
 impl Service for Relay {

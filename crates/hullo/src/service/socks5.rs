@@ -52,7 +52,7 @@ impl Socks5 {
     /// # Errors
     /// What is no account.
     pub fn new(settings: &Settings) -> Result<Self> {
-        Ok(Self { guests: Guests::of(settings)? })
+        Ok(Self { guests: Guests::of(settings, SPEC.name)? })
     }
 
     async fn hold(&self, mut guest: Guest) -> Result<()> {
@@ -68,7 +68,7 @@ impl Socks5 {
         match guest.scope.dial(&request.to).await {
             Ok(link) => {
                 guest.say(&reply(Verdict::Granted, link.peer.local().net())).await?;
-                guest.lead(link, &request.to).await
+                self.guests.lead(guest, link).await
             }
             Err(error) => guest.dismiss(Rejected { words: reply(Verdict::of(&error), None), error }).await,
         }

@@ -1,48 +1,62 @@
 //! What the two kinds of proxy share: who may come, what is read of them, and the tunnel.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     Settings,
     accounts::{Accounts, Denied, account},
+    relay,
 };
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
     io::{linger, prefixed::Prefixed},
-    link::{BoxStream, Link},
+    link::{BoxStream, Link, Wire},
+    options::Options,
     peer::Peer,
-    pipe,
     scope::Scope,
+    traffic::Traffic,
 };
 
-/// Who may go through: who has an account, or everybody where there is none.
-pub(super) struct Guests(Option<Accounts<()>>);
+/// Who may go through: who has an account, or everybody where there is none. And who does.
+pub(super) struct Guests {
+    accounts: Option<Accounts<()>>,
+    name: Arc<str>,
+    traffic: Arc<Traffic>,
+}
 
 impl Guests {
     /// Those of `--auth`.
     ///
     /// # Errors
     /// What is no account.
-    pub(super) fn of(settings: &Settings) -> Result<Self> {
-        if settings.accounts.is_empty() {
-            return Ok(Self(None));
-        }
+    pub(super) fn of(settings: &Settings, name: &str) -> Result<Self> {
         let all = settings.accounts.iter().map(|text| account(text).map(|(name, secret)| (name, secret, ())));
-        Ok(Self(Some(Accounts::new(all.collect::<Result<Vec<_>>>()?)?)))
+        let all = all.collect::<Result<Vec<_>>>()?;
+        let accounts = if all.is_empty() { None } else { Some(Accounts::new(all)?) };
+        Ok(Self { accounts, name: name.into(), traffic: Arc::default() })
     }
 
     /// Whether nobody has to say who they are.
     pub(super) fn are_all(&self) -> bool {
-        self.0.is_none()
+        self.accounts.is_none()
     }
 
     pub(super) async fn admit(&self, name: &str, password: &str, peer: &Peer) -> Result<(), Denied> {
-        match &self.0 {
+        match &self.accounts {
             None => Ok(()),
             Some(accounts) => accounts.verify(name, password, peer, None).await,
         }
+    }
+
+    /// Leads somebody to where they want, and stays until both ends have ended.
+    pub(super) async fn lead(&self, guest: Guest, to: Link) -> Result<()> {
+        let client = guest.link();
+        let flow = self.traffic.open(self.traffic.number(), &self.name, client.peer.clone(), to.peer.clone());
+        relay::lead(client, to, flow).await
     }
 
     /// A proxy that everybody may use lends its own address to strangers.
@@ -152,15 +166,12 @@ impl Guest {
         Err(error)
     }
 
-    /// Makes the tunnel, in which what they have said early comes first, and stays until both ends have ended.
-    pub(super) async fn lead(self, to: Link, place: &Address) -> Result<()> {
-        let mut far = to.stream();
-        let mut near = match self.said.is_empty() {
-            true => self.stream,
-            false => Box::new(Prefixed::new(self.said.freeze(), self.stream)),
-        };
-        let about = || format!("the tunnel to {} was cut off", place.authority());
-        pipe::pipe(&mut near, &mut far).await.map_err(|error| Error::io(about(), error))?;
-        Ok(())
+    /// What they say from now on, and before that what they have said early.
+    fn link(self) -> Link {
+        let Self { peer, scope, stream, said } = self;
+        // A tunnel is bytes, whatever framing the listener's address has.
+        let scope = scope.under(&Options::default()).unwrap_or(scope);
+        let stream = if said.is_empty() { stream } else { Box::new(Prefixed::new(said.freeze(), stream)) };
+        Link { peer, scope, wire: Wire::Stream(stream) }
     }
 }

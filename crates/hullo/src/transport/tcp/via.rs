@@ -53,7 +53,7 @@ pub(in crate::transport) async fn through(
     let mut proxy = first;
     let stations = rest.iter().map(|next| (&next.at, scheme_of(next), Some(next)));
     for (next, scheme, after) in stations.chain(to.map(|to| (to, scheme, None))) {
-        let asks = Asks { proxy: &proxy.clone().with_password(scope.proxy_password()), to: next, scope };
+        let asks = Asks { proxy: &proxy.clone().with_password(scope.proxy_password()), to: next };
         let about = || format!("the proxy {} does not answer", proxy.at);
         scope.in_time(about, asks.tunnel(&mut stream)).await?;
         scope.tell(&Event::Tunnelled { proxy: &proxy.at, to: &next.authority() });
@@ -92,7 +92,6 @@ fn unreached(proxy: &Proxy, error: Error) -> Error {
 struct Asks<'a> {
     proxy: &'a Proxy,
     to: &'a Address,
-    scope: &'a Scope,
 }
 
 impl Asks<'_> {
