@@ -115,9 +115,11 @@ fn read(text: &str) -> Result<Proxy> {
 
 /// Where a tunnel is to lead, if that is a host: what somebody else names is no more trusted than what somebody types.
 pub fn target(host: &str, port: u16) -> Option<Address> {
-    let is_name = || host.chars().all(|c| c.is_alphanumeric() || "-._~".contains(c));
-    let is_host = !host.is_empty() && host.len() <= 255 && (host.parse::<IpAddr>().is_ok() || is_name());
-    is_host.then(|| Address::new("tcp", host, port))
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Some(Address::new("tcp", &ip.to_string(), port));
+    }
+    let is_name = !host.is_empty() && host.len() <= 255 && host.chars().all(|c| c.is_alphanumeric() || "-._~".contains(c));
+    is_name.then(|| Address::new("tcp", host, port))
 }
 
 macro_rules! verdicts {
@@ -270,6 +272,7 @@ mod tests {
         for bad in ["", "a b", "a/b", "a:1", "fe80::1%eth0", "a\0", "a?via=x", "[::1]", &"x".repeat(256)] {
             assert_eq!(target(bad, 1), None, "{bad}");
         }
+        assert_eq!(target("0:0::1", 1), target("::1", 1), "an address is written in one way");
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub fn request(input: &[u8]) -> Result<Option<(Asked, usize)>, Refusal> {
         _ => {}
     }
     let Some(end) = memmem::find(&input[..input.len().min(LARGEST)], b"\r\n\r\n").map(|at| at + 4) else {
-        return if input.len() >= LARGEST { refuse(431, "the head is larger than 16 KiB") } else { alone(input).and(Ok(None)) };
+        alone(&input[..input.len().min(LARGEST)])?;
+        return if input.len() < LARGEST { Ok(None) } else { refuse(431, "the head is larger than 16 KiB") };
     };
     let head = &input[..end];
     alone(head)?;
