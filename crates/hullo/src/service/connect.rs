@@ -68,8 +68,11 @@ impl Connect {
 
     /// Hears who somebody is, and where they want to go. Who has not said who they are may do so on the same connection.
     async fn hear(&self, guest: &mut Guest) -> Result<Address, Rejected> {
+        let mut before = None;
         loop {
-            let asked = guest.hear(request, rejected).await?;
+            let asked = guest.hear(request, rejected).await;
+            // Who leaves then has been told why.
+            let asked = asked.map_err(|rejected| before.take().map_or(rejected, Rejected::from))?;
             let denied = match &asked.login {
                 None if self.guests.are_all() => return Ok(asked.to),
                 None => None,
@@ -81,10 +84,12 @@ impl Connect {
             // What they have said behind it was meant for the tunnel, and must not be taken for another request.
             let stays = asked.keeps_alive && !guest.goes_on() && matches!(denied, None | Some(Denied::Wrong));
             let words = refused(denied.as_ref(), stays);
+            let who = || Error::new(Kind::Denied, "a client does not say who it is, and is not let through");
+            let error = denied.map_or_else(who, |denied| denied.error());
             if !stays {
-                let who = Error::new(Kind::Denied, "a client does not say who it is, and is not let through");
-                return Err(Rejected { words, error: denied.map_or(who, |denied| denied.error()) });
+                return Err(Rejected { words, error });
             }
+            before = Some(error);
             guest.say(&words).await?;
         }
     }
