@@ -380,7 +380,10 @@ fn manual() -> String {
             ("HULLO_BUS", "brokers as of serve --bus, with a password which the command line would show to everybody"),
             ("HULLO_CODE", "the code of send and receive; at the end that listens, one of your own"),
             ("HULLO_PASSWORD", "the password of request --auth and of chat --login"),
-            ("HULLO_VIA_PASSWORD", "the password of proxies (?via=, request --proxy) whose addresses have a name and none"),
+            (
+                "HULLO_VIA_PASSWORD",
+                "the password of proxies (?via=, request --proxy) whose addresses have a name and none",
+            ),
             ("NO_COLOR", "no colours, whatever its value"),
             ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
         ]

@@ -118,7 +118,8 @@ pub fn target(host: &str, port: u16) -> Option<Address> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Some(Address::new("tcp", &ip.to_string(), port));
     }
-    let is_name = !host.is_empty() && host.len() <= 255 && host.chars().all(|c| c.is_alphanumeric() || "-._~".contains(c));
+    let is_name =
+        !host.is_empty() && host.len() <= 255 && host.chars().all(|c| c.is_alphanumeric() || "-._~".contains(c));
     is_name.then(|| Address::new("tcp", host, port))
 }
 

@@ -39,7 +39,9 @@ pub fn suits(needs: Needs, at: &Address) -> Result<()> {
             "it speaks with its clients itself, below HTTP",
             "write tcp:// instead of http://, and tls:// instead of https://",
         ),
-        Needs::Bytes if is_lossy => ("it needs a stream, and datagrams are none", "use an address with tcp:// or tls://"),
+        Needs::Bytes if is_lossy => {
+            ("it needs a stream, and datagrams are none", "use an address with tcp:// or tls://")
+        }
         _ => return Ok(()),
     };
     Err(Error::usage(format!("cannot serve it on {}: {why}", at.bare())).hint(hint))

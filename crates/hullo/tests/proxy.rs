@@ -116,7 +116,10 @@ async fn nobody_is_looked_up_or_called_for_a_stranger() {
     }
     for login in ["", "Proxy-Authorization: Basic YWRhOndyb25n\r\n", "Authorization: Basic YWRhOnNlY3JldA==\r\n"] {
         let heard = answered(&http, format!("CONNECT localhost:80 HTTP/1.1\r\n{login}\r\n").as_bytes(), false).await;
-        assert!(heard.starts_with("HTTP/1.1 407 Proxy Authentication Required\\r\\nProxy-Authenticate: Basic"), "{heard}");
+        assert!(
+            heard.starts_with("HTTP/1.1 407 Proxy Authentication Required\\r\\nProxy-Authenticate: Basic"),
+            "{heard}"
+        );
     }
     assert_eq!(*seen.lock().unwrap(), Vec::<String>::new());
     let known = answered(&socks, b"\x05\x01\x02\x01\x03ada\x06secret\x05\x01\x00\x03\x09localhost\0\x01", false).await;
@@ -132,12 +135,36 @@ async fn connect_answers_what_can_be_read_in_one_way_alone() {
     for dribbled in [false, true] {
         for (said, begins, ends) in [
             (format!("CONNECT {open} HTTP/1.1\r\nHost: x\r\n\r\nearly"), "HTTP/1.1 200 ", "\\r\\n\\r\\nearly"),
-            (format!("CONNECT {open} HTTP/1.0\r\nContent-Length: 0\r\n\r\n\r\n"), "HTTP/1.1 200 ", "\\r\\n\\r\\n\\r\\n"),
-            (format!("CONNECT {closed} HTTP/1.1\r\n\r\n"), "HTTP/1.1 502 Bad Gateway\\r\\nProxy-Status: hullo; error=connection_refused", "connection refused\\n"),
-            ("CONNECT nowhere.invalid:1 HTTP/1.1\r\n\r\n".to_owned(), "HTTP/1.1 502 Bad Gateway\\r\\nProxy-Status: hullo; error=dns_error", "\\n"),
-            (format!("GET http://{open}/ HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed\\r\\nAllow: CONNECT", "--proxytunnel (-p)\\n"),
-            (format!("CONNECT {open} HTTP/1.1\nHost: x\n\n"), "HTTP/1.1 400 Bad Request", "LF alone; HTTP wants CR LF (nc -C sends it)\\n"),
-            (format!("CONNECT {open} HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"), "HTTP/1.1 400 Bad Request", "no body\\n"),
+            (
+                format!("CONNECT {open} HTTP/1.0\r\nContent-Length: 0\r\n\r\n\r\n"),
+                "HTTP/1.1 200 ",
+                "\\r\\n\\r\\n\\r\\n",
+            ),
+            (
+                format!("CONNECT {closed} HTTP/1.1\r\n\r\n"),
+                "HTTP/1.1 502 Bad Gateway\\r\\nProxy-Status: hullo; error=connection_refused",
+                "connection refused\\n",
+            ),
+            (
+                "CONNECT nowhere.invalid:1 HTTP/1.1\r\n\r\n".to_owned(),
+                "HTTP/1.1 502 Bad Gateway\\r\\nProxy-Status: hullo; error=dns_error",
+                "\\n",
+            ),
+            (
+                format!("GET http://{open}/ HTTP/1.1\r\n\r\n"),
+                "HTTP/1.1 405 Method Not Allowed\\r\\nAllow: CONNECT",
+                "--proxytunnel (-p)\\n",
+            ),
+            (
+                format!("CONNECT {open} HTTP/1.1\nHost: x\n\n"),
+                "HTTP/1.1 400 Bad Request",
+                "LF alone; HTTP wants CR LF (nc -C sends it)\\n",
+            ),
+            (
+                format!("CONNECT {open} HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"),
+                "HTTP/1.1 400 Bad Request",
+                "no body\\n",
+            ),
             ("CONNECT /path HTTP/1.1\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request", "no host:port\\n"),
             (format!("CONNECT {open} HTTP/1.1\r\nx: {}", "y".repeat(20_000)), "HTTP/1.1 431 ", "16 KiB\\n"),
         ] {
@@ -149,7 +176,10 @@ async fn connect_answers_what_can_be_read_in_one_way_alone() {
 
 #[tokio::test]
 async fn what_follows_a_refused_head_is_no_request() {
-    let (proxy, echo) = (guarded("connect", Scope::new(Limits::server(), None)).await, serving("tcp://127.0.0.1:0", service("echo")).await);
+    let (proxy, echo) = (
+        guarded("connect", Scope::new(Limits::server(), None)).await,
+        serving("tcp://127.0.0.1:0", service("echo")).await,
+    );
     let (to, login) = (echo.address().authority(), "Proxy-Authorization: Basic YWRhOnNlY3JldA==");
     let second = format!("CONNECT {to} HTTP/1.1\r\n{login}\r\n\r\n");
     // A client that does not wait for the answer meant it for the tunnel.
@@ -187,7 +217,9 @@ async fn who_says_nothing_or_nonsense_is_let_go_and_the_next_is_served() {
             drop(client);
             assert_eq!(in_time(name, told.recv()).await, Some(Kind::Timeout), "{name}");
         }
-        for said in [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\0\x01\0", b"GET / HTTP/1.1\r\n\r\n", &[5; 4096], &[0xff; 70_000]] {
+        for said in
+            [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\0\x01\0", b"GET / HTTP/1.1\r\n\r\n", &[5; 4096], &[0xff; 70_000]]
+        {
             answered(&proxy, said, false).await;
         }
         let scheme = if name == "socks5" { "socks5" } else { "http" };

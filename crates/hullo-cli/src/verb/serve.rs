@@ -229,7 +229,9 @@ impl One {
             return Err(error.hint(match spec.needs {
                 Needs::Http => format!("hullo serve {} http://:8000 (or https://)", spec.name),
                 Needs::Bytes => format!("hullo serve {} :1080 (or tcp://, tls://, unix:, ws://)", spec.name),
-                Needs::Nothing => format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name),
+                Needs::Nothing => {
+                    format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)
+                }
             }));
         }
         self.settings()?.suit(spec)?;

@@ -58,7 +58,9 @@ const fn bad<T>(why: &'static str) -> Result<T, Refusal> {
 pub fn request(input: &[u8]) -> Result<Option<(Asked, usize)>, Refusal> {
     match input.first() {
         Some(4 | 5) => return bad("this is SOCKS, and HTTP is spoken here: serve socks5 is for that"),
-        Some(0x16) => return bad("this is TLS, and HTTP is spoken here without: on a tls:// address it is spoken inside"),
+        Some(0x16) => {
+            return bad("this is TLS, and HTTP is spoken here without: on a tls:// address it is spoken inside");
+        }
         Some(byte) if !byte.is_ascii_graphic() => return bad("this is no request"),
         _ => {}
     }
@@ -88,7 +90,8 @@ pub fn request(input: &[u8]) -> Result<Option<(Asked, usize)>, Refusal> {
     };
     // A tunnel has no request's body: what others would take for one is the tunnel's to us.
     let is_empty = |line: &httparse::Header<'_>| line.name.eq_ignore_ascii_case("content-length") && line.value == b"0";
-    let says_length = |name: &str| ["content-length", "transfer-encoding"].iter().any(|one| name.eq_ignore_ascii_case(one));
+    let says_length =
+        |name: &str| ["content-length", "transfer-encoding"].iter().any(|one| name.eq_ignore_ascii_case(one));
     if parsed.headers.iter().any(|line| says_length(line.name) && !is_empty(line)) {
         return bad("CONNECT has no body");
     }
@@ -149,7 +152,8 @@ pub const GRANTED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Another answer, with a sentence for who reads it. `headers` are whole lines.
 pub fn refusal(status: u16, headers: &str, why: &str, keeps_alive: bool) -> Vec<u8> {
-    let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
+    let reason =
+        http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused");
     let connection = if keeps_alive { "keep-alive" } else { "close" };
     format!(
         "HTTP/1.1 {status} {reason}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: \
@@ -167,7 +171,8 @@ pub fn failure(verdict: Verdict, why: &str) -> Vec<u8> {
 /// A request for a tunnel.
 pub fn request_of(to: &Address, login: Option<(&str, &str)>) -> Vec<u8> {
     let place = to.authority();
-    let authorization = login.map_or(String::new(), |login| format!("Proxy-Authorization: {}\r\n", authorization(login)));
+    let authorization =
+        login.map_or(String::new(), |login| format!("Proxy-Authorization: {}\r\n", authorization(login)));
     format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{authorization}\r\n").into_bytes()
 }
 

@@ -18,8 +18,8 @@ use crate::{
     proxy::{
         Verdict,
         socks::{
-            Breach, Command, NO_METHOD, OPEN, Opening, PASSWORD, Request, admitted_of, choice_of, login, opening, reply_of,
-            reply4_of, request,
+            Breach, Command, NO_METHOD, OPEN, Opening, PASSWORD, Request, admitted_of, choice_of, login, opening,
+            reply_of, reply4_of, request,
         },
     },
     scope::BoxFuture,
@@ -78,7 +78,8 @@ impl Socks5 {
     async fn hear(&self, guest: &mut Guest) -> Result<Asked, Rejected> {
         match guest.hear(opening, |breach| rejected(breach, reply4_of)).await? {
             Opening::Four(_) if !self.guests.are_all() => {
-                let error = Error::new(Kind::Denied, "a client of SOCKS 4 cannot say who it is, and is not let through");
+                let error =
+                    Error::new(Kind::Denied, "a client of SOCKS 4 cannot say who it is, and is not let through");
                 Err(Rejected { words: reply4_of(Verdict::Forbidden, None), error })
             }
             Opening::Four(request) => Ok(Asked { request, is_four: true }),

@@ -65,7 +65,8 @@ impl Guests {
             "unix" | "stdio" | "memory" => true,
             _ => at.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
         };
-        let note = "whoever reaches it may go anywhere through it, and will look like this machine: --auth asks who they are";
+        let note =
+            "whoever reaches it may go anywhere through it, and will look like this machine: --auth asks who they are";
         if self.are_all() && !is_here { vec![note.to_owned()] } else { Vec::new() }
     }
 }
@@ -88,7 +89,9 @@ impl Denied {
     pub(super) fn error(&self) -> Error {
         Error::new(Kind::Denied, "a client is not let through").because(match self {
             Self::Wrong => "its name or its password is wrong".to_owned(),
-            Self::Wait(wait) => format!("there were too many wrong passwords from there; the next may come in {wait:.0?}"),
+            Self::Wait(wait) => {
+                format!("there were too many wrong passwords from there; the next may come in {wait:.0?}")
+            }
             Self::Stopping => "this server is about to stop".to_owned(),
         })
     }

@@ -75,7 +75,12 @@ fn what_proxies_answer_is_read() {
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 200, Kind::Protocol, "OK"),
         ("HTTP/1.1 407 Who are you\r\n\r\n", 407, Kind::Denied, "a name and a password"),
         ("HTTP/1.1 503 Service Unavailable\r\n\r\n", 503, Kind::Protocol, "it answered 'HTTP/1.1 503"),
-        ("HTTP/1.1 502 x\r\nproxy-status: a; error=connection_refused; details=\"x\"\r\n\r\n", 502, Kind::Refused, "refused"),
+        (
+            "HTTP/1.1 502 x\r\nproxy-status: a; error=connection_refused; details=\"x\"\r\n\r\n",
+            502,
+            Kind::Refused,
+            "refused",
+        ),
     ] {
         let (answer, length) = answer(format!("{head}more").as_bytes()).unwrap().unwrap();
         assert_eq!((answer.status, length), (status, head.len()), "{head}");

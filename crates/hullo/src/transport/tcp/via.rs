@@ -202,7 +202,8 @@ impl Asks<'_> {
     }
 
     fn refused(&self, kind: Kind, why: String) -> Error {
-        Error::new(kind, format!("the proxy {} does not connect to {}", self.proxy.at, self.to.authority())).because(why)
+        Error::new(kind, format!("the proxy {} does not connect to {}", self.proxy.at, self.to.authority()))
+            .because(why)
     }
 
     /// The error of a proxy that does not know us, with where a name and a password belong.
