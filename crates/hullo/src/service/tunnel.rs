@@ -55,7 +55,7 @@ impl Guests {
     /// Leads somebody to where they want, and stays until both ends have ended.
     pub(super) async fn lead(&self, guest: Guest, to: Link) -> Result<()> {
         let client = guest.link();
-        let flow = self.traffic.open(self.traffic.number(), &self.name, client.peer.clone(), to.peer.clone());
+        let flow = self.traffic.open(&self.name, client.peer.clone(), to.peer.clone());
         relay::lead(client, to, flow).await
     }
 
