@@ -136,6 +136,7 @@ mod name;
 pub mod options;
 mod peer;
 pub mod pipe;
+pub mod proxy;
 pub mod proxy_header;
 pub mod reliable;
 pub mod request;

@@ -114,6 +114,7 @@ struct Life {
     kept: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     key_log: OnceLock<Arc<File>>,
     dialer: OnceLock<Dialer>,
+    proxy_password: OnceLock<String>,
 }
 
 /// What makes links to addresses: it is handed in from where the transports are known.
@@ -150,6 +151,7 @@ impl Scope {
             kept: Mutex::default(),
             key_log: OnceLock::new(),
             dialer: OnceLock::new(),
+            proxy_password: OnceLock::new(),
         };
         Self(Arc::new(Inner { limits, frame: None, gate: None, behalf: Behalf::Own, life: Arc::new(life) }))
     }
@@ -239,6 +241,17 @@ impl Scope {
     /// The file for the secrets of TLS, if they are to be written.
     pub(crate) fn key_log(&self) -> Option<Arc<File>> {
         self.0.life.key_log.get().cloned()
+    }
+
+    /// Keeps the password for the proxies whose addresses have a name and none: so it stands in no address.
+    pub fn keep_proxy_password(&self, password: String) {
+        // The first one stays, since connections may have used it.
+        let _ = self.0.life.proxy_password.set(password);
+    }
+
+    /// That password, if there is one.
+    pub(crate) fn proxy_password(&self) -> Option<&str> {
+        self.0.life.proxy_password.get().map(String::as_str)
     }
 
     /// Gives a service the way to reach out.

@@ -306,7 +306,8 @@ async fn a_limit_lets_through_what_it_says_and_not_one_byte_more() {
 /// What a relay with that seed makes of the same 20 conversations, one after the other.
 async fn told(seed: u64) -> Vec<String> {
     let echo = serve("tcp://127.0.0.1:0", "echo").await;
-    let faults = ["latency:1ms~1ms,p=0.5", "corrupt:0.01,p=0.3,way=up", "reset:after=500B,p=0.2,way=up", "down,every=7"];
+    let faults =
+        ["latency:1ms~1ms,p=0.5", "corrupt:0.01,p=0.3,way=up", "reset:after=500B,p=0.2,way=up", "down,every=7"];
     let (relay, log) = faulty("tcp://127.0.0.1:0", &echo, seed, &faults).await;
     for _ in 0..20 {
         let mut link = connect(&relay).await.stream();

@@ -61,7 +61,7 @@ async fn until_up(args: &Check, address: &Address, voice: Voice) -> Result<ExitC
         let later = (attempts > 1 && !voice.verbose).then(Vec::new);
         let steps = Arc::new(Steps { voice, later: Mutex::new(later), ends_first: Mutex::default() });
         let scope = Scope::new(limits.clone(), Some(steps.clone())).on_nobodys_behalf();
-        voice.log_keys(&scope);
+        voice.equip(&scope);
         match attempt(address, &scope).await {
             Ok(how) => {
                 steps.show_later();

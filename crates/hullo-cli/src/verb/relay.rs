@@ -39,7 +39,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let observer = Observer::of_relays(metrics, sight.timeline(voice));
     let gate = args.gate.made(&[], &[], args.rate)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.log_keys(&scope);
+    voice.equip(&scope);
     let mut server = Server::new(gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate)));
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),

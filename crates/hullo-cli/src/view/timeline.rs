@@ -38,6 +38,9 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
                 json!({ "peer": peer.to_string(), "local": peer.local_address() }),
             )
         }
+        Event::Tunnelled { proxy, to } => {
+            ("tunnelled", format!("{proxy} connected to {to}"), json!({ "proxy": proxy.to_string(), "to": to }))
+        }
         Event::Shown(shown) => ("certificates", certificate::lines(shown), certificate::facts(shown)),
         Event::Secured(secured) => {
             let print = secured.fingerprint.as_deref().unwrap_or("no certificate");
