@@ -152,6 +152,11 @@ impl Traffic {
         totals
     }
 
+    /// Leaves out of the totals what has gone through a relay that is no more.
+    pub(crate) fn forget(&self, relay: &str) {
+        self.flows().ended.remove(relay);
+    }
+
     /// The next conversation's number. It is taken when a client comes, whether or not it is led anywhere.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Relaxed) + 1
