@@ -124,6 +124,7 @@ mod bus;
 pub mod chat;
 mod dial;
 mod error;
+pub mod fault;
 mod folder;
 pub mod framing;
 mod html;
