@@ -142,6 +142,7 @@ mod serve;
 pub mod service;
 mod session;
 pub mod traffic;
+pub mod toxiproxy;
 pub mod transfer;
 pub mod transport;
 mod watch;

@@ -32,7 +32,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use futures_util::future::join_all;
@@ -123,9 +123,10 @@ impl Toxiproxy {
         let _turn = self.turn.lock().await;
         self.vacant(&plan.name).map_err(Error::from)?;
         let proxy = Arc::new(Proxy::planned(self.scope.clone(), listen, plan));
-        let listening = proxy.start().await.map_err(Error::from)?;
-        self.insert(proxy);
-        listening.ok_or_else(|| Error::usage("a proxy that was made just now listens already"))
+        proxy.start().await.map_err(Error::from)?;
+        self.insert(proxy.clone());
+        let elsewhere = || Error::usage(format!("{} was stopped as it was made", proxy.name()));
+        proxy.listening().await.ok_or_else(elsewhere)
     }
 
     /// Ends all proxies; what runs is let finish, for as long as this is waited for.
@@ -251,6 +252,3 @@ fn not_allowed(methods: &str) -> Response<Body> {
     }
     response
 }
-
-/// For how long what is under way may go on when it is to end now.
-const NOW: Duration = Duration::ZERO;

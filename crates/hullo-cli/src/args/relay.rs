@@ -1,6 +1,6 @@
 //! The words of `hullo relay`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hullo::service::relay;
@@ -8,7 +8,7 @@ use hullo::service::relay;
 use super::time;
 
 #[derive(ClapArgs)]
-#[command(after_help = "Each client has a conversation of its own with the server. What one end says is handed to the
+#[command(after_help = r#"Each client has a conversation of its own with the server. What one end says is handed to the
 other as it comes, and the end of one side is a half-close of the other: the way back goes on until its end.
 Where both ends are bare sockets, the kernel moves the bytes. Datagrams and messages of WebSockets stay
 whole between each other; in a stream, frame= says where one ends. What breaks off on one end is
@@ -24,15 +24,47 @@ Examples:
   hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
   hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
   hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
-  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say")]
+  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
+
+Toxiproxy's clients and its toxiproxy-cli work with --api, and a proxy may lead to any address:
+  hullo relay --api 127.0.0.1:8474
+  hullo relay :6380 redis:6379 --name redis --api 127.0.0.1:8474
+  curl -d '{"name":"redis","listen":"127.0.0.1:0","upstream":"redis:6379"}' 127.0.0.1:8474/proxies
+  curl -d '{"type":"latency","attributes":{"latency":1000}}' 127.0.0.1:8474/proxies/redis/toxics
+  curl -X DELETE 127.0.0.1:8474/proxies/redis/toxics/latency_downstream
+  curl -d '{"type":"fault","attributes":{"fault":"corrupt:0.001,way=up"}}' 127.0.0.1:8474/proxies/redis/toxics
+
+A configuration has the relays that are there from the start:
+  hullo relay --config relays.toml
+    [[relay]]
+    name = "db"
+    listen = "tcp://:9000"
+    to = ["tcp://127.0.0.1:5432"]
+    faults = ["latency:200ms~50ms,way=down", "bandwidth:1MB"]
+  hullo relay --config toxiproxy.json --api 127.0.0.1:8474
+    [{"name": "db", "listen": ":9000", "upstream": "127.0.0.1:5432", "toxics": [{"type": "latency",
+      "attributes": {"latency": 200}}]}]"#)]
 pub(crate) struct Relay {
     /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock or stdio:
-    #[arg(value_name = "LISTEN")]
-    pub(crate) listen: String,
+    #[arg(value_name = "LISTEN", required_unless_present_any = ["api", "config"])]
+    pub(crate) listen: Option<String>,
 
     /// Where to lead to; of several the next one when one is not there
-    #[arg(value_name = "TO", required = true)]
+    #[arg(value_name = "TO", required_unless_present_any = ["api", "config"])]
     pub(crate) to: Vec<String>,
+
+    /// What the relay is called where it is shown [default: where it leads to, or relay with --api]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Answer Toxiproxy's HTTP API at this address, as in 127.0.0.1:8474: its clients make relays, and put faults into
+    /// them and into this one while they run
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) api: Option<String>,
+
+    /// Run the relays of this file, with their faults: TOML with [[relay]], or the JSON of Toxiproxy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Which of several servers is next: the first that is there, one after the other, or the one with the fewest
     /// conversations

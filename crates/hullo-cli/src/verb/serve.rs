@@ -378,7 +378,8 @@ impl Signals {
 pub(super) async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
     tokio::select! {
         () = signals.any() => {}
-        ended = server.ended() => ended?,
+        // A server that listens nowhere only keeps what was begun in its scope.
+        ended = server.ended(), if !server.addresses().is_empty() => ended?,
     }
     let finished = tokio::select! {
         finished = server.end(grace) => finished,

@@ -1,13 +1,16 @@
 //! One proxy: a relay on a server of its own, which is started, stopped and changed while others run.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use http::StatusCode;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tokio::sync::Mutex as Turn;
 
 use super::{
-    Listening, NOW,
+    Listening,
     answer::Problem,
     json::Fields,
     place::{Place, upstream},
@@ -15,6 +18,7 @@ use super::{
 };
 use crate::{
     address::Address,
+    fault::Faults,
     scope::Scope,
     serve::Server,
     service::relay::{Plan, Relay},
@@ -28,10 +32,17 @@ pub(super) struct Proxy {
     /// What its servers' scopes stand beside.
     scope: Scope,
     plan: Mutex<Plan>,
+    faults: Arc<Faults>,
     shown: Mutex<Shown>,
     toxics: Mutex<Vec<Toxic>>,
     /// What runs. Held by who starts, stops or changes it: one at a time.
-    server: Turn<Option<Server>>,
+    running: Turn<Option<Running>>,
+}
+
+struct Running {
+    server: Server,
+    at: Address,
+    notes: Vec<String>,
 }
 
 /// What a client is told of a proxy.
@@ -51,11 +62,12 @@ pub(super) struct Wanted {
 
 impl Proxy {
     /// One that does not run yet.
-    pub(super) fn new(scope: Scope, wanted: &Wanted, plan: Plan) -> Self {
+    pub(super) fn new(scope: Scope, wanted: &Wanted, mut plan: Plan) -> Self {
         let shown = Shown { listen: wanted.listen.clone(), upstream: wanted.upstream.clone(), enabled: false };
-        let toxics = plan.faults.list().into_iter().map(Toxic::planned).collect();
+        let faults = plan.faults.get_or_insert_with(|| Arc::new(Faults::new(0, None))).clone();
+        let toxics = faults.list().into_iter().map(Toxic::planned).collect();
         let (plan, shown, toxics) = (Mutex::new(plan), Mutex::new(shown), Mutex::new(toxics));
-        Self { scope, plan, shown, toxics, server: Turn::default() }
+        Self { scope, plan, faults, shown, toxics, running: Turn::default() }
     }
 
     /// The same for a relay that was planned elsewhere.
@@ -69,25 +81,42 @@ impl Proxy {
     }
 
     pub(super) fn shown(&self) -> Shown {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown_mut().clone()
     }
 
-    /// Starts it; nothing where it runs.
-    pub(super) async fn start(&self) -> Result<Option<Listening>, Problem> {
-        let mut server = self.server.lock().await;
-        self.start_in(&mut server).await
+    /// Starts it, where it does not run.
+    pub(super) async fn start(&self) -> Result<(), Problem> {
+        let mut running = self.running.lock().await;
+        self.start_in(&mut running).await
+    }
+
+    /// Where it listens, if it does.
+    pub(super) async fn listening(&self) -> Option<Listening> {
+        let running = self.running.lock().await;
+        let Running { at, notes, .. } = running.as_ref()?;
+        Some(Listening { name: self.name(), at: at.clone(), notes: notes.clone() })
     }
 
     /// Changes what is said, as a client that knows no more than that wants it.
     pub(super) async fn change(&self, fields: &Fields) -> Result<(), Problem> {
-        let mut server = self.server.lock().await;
+        let mut running = self.running.lock().await;
         let now = self.shown();
         let wanted = Wanted {
             listen: fields.text("listen")?.unwrap_or(now.listen),
             upstream: fields.text("upstream")?.unwrap_or(now.upstream),
             enabled: fields.flag("enabled")?.unwrap_or(now.enabled),
         };
-        self.turn_into(&wanted, &mut server).await
+        if self.differs(&wanted).await? {
+            self.relocate(&wanted, &mut running).await?;
+        }
+        match (wanted.enabled, running.is_some()) {
+            (true, false) => self.start_in(&mut running).await,
+            (false, true) => {
+                self.stop_in(&mut running).await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it listens and leads elsewhere than is wanted.
@@ -101,18 +130,18 @@ impl Proxy {
 
     /// Ends its connections, and listens no more.
     pub(super) async fn stop(&self) {
-        stop(&mut *self.server.lock().await, &self.shown).await;
+        self.stop_in(&mut *self.running.lock().await).await;
     }
 
     /// Lets its connections finish, for as long as this is waited for.
     pub(super) async fn end(&self) {
-        let server = self.server.lock().await.take();
-        if let Some(mut server) = server {
-            server.end(std::time::Duration::MAX).await;
+        let running = self.running.lock().await.take();
+        if let Some(mut running) = running {
+            running.server.end(Duration::MAX).await;
         }
     }
 
-    /// The same proxy is gone: nothing of it is counted any more.
+    /// It is no more: nothing of it is counted.
     pub(super) fn forget(&self) {
         let plan = self.plan();
         plan.traffic.forget(&plan.name);
@@ -124,30 +153,22 @@ impl Proxy {
         plan.traffic.totals().get(&plan.name).copied().unwrap_or_default()
     }
 
-    async fn turn_into(&self, wanted: &Wanted, server: &mut Option<Server>) -> Result<(), Problem> {
-        if self.differs(wanted).await? {
-            let to = upstream_of(wanted, &self.shown())?;
-            stop(server, &self.shown).await;
-            if let Some(to) = to {
-                self.plan().to = vec![to];
-            }
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            shown.listen.clone_from(&wanted.listen);
-            shown.upstream.clone_from(&wanted.upstream);
+    async fn relocate(&self, wanted: &Wanted, running: &mut Option<Running>) -> Result<(), Problem> {
+        // Judged before anything is stopped. Of several servers it leads to the client sees one text, and changes all.
+        let to = if wanted.upstream == self.shown().upstream { None } else { Some(upstream(&wanted.upstream)?) };
+        self.stop_in(running).await;
+        if let Some(to) = to {
+            self.plan().to = vec![to];
         }
-        match (wanted.enabled, server.is_some()) {
-            (true, false) => self.start_in(server).await.map(drop),
-            (false, true) => {
-                stop(server, &self.shown).await;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        let mut shown = self.shown_mut();
+        shown.listen.clone_from(&wanted.listen);
+        shown.upstream.clone_from(&wanted.upstream);
+        Ok(())
     }
 
-    async fn start_in(&self, server: &mut Option<Server>) -> Result<Option<Listening>, Problem> {
-        if server.is_some() {
-            return Ok(None);
+    async fn start_in(&self, running: &mut Option<Running>) -> Result<(), Problem> {
+        if running.is_some() {
+            return Ok(());
         }
         if self.scope.is_stopping() {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"));
@@ -156,14 +177,14 @@ impl Proxy {
         let relay = Relay::new(self.plan().clone())?;
         let mut refused = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "there is nowhere to listen");
         for tried in &place.tries {
-            let mut started = Server::new(self.scope.beside());
-            match started.listen(tried, relay.clone()).await {
+            let mut server = Server::new(self.scope.beside());
+            match server.listen(&lasting(tried)?, relay.clone()).await {
                 Ok(notes) => {
-                    let at = started.address().clone();
-                    let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+                    let at = server.address().clone();
+                    let mut shown = self.shown_mut();
                     (shown.listen, shown.enabled) = (place.bound(tried, &at), true);
-                    *server = Some(started);
-                    return Ok(Some(Listening { name: self.name(), at, notes }));
+                    *running = Some(Running { server, at, notes });
+                    return Ok(());
                 }
                 Err(error) => refused = place.refused(&error),
             }
@@ -171,9 +192,31 @@ impl Proxy {
         Err(refused)
     }
 
+    async fn stop_in(&self, running: &mut Option<Running>) {
+        if let Some(mut running) = running.take() {
+            running.server.end(Duration::ZERO).await;
+        }
+        self.shown_mut().enabled = false;
+    }
+
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn shown_mut(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The address with the patience of a proxy, where it says none: a connection may be silent for as long as it likes, and
+/// a peer whose end cannot be told for a minute.
+fn lasting(address: &Address) -> Result<Address, Problem> {
+    let mut address = address.clone();
+    if address.options.text("idle").is_none() {
+        let datagrams = matches!(address.scheme.as_str(), "udp" | "unix-dgram");
+        address.options.set("idle", if datagrams { "60s" } else { "off" })?;
+    }
+    Ok(address)
 }
 
 /// The toxics. What is changed is in force, on connections that live too, when this returns.
@@ -228,21 +271,9 @@ impl Proxy {
     fn with_toxics<T>(&self, change: impl FnOnce(&mut Vec<Toxic>) -> Result<T, Problem>) -> Result<T, Problem> {
         let mut toxics = self.toxics.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut toxics)?;
-        self.plan().faults.set(toxics.iter().filter_map(Toxic::fault).collect());
+        self.faults.set(toxics.iter().filter_map(Toxic::fault).collect());
         Ok(changed)
     }
-}
-
-async fn stop(server: &mut Option<Server>, shown: &Mutex<Shown>) {
-    if let Some(mut server) = server.take() {
-        server.end(NOW).await;
-    }
-    shown.lock().unwrap_or_else(PoisonError::into_inner).enabled = false;
-}
-
-/// Where it is to lead, if that is elsewhere than now.
-fn upstream_of(wanted: &Wanted, shown: &Shown) -> Result<Option<Address>, Problem> {
-    if wanted.upstream == shown.upstream { Ok(None) } else { upstream(&wanted.upstream).map(Some) }
 }
 
 fn no_toxic() -> Problem {

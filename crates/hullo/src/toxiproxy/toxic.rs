@@ -45,22 +45,22 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "bandwidth",
         attributes: &[("rate", Whole)],
-        fault: |values| Some(format!("bandwidth:{}KB/s", amount(values, 0))),
+        fault: |values| Some(format!("bandwidth:{}", amount(values, 0).saturating_mul(KB))),
     },
     Kind {
         name: "slow_close",
         attributes: &[("delay", Whole)],
-        fault: |values| Some(format!("slow-close:{}ms", amount(values, 0))),
+        fault: |values| Some(format!("slow_close:{}ms", amount(values, 0))),
     },
     Kind {
         name: "timeout",
         attributes: &[("timeout", Whole)],
-        fault: |values| Some(format!("timeout:{}ms", amount(values, 0))),
+        fault: |values| Some(timed("timeout", amount(values, 0))),
     },
     Kind {
         name: "reset_peer",
         attributes: &[("timeout", Whole)],
-        fault: |values| Some(format!("reset:{}ms", amount(values, 0))),
+        fault: |values| Some(timed("reset", amount(values, 0))),
     },
     Kind {
         name: "slicer",
@@ -92,6 +92,14 @@ const KINDS: &[Kind] = &[
 ];
 
 const FAULT: &str = "fault";
+
+/// What Toxiproxy means by it.
+const KB: u64 = 1000;
+
+/// A fault that may have a time; nothing is none.
+fn timed(fault: &str, ms: u64) -> String {
+    if ms == 0 { fault.to_owned() } else { format!("{fault}:{ms}ms") }
+}
 
 /// A fault of a proxy, as Toxiproxy's clients see it.
 #[derive(Clone)]
