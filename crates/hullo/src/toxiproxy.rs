@@ -43,7 +43,7 @@ use http::{
 use tokio::sync::Mutex as Turn;
 
 use self::{
-    answer::{Problem, plain},
+    answer::Problem,
     call::Call,
     proxy::Proxy,
     route::{Found, clean, find},
@@ -51,7 +51,7 @@ use self::{
 use crate::{
     address::Address,
     error::{Error, Result},
-    io::exchange::{Body, collect, empty},
+    io::exchange::{Body, collect, empty, text},
     link::Link,
     peer::Peer,
     scope::{BoxFuture, Scope},
@@ -143,11 +143,11 @@ impl Toxiproxy {
         let (route, names) = match find(request.method(), request.uri().path()) {
             Found::Route(route, names) => (route, names),
             Found::Elsewhere(methods) => return not_allowed(&methods),
-            Found::Nothing => return plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+            Found::Nothing => return text(StatusCode::NOT_FOUND, "404 page not found\n"),
         };
         let mut response = if is_browser(request.headers()) {
             // The pages of any site could otherwise break what is tested here.
-            plain(StatusCode::FORBIDDEN, "User agent not allowed\n")
+            text(StatusCode::FORBIDDEN, "User agent not allowed\n")
         } else {
             let call = match collect(request.into_body(), max).await {
                 Ok(body) => Ok(Call { api: self.clone(), names, body }),

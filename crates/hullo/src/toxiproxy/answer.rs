@@ -1,10 +1,7 @@
 //! What answers are made of: JSON, and errors as `{"error": …, "status": …}`.
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
-};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
 
 use crate::{
@@ -48,7 +45,7 @@ impl Problem {
     /// Toxiproxy has its errors as text, whatever is in them.
     pub(super) fn response(self) -> Response<Body> {
         let status = self.status;
-        plain(status, written(&self) + "\n")
+        text(status, written(&self) + "\n")
     }
 }
 
@@ -80,12 +77,6 @@ pub(super) fn typed(status: StatusCode, kind: &'static str, body: impl Into<Byte
 pub(super) fn nothing() -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-}
-
-pub(super) fn plain(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = text(status, body);
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

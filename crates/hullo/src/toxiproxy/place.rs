@@ -28,9 +28,9 @@ impl Place {
             return Ok(Self { told: address.to_string(), tries: vec![address], bare: false });
         }
         let text = if text.is_empty() { ":0" } else { text };
-        let address: Address = text.parse().map_err(|error| failed(format!("listen tcp: {error}")))?;
+        let address: Address = text.parse().map_err(|error| failed(format!("address {text}: {error}")))?;
         let Some(port) = address.port else {
-            return Err(failed(format!("listen tcp: address {text}: missing port in address")));
+            return Err(failed(format!("address {text}: missing port in address")));
         };
         let hosts = hosts(&address.host, port).await?;
         let tries: Vec<_> = hosts.into_iter().map(|host| Address { host, ..address.clone() }).collect();
@@ -51,6 +51,14 @@ impl Place {
             Some(cause) => failed(format!("listen tcp {}: bind: {cause}", self.told)),
             None => failed(error.to_string()),
         }
+    }
+}
+
+/// What is wrong with a place, as it is told where somebody wants to listen there.
+pub(super) fn cannot_listen(problem: Problem) -> Problem {
+    match problem.status {
+        StatusCode::INTERNAL_SERVER_ERROR => failed(format!("listen tcp: {}", problem.error)),
+        _ => problem,
     }
 }
 

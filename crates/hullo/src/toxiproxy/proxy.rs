@@ -13,7 +13,7 @@ use super::{
     Listening,
     answer::Problem,
     json::Fields,
-    place::{Place, upstream},
+    place::{Place, cannot_listen, upstream},
     toxic::Toxic,
 };
 use crate::{
@@ -121,11 +121,9 @@ impl Proxy {
 
     /// Whether it listens and leads elsewhere than is wanted.
     pub(super) async fn differs(&self, wanted: &Wanted) -> Result<bool, Problem> {
+        let place = Place::find(&wanted.listen).await?;
         let shown = self.shown();
-        if wanted.listen == shown.listen {
-            return Ok(wanted.upstream != shown.upstream);
-        }
-        Ok(Place::find(&wanted.listen).await?.told != shown.listen || wanted.upstream != shown.upstream)
+        Ok(place.told != shown.listen || wanted.upstream != shown.upstream)
     }
 
     /// Ends its connections, and listens no more.
@@ -173,7 +171,7 @@ impl Proxy {
         if self.scope.is_stopping() {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"));
         }
-        let place = Place::find(&self.shown().listen).await?;
+        let place = Place::find(&self.shown().listen).await.map_err(cannot_listen)?;
         let relay = Relay::new(self.plan().clone())?;
         let mut refused = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "there is nowhere to listen");
         for tried in &place.tries {
