@@ -271,35 +271,3 @@ impl FromStr for Fault {
         Self::parse(text)
     }
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ways {
-    Up,
-    Down,
-    Both,
-}
-#[derive(Clone)]
-pub struct Fault {
-    pub name: String,
-    pub ways: Ways,
-    pub share: f64,
-    text: String,
-}
-impl Fault {
-    pub fn parse(text: &str) -> crate::Result<Self> {
-        Ok(Self { name: String::new(), ways: Ways::Both, share: 1.0, text: text.to_owned() })
-    }
-}
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-impl Faults {
-    pub fn new(_: u64, _: Option<()>) -> Self {
-        Self
-    }
-    pub fn set(&self, _: Vec<Fault>) {}
-    pub fn list(&self) -> Vec<Fault> {
-        Vec::new()
-    }
-}
