@@ -66,8 +66,6 @@ mod metrics;
 mod place;
 mod proxy;
 mod route;
-#[cfg(test)]
-mod tests;
 mod toxic;
 
 /// The version of Toxiproxy whose answers these are. Clients compare it.

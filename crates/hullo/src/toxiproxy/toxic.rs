@@ -40,7 +40,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "latency",
         attributes: &[("latency", Whole), ("jitter", Whole)],
-        fault: |values| Some(format!("latency:{}ms~{}ms", amount(values, 0), amount(values, 1))),
+        fault: |values| Some(format!("latency:{}ms~{}ms", time(values, 0), time(values, 1))),
     },
     Kind {
         name: "bandwidth",
@@ -50,23 +50,25 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "slow_close",
         attributes: &[("delay", Whole)],
-        fault: |values| Some(format!("slow_close:{}ms", amount(values, 0))),
+        fault: |values| Some(format!("slow_close:{}ms", time(values, 0))),
     },
     Kind {
         name: "timeout",
         attributes: &[("timeout", Whole)],
-        fault: |values| Some(timed("timeout", amount(values, 0))),
+        fault: |values| Some(timed("timeout", time(values, 0))),
     },
     Kind {
         name: "reset_peer",
         attributes: &[("timeout", Whole)],
-        fault: |values| Some(timed("reset", amount(values, 0))),
+        fault: |values| Some(timed("reset", time(values, 0))),
     },
     Kind {
         name: "slicer",
         attributes: &[("average_size", Whole), ("size_variation", Whole), ("delay", Whole)],
         fault: |values| {
-            let (size, variation, delay) = (amount(values, 0), amount(values, 1), amount(values, 2));
+            let (size, delay) = (amount(values, 0), time(values, 2));
+            // Toxiproxy says that it must be less, and never ends where it is not.
+            let variation = amount(values, 1).min(size.saturating_sub(1));
             (size > 0).then(|| format!("slicer:{size}~{variation},delay={delay}us"))
         },
     },
@@ -241,6 +243,11 @@ fn amount(values: &[Value], at: usize) -> u64 {
         Some(Value::Whole(value)) => u64::try_from(*value).unwrap_or(0),
         _ => 0,
     }
+}
+
+/// The same for a time in thousandths, or less, of a second; none is longer than ten years.
+fn time(values: &[Value], at: usize) -> u64 {
+    amount(values, at).min(315_360_000_000)
 }
 
 fn share(values: &[Value], at: usize) -> f64 {

@@ -1,1 +1,0 @@
-//! The API asked without a socket of its own.

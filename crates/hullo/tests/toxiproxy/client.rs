@@ -1,0 +1,110 @@
+//! A server with Toxiproxy's API, and a client that says what it likes.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use hullo::{
+    Limits, Scope, Server,
+    service::{echo::Echo, relay::Plan},
+    toxiproxy::Toxiproxy,
+};
+use serde_json::Value;
+
+/// The most that anything is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server in threads of its own, for as long as this lives.
+pub(crate) struct Api {
+    pub(crate) at: SocketAddr,
+    /// Where whatever is said is said back.
+    pub(crate) echo: SocketAddr,
+    _server: Server,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Api {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (server, at, echo) = runtime.block_on(async {
+            let scope = Scope::new(Limits::server(), None);
+            let mut server = Server::new(scope.clone());
+            let api = Toxiproxy::new(scope, |name, to| Plan::to(&name, to));
+            server.listen(&"http://127.0.0.1:0".parse().unwrap(), api).await.unwrap();
+            server.listen(&"tcp://127.0.0.1:0".parse().unwrap(), Arc::new(Echo)).await.unwrap();
+            let at = |at: usize| server.addresses()[at].authority().parse().unwrap();
+            let (api, echo) = (at(0), at(1));
+            (server, api, echo)
+        });
+        Self { at, echo, _server: server, _runtime: runtime }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let stream = TcpStream::connect(self.at).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client { stream: BufReader::new(stream), agent: "tests" }
+    }
+
+    /// A proxy before the echo: where it listens.
+    pub(crate) fn proxy(&self, name: &str) -> SocketAddr {
+        let body = format!(r#"{{"name":"{name}","listen":"127.0.0.1:0","upstream":"{}"}}"#, self.echo);
+        let answer = self.client().call("POST", "/proxies", &body);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["listen"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+/// A connection that stays.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+    pub(crate) agent: &'static str,
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn call(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        let Self { stream, agent } = self;
+        let length = body.len();
+        write!(
+            stream.get_mut(),
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.stream.read_line(&mut head).unwrap() > 0, "{method} {path}: the connection ended");
+        }
+        let head = head.to_ascii_lowercase();
+        let status = head[9..12].parse().unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; if method == "HEAD" { 0 } else { length }];
+        self.stream.read_exact(&mut body).unwrap();
+        Answer { status, head, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// The same for what must go well.
+    #[track_caller]
+    pub(crate) fn done(&mut self, method: &str, path: &str, body: &str) -> Value {
+        let answer = self.call(method, path, body);
+        assert!((200..300).contains(&answer.status), "{method} {path} {body}: {answer:?}");
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
