@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub(crate) mod access;
+pub(crate) mod lines;
 mod meter;
 
 /// Whoever watches a server.

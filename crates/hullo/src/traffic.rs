@@ -81,7 +81,7 @@ pub trait Tap: Send + Sync + 'static {
 /// A relayed conversation.
 #[derive(Debug)]
 pub struct Flow {
-    /// Its number: they are counted from 1 in the order in which clients came.
+    /// Its number: they are counted from 1, as they begin.
     pub number: u64,
     /// The relay's name.
     pub relay: Arc<str>,
@@ -95,12 +95,18 @@ pub struct Flow {
     pub began: SystemTime,
     up: AtomicU64,
     down: AtomicU64,
+    by_kernel: AtomicU64,
 }
 
 impl Flow {
     /// How many bytes have been handed over so far.
     pub fn moved(&self, way: Way) -> u64 {
         self.count(way).load(Relaxed)
+    }
+
+    /// How many of those the kernel has moved by itself.
+    pub fn by_kernel(&self) -> u64 {
+        self.by_kernel.load(Relaxed)
     }
 
     fn count(&self, way: Way) -> &AtomicU64 {
@@ -167,13 +173,9 @@ impl Traffic {
         self.flows().ended.remove(relay);
     }
 
-    /// The next conversation's number. It is taken when a client comes, whether or not it is led anywhere.
-    pub(crate) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Relaxed) + 1
-    }
-
     /// A conversation whose two ends stand.
-    pub(crate) fn open(self: &Arc<Self>, number: u64, relay: &Arc<str>, client: Peer, server: Peer) -> Watched {
+    pub(crate) fn open(self: &Arc<Self>, relay: &Arc<str>, client: Peer, server: Peer) -> Watched {
+        let number = self.numbers.fetch_add(1, Relaxed) + 1;
         let flow = Arc::new(Flow {
             number,
             relay: relay.clone(),
@@ -183,6 +185,7 @@ impl Traffic {
             began: SystemTime::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            by_kernel: AtomicU64::new(0),
         });
         self.flows().live.insert(number, flow.clone());
         let watched = Watched { traffic: self.clone(), flow, closed: false };
@@ -218,6 +221,12 @@ impl Watched {
     /// Bytes were handed over that nobody has to see.
     pub(crate) fn count(&self, way: Way, n: u64) {
         self.flow.count(way).fetch_add(n, Relaxed);
+    }
+
+    /// The kernel has handed over bytes by itself.
+    pub(crate) fn count_by_kernel(&self, way: Way, n: u64) {
+        self.count(way, n);
+        self.flow.by_kernel.fetch_add(n, Relaxed);
     }
 
     /// These were.

@@ -11,11 +11,12 @@ use hullo::{
 };
 use serde_json::json;
 
-use self::config::Config;
+use self::{config::Config, faults::Maker};
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
 mod config;
+mod faults;
 
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
 const IDLE: &str = "1h";
@@ -24,13 +25,14 @@ const IDLE_DATAGRAMS: &str = "60s";
 pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let mut limits = Limits::server();
     if let Some(most) = args.max_connections {
-        (limits.max_connections, limits.max_per_peer) = (most as usize, most as usize);
+        limits.max_connections = most as usize;
     }
     limits.max_per_peer = limits.max_connections;
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
-    let own = args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args)?))).transpose()?;
+    let faults = Maker::of(&args, voice)?;
+    let own = args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
     let config = args.config.as_deref().map(Config::read).transpose()?;
     let observer = Observer::new(None, args.metrics.is_some(), voice);
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
@@ -40,7 +42,11 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
         None => None,
     };
-    let proxies = Toxiproxy::new(scope.clone(), |name, to| Plan::to(&name, to));
+    let maker = faults.clone();
+    let proxies = Toxiproxy::new(scope.clone(), move |name, to| Plan {
+        faults: Some(maker.make(Vec::new())),
+        ..Plan::to(&name, to)
+    });
     match own {
         Some((at, plan)) if args.api.is_some() => told(proxies.add(&at, plan).await?, voice),
         Some((at, plan)) => {
@@ -50,14 +56,18 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
         None => {}
     }
     if let Some(config) = config {
-        config.open(&proxies, voice).await?;
+        config.open(&proxies, &faults, voice).await?;
     }
-    match &args.api {
-        Some(api) => drop(listen(&mut server, &web(api), "Toxiproxy's API", proxies, voice).await?),
-        // What they are in ends them, also where nobody can change them.
-        None => proxies.begin(&scope),
+    // What they are in ends them, also where nobody can change them.
+    proxies.clone().begin(&scope);
+    // On no core, but here, where nothing else is done: no relay at work keeps the clients of the API waiting.
+    let mut api = Server::new(Scope::new(Limits::server(), Some(observer)));
+    if let Some(at) = &args.api {
+        listen(&mut api, &web(at), "Toxiproxy's API", proxies, voice).await?;
     }
-    wait(server, signals, args.grace, voice).await
+    let ended = wait(server, signals, args.grace, voice).await;
+    faults.finish();
+    ended
 }
 
 /// The address of the API, which is spoken over HTTP where it does not say how.
@@ -78,7 +88,7 @@ fn told(relay: Listening, voice: Voice) {
     }
 }
 
-fn plan(args: &args::Relay) -> Result<Plan> {
+fn plan(args: &args::Relay, faults: &Maker) -> Result<Plan> {
     let to: Vec<_> = args.to.iter().map(|text| leading(text)).collect::<Result<_>>()?;
     let leads = || to.iter().map(|address| address.bare().to_string()).collect::<Vec<_>>().join(" ");
     // A client of the API has to write it.
@@ -87,6 +97,8 @@ fn plan(args: &args::Relay) -> Result<Plan> {
         balance: args.balance.into(),
         check: args.check,
         tee: args.tee.as_ref().map(|text| leading(text)).transpose()?,
+        // Where there are none, and nobody can add any, the kernel may move the bytes.
+        faults: (!args.fault.is_empty() || args.api.is_some()).then(|| faults.make(args.fault.clone())),
         ..Plan::to(&name, to)
     })
 }

@@ -1,5 +1,6 @@
 //! Toxics: the table of their types, and each as the fault that it is.
 
+use http::StatusCode;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
@@ -83,15 +84,18 @@ const KINDS: &[Kind] = &[
         fault: |values| Some(format!("loss:{},correlation={}", share(values, 0), share(values, 1))),
     },
     Kind { name: "noop", attributes: &[], fault: |_| None },
-    Kind {
-        name: FAULT,
-        attributes: &[("fault", Text)],
-        fault: |values| match values.first() {
-            Some(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        },
-    },
+    OWN,
 ];
+
+/// Hullo's own.
+const OWN: Kind = Kind {
+    name: FAULT,
+    attributes: &[("fault", Text)],
+    fault: |values| match values.first() {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    },
+};
 
 const FAULT: &str = "fault";
 
@@ -110,6 +114,7 @@ pub(super) struct Toxic {
     kind: &'static Kind,
     /// As it was written.
     stream: String,
+    ways: Ways,
     toxicity: f32,
     values: Vec<Value>,
     fault: Option<Fault>,
@@ -120,57 +125,38 @@ impl Toxic {
     /// Toxiproxy does.
     pub(super) fn asked(fields: &Fields, taken: impl Fn(&str) -> bool) -> Result<Self, Problem> {
         let (name, kind, stream) = (fields.text("name")?, fields.text("type")?, fields.text("stream")?);
-        let toxicity = fields.real("toxicity")?;
+        let toxicity = fields.real("toxicity")?.map(float);
         fields.inner("attributes")?;
-        let way = way(stream.as_deref().unwrap_or(DOWN))?;
+        let way = stream.as_deref().map(way).transpose()?;
         let kind = kind.unwrap_or_default();
-        let written = stream.clone().unwrap_or_else(|| DOWN.to_owned());
-        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("{kind}_{written}"));
-        let kind =
-            KINDS.iter().find(|known| known.name == kind).ok_or_else(|| Problem::bad("invalid toxic type"))?;
+        let unnamed = || format!("{kind}_{}", stream.as_deref().unwrap_or(DOWN));
+        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(unnamed);
+        let kind = KINDS.iter().find(|known| known.name == kind).ok_or_else(|| Problem::bad("invalid toxic type"))?;
         if taken(&name) {
-            return Err(Problem::new(http::StatusCode::CONFLICT, "toxic already exists"));
+            return Err(Problem::new(StatusCode::CONFLICT, "toxic already exists"));
         }
         let zeros = kind.attributes.iter().map(|(_, sort)| sort.zero()).collect();
         let values = kind.values(&fields.inner("attributes")?, zeros)?;
-        #[allow(clippy::cast_possible_truncation, reason = "Toxiproxy has it as a float of 32 bits")]
-        let toxicity = toxicity.map_or(1.0, |toxicity| toxicity as f32);
-        let mut toxic = Self { name, kind, stream: written, toxicity, values, fault: None };
-        toxic.fault = toxic.as_fault()?;
-        // A fault in hullo's words says both in them, unless the client does.
-        if let Some(fault) = toxic.fault.as_mut().filter(|_| kind.name == FAULT) {
-            if stream.is_some() {
-                fault.ways = way;
-            }
-            if fields.real("toxicity")?.is_none() {
-                #[allow(clippy::cast_possible_truncation, reason = "Toxiproxy has it as a float of 32 bits")]
-                let share = fault.share as f32;
-                toxic.toxicity = share;
-            }
-            toxic.stream = shown(fault.ways).to_owned();
-        }
-        Ok(toxic)
+        // A fault in hullo's words says these in them, unless the client does beside them.
+        let worded = kind.fault(&values)?.filter(|_| kind.name == FAULT);
+        let ways = way.or_else(|| Some(worded.as_ref()?.ways)).unwrap_or(Ways::Down);
+        let toxicity = toxicity.or_else(|| Some(float(worded.as_ref()?.share))).unwrap_or(1.0);
+        let stream = stream.unwrap_or_else(|| shown(ways).to_owned());
+        Self { name, kind, stream, ways, toxicity, values, fault: None }.with_fault()
     }
 
     /// A fault that was planned elsewhere.
     pub(super) fn planned(fault: Fault) -> Self {
-        let kind = KINDS.iter().find(|kind| kind.name == FAULT).unwrap_or(&KINDS[0]);
-        #[allow(clippy::cast_possible_truncation, reason = "Toxiproxy has it as a float of 32 bits")]
-        let toxicity = fault.share as f32;
         let (name, stream) = (fault.name.clone(), shown(fault.ways).to_owned());
-        Self { name, kind, stream, toxicity, values: vec![Value::Text(fault.to_string())], fault: Some(fault) }
+        let (ways, toxicity, values) = (fault.ways, float(fault.share), vec![Value::Text(fault.to_string())]);
+        Self { name, kind: &OWN, stream, ways, toxicity, values, fault: Some(fault) }
     }
 
     /// The same with what a client says anew: its toxicity, and some of its attributes.
     pub(super) fn changed(&self, fields: &Fields) -> Result<Self, Problem> {
-        let mut toxic = self.clone();
-        toxic.values = self.kind.values(&fields.inner("attributes")?, self.values.clone())?;
-        #[allow(clippy::cast_possible_truncation, reason = "Toxiproxy has it as a float of 32 bits")]
-        if let Some(toxicity) = fields.real("toxicity")? {
-            toxic.toxicity = toxicity as f32;
-        }
-        toxic.fault = toxic.as_fault()?;
-        Ok(toxic)
+        let values = self.kind.values(&fields.inner("attributes")?, self.values.clone())?;
+        let toxicity = fields.real("toxicity")?.map_or(self.toxicity, float);
+        Self { values, toxicity, ..self.clone() }.with_fault()
     }
 
     pub(super) fn fault(&self) -> Option<Fault> {
@@ -181,15 +167,15 @@ impl Toxic {
         self.stream.eq_ignore_ascii_case(UP)
     }
 
-    fn as_fault(&self) -> Result<Option<Fault>, Problem> {
-        let Some(text) = (self.kind.fault)(&self.values) else { return Ok(None) };
-        let mut fault = Fault::parse(&text)?;
-        fault.name.clone_from(&self.name);
-        fault.share = f64::from(self.toxicity).clamp(0.0, 1.0);
-        if self.kind.name != FAULT {
-            fault.ways = way(&self.stream)?;
+    /// The same with the fault that it is.
+    fn with_fault(mut self) -> Result<Self, Problem> {
+        self.fault = self.kind.fault(&self.values)?;
+        if let Some(fault) = &mut self.fault {
+            fault.name.clone_from(&self.name);
+            fault.ways = self.ways;
+            fault.share = f64::from(self.toxicity).clamp(0.0, 1.0);
         }
-        Ok(Some(fault))
+        Ok(self)
     }
 }
 
@@ -212,7 +198,17 @@ fn shown(ways: Ways) -> &'static str {
     }
 }
 
+/// Toxiproxy has it in 32 bits.
+#[allow(clippy::cast_possible_truncation, reason = "what does not fit is no share of anything")]
+fn float(toxicity: f64) -> f32 {
+    toxicity as f32
+}
+
 impl Kind {
+    fn fault(&self, values: &[Value]) -> Result<Option<Fault>, Problem> {
+        Ok((self.fault)(values).map(|text| Fault::parse(&text)).transpose()?)
+    }
+
     /// The values that a client says, and those that it does not from `otherwise`.
     fn values(&self, said: &Fields, otherwise: Vec<Value>) -> Result<Vec<Value>, Problem> {
         let one = |((name, sort), otherwise): (&(&str, Sort), Value)| {
@@ -237,10 +233,10 @@ impl Sort {
     }
 }
 
-/// A number of something; less than nothing is nothing.
+/// A number of something; less than nothing is nothing, and nothing is more than a petabyte.
 fn amount(values: &[Value], at: usize) -> u64 {
     match values.get(at) {
-        Some(Value::Whole(value)) => u64::try_from(*value).unwrap_or(0),
+        Some(Value::Whole(value)) => u64::try_from(*value).unwrap_or(0).min(1_000_000_000_000_000),
         _ => 0,
     }
 }

@@ -125,7 +125,8 @@ impl Run {
 
     /// The bytes that came.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let pieces = self.out.iter().filter_map(|(_, out)| if let Out::Piece(piece) = out { Some(piece) } else { None });
+        let pieces =
+            self.out.iter().filter_map(|(_, out)| if let Out::Piece(piece) = out { Some(piece) } else { None });
         pieces.flat_map(|piece| piece.bytes.to_vec()).collect()
     }
 

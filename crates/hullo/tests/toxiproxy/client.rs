@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -12,18 +13,18 @@ use hullo::{
     service::{echo::Echo, relay::Plan},
     toxiproxy::Toxiproxy,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Handle};
 
 /// The most that anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server in threads of its own, for as long as this lives.
+/// A server in threads of its own, as the command has them: two for what is relayed, and one for the rest.
 pub(crate) struct Api {
     pub(crate) at: SocketAddr,
     /// Where whatever is said is said back.
     pub(crate) echo: SocketAddr,
     _server: Server,
-    _runtime: tokio::runtime::Runtime,
 }
 
 /// An answer.
@@ -36,18 +37,18 @@ pub(crate) struct Answer {
 
 impl Api {
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (server, at, echo) = runtime.block_on(async {
-            let scope = Scope::new(Limits::server(), None);
-            let mut server = Server::new(scope.clone());
-            let api = Toxiproxy::new(scope, |name, to| Plan::to(&name, to));
+        let cores = vec![thread_of_its_own(), thread_of_its_own()];
+        let relays = Scope::on_cores(Limits::server(), None, cores, None);
+        let (server, at, echo) = thread_of_its_own().block_on(async {
+            let mut server = Server::new(Scope::new(Limits::server(), None));
+            let api = Toxiproxy::new(relays, |name, to| Plan::to(&name, to));
             server.listen(&"http://127.0.0.1:0".parse().unwrap(), api).await.unwrap();
             server.listen(&"tcp://127.0.0.1:0".parse().unwrap(), Arc::new(Echo)).await.unwrap();
             let at = |at: usize| server.addresses()[at].authority().parse().unwrap();
             let (api, echo) = (at(0), at(1));
             (server, api, echo)
         });
-        Self { at, echo, _server: server, _runtime: runtime }
+        Self { at, echo, _server: server }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -58,11 +59,18 @@ impl Api {
 
     /// A proxy before the echo: where it listens.
     pub(crate) fn proxy(&self, name: &str) -> SocketAddr {
-        let body = format!(r#"{{"name":"{name}","listen":"127.0.0.1:0","upstream":"{}"}}"#, self.echo);
-        let answer = self.client().call("POST", "/proxies", &body);
-        assert_eq!(answer.status, 201, "{answer:?}");
-        answer.json()["listen"].as_str().unwrap().parse().unwrap()
+        let body = json!({ "name": name, "listen": "127.0.0.1:0", "upstream": self.echo.to_string() });
+        let made = self.client().done("POST", "/proxies", &body.to_string());
+        made["listen"].as_str().unwrap().parse().unwrap()
     }
+}
+
+/// A runtime that runs until the tests are over.
+fn thread_of_its_own() -> Handle {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    handle
 }
 
 /// A connection that stays.

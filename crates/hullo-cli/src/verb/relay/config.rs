@@ -1,18 +1,18 @@
 //! `hullo relay --config FILE`: several relays with their faults, as TOML; or a list of proxies with their toxics, as the
 //! JSON of Toxiproxy.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Result,
-    fault::{Fault, Faults},
+    fault::Fault,
     options,
     service::relay::{Balance, Plan},
     toxiproxy::Toxiproxy,
 };
 use serde::Deserialize;
 
-use super::{leading, listening, told};
+use super::{faults::Maker, leading, listening, told};
 use crate::report::Voice;
 
 /// What a file says.
@@ -62,11 +62,11 @@ impl Config {
     }
 
     /// Has all of them listen, and says where.
-    pub(super) async fn open(self, proxies: &Toxiproxy, voice: Voice) -> Result<()> {
+    pub(super) async fn open(self, proxies: &Toxiproxy, faults: &Maker, voice: Voice) -> Result<()> {
         match self {
             Self::Toxiproxy(json) => proxies.load(&json).await?.into_iter().for_each(|relay| told(relay, voice)),
             Self::Relays(relays) => {
-                let planned: Vec<_> = relays.iter().map(One::plan).collect::<Result<_>>()?;
+                let planned: Vec<_> = relays.iter().map(|relay| relay.plan(faults)).collect::<Result<_>>()?;
                 for (at, plan) in planned {
                     told(proxies.add(&at, plan).await?, voice);
                 }
@@ -96,14 +96,13 @@ fn is_json(bytes: &[u8]) -> bool {
 
 impl One {
     /// Where it listens, and what it does.
-    fn plan(&self) -> Result<(Address, Plan)> {
+    fn plan(&self, maker: &Maker) -> Result<(Address, Plan)> {
         let to = self.to.iter().map(|text| leading(text)).collect::<Result<_>>()?;
         let mut plan = Plan::to(&self.name, to);
         plan.balance = self.balance.into();
         plan.check = self.check.as_deref().map(time).transpose()?;
         plan.tee = self.tee.as_deref().map(leading).transpose()?;
-        let faults = self.faults.iter().map(|text| Fault::parse(text)).collect::<Result<Vec<_>>>()?;
-        plan.faults.get_or_insert_with(|| Arc::new(Faults::new(0, None))).set(faults);
+        plan.faults = Some(maker.make(self.faults.iter().map(|text| Fault::parse(text)).collect::<Result<_>>()?));
         Ok((listening(&self.listen)?, plan))
     }
 }
@@ -127,6 +126,10 @@ impl From<How> for Balance {
 mod tests {
     use super::*;
 
+    fn maker() -> Maker {
+        Maker::quiet(7)
+    }
+
     #[test]
     fn a_file_is_told_by_how_it_begins() {
         for (text, json) in [
@@ -147,7 +150,7 @@ mod tests {
                     balance = \"round-robin\"\ncheck = \"5s\"\ntee = \"udp://127.0.0.1:9\"\n\
                     faults = [\"latency:200ms~50ms,way=down\", \"bandwidth:1MB\"]\n";
         let Config::Relays(relays) = Config::of(text.into()).unwrap() else { panic!("it is TOML") };
-        let (at, plan) = relays[0].plan().unwrap();
+        let (at, plan) = relays[0].plan(&maker()).unwrap();
         assert_eq!((at.bare().to_string().as_str(), &*plan.name, plan.to.len()), ("tcp://127.0.0.1:0", "db", 2));
         assert_eq!(plan.balance, Balance::RoundRobin);
         assert_eq!(plan.check, Some(Duration::from_secs(5)));
@@ -167,7 +170,7 @@ mod tests {
             ("colour = \"red\"", "colour"),
         ] {
             let planned = Config::of(format!("{relay}{more}\n").into()).and_then(|config| match config {
-                Config::Relays(relays) => relays[0].plan().map(drop),
+                Config::Relays(relays) => relays[0].plan(&maker()).map(drop),
                 Config::Toxiproxy(_) => panic!("it is TOML"),
             });
             let error = planned.unwrap_err().to_string();

@@ -2,7 +2,6 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    fault::Faults,
+    fault::Chain,
     framing,
     io::linger::cut_off,
     link::{BoxStream, Link, Stream as _, Wire},
@@ -66,7 +65,7 @@ impl<'a> Joint<'a> {
     pub(super) fn new(
         client: Link,
         server: Link,
-        faults: Option<&Arc<Faults>>,
+        chain: impl Fn(Way, bool) -> Option<Chain>,
         flow: &'a Watched,
         tee: Option<Tee>,
     ) -> Self {
@@ -75,16 +74,12 @@ impl<'a> Joint<'a> {
         let packets = |link: &Link| matches!(link.wire, Wire::Packets(_));
         let framed = |link: &Link| link.scope.frame().is_some();
         let messages = packets(&client) && packets(&server) || framed(&client) || framed(&server);
-        let chain = |way| {
-            let (number, peer) = (flow.flow().number, &flow.flow().client);
-            faults.map(|faults| faults.chain(number, peer, way, messages))
-        };
-        let staged = || Both { up: Staged::new(chain(Way::Up)), down: Staged::new(chain(Way::Down)) };
+        let (up, down) = (chain(Way::Up, messages), chain(Way::Down, messages));
+        let is_faulty = up.is_some() || down.is_some();
+        let staged = Both { up: Staged::new(up), down: Staged::new(down) };
         let pair = if messages {
-            let staged = staged();
             Pair::Messages(client.session(&framing::raw::SPEC), server.session(&framing::raw::SPEC), staged)
-        } else if faults.is_some() {
-            let staged = staged();
+        } else if is_faulty {
             Pair::Bytes(Pieces::new(client.stream()), Pieces::new(server.stream()), staged)
         } else {
             let (mut client, mut server) = (client.stream(), server.stream());
@@ -112,15 +107,6 @@ impl<'a> Joint<'a> {
         sockets.into_iter().flatten().for_each(cut_off);
     }
 
-    /// How many bytes the kernel has moved by itself.
-    #[cfg(test)]
-    pub(super) fn spliced(&self) -> u64 {
-        match &self.pair {
-            Pair::Direct(_, _, both) => both.up.spliced() + both.down.spliced(),
-            _ => 0,
-        }
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Over>> {
         let Self { pair, course, sight } = self;
         match pair {
@@ -132,7 +118,7 @@ impl<'a> Joint<'a> {
                 };
                 let flow = sight.flow;
                 let mut seen = |bytes: &[u8]| sight.see(way, bytes, Form::Stream);
-                let moved = one.poll(cx, ends, &mut seen, &mut |n| flow.count(way, n as u64));
+                let moved = one.poll(cx, ends, &mut seen, &mut |n| flow.count_by_kernel(way, n as u64));
                 Step { moved: moved.map_ok(|()| Over::Ended).map_err(broken), refused: one.is_refused(), last: false }
             }),
             Pair::Bytes(client, server, both) => course.poll(sight, |way, sight| {

@@ -6,12 +6,13 @@ use std::{
     os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
     io::AsyncWrite,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::{
@@ -22,6 +23,9 @@ use crate::{
     message::Message,
     session::Session,
 };
+
+/// How long a reader may take for what comes before a cut.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a direction has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,9 @@ pub(super) struct Staged {
     /// Rings when the chain has something to give.
     alarm: Option<Pin<Box<Sleep>>>,
     held: Option<Message>,
+    /// A fault ends it, and what was let through before that is on its way for no longer than this.
+    over: Option<Over>,
+    patience: Option<Pin<Box<Sleep>>>,
     /// The reader has ended, and the writer is to be told.
     ended: bool,
     ends: bool,
@@ -168,8 +175,11 @@ impl Staged {
         seen: &mut dyn FnMut(&Message),
     ) -> Poll<Result<Over>> {
         loop {
-            if let Some(over) = self.next(cx) {
-                return Poll::Ready(Ok(over));
+            if self.over.is_none() {
+                self.over = self.next(cx);
+            }
+            if let Some(over) = self.over {
+                return self.poll_over(over, cx, to);
             }
             let given = self.poll_give(cx, to, seen);
             if let Poll::Ready(Err(error)) = given {
@@ -185,6 +195,17 @@ impl Staged {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Ends it all. What was let through before a cut arrives, unless nobody takes it.
+    fn poll_over<P: Port>(&mut self, over: Over, cx: &mut Context<'_>, to: &mut P) -> Poll<Result<Over>> {
+        if over == Over::Cut && self.unflushed {
+            let alarm = self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+            if to.poll_flush(cx)?.is_pending() && alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(over))
     }
 
     /// Holds the next piece that may go on, unless there is one already; or says how it all ends.

@@ -10,7 +10,9 @@ use tokio_rustls::{
 };
 
 use super::{
-    TlsStream, ahead::Ahead, certificate,
+    TlsStream,
+    ahead::Ahead,
+    certificate,
     files::{Pair, Stamp},
     judge, keys, protocols, provider, reasons, secured, tls,
     trust::{self, Trust, Verifier},
@@ -35,7 +37,8 @@ pub(in crate::transport) async fn secure(
     let name = name(to)?;
     let about = || format!("cannot agree on encryption with {}", to.bare());
     let handshake = async {
-        let connecting = TlsConnector::from(config).connect(name.clone(), Ahead::new(Witness::new(stream))).into_fallible();
+        let connecting =
+            TlsConnector::from(config).connect(name.clone(), Ahead::new(Witness::new(stream))).into_fallible();
         let (shaken, chain) = trust::seen(connecting).await;
         shaken.map_err(|(error, stream)| {
             let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>());

@@ -1,0 +1,85 @@
+//! What goes wrong on purpose, and the log of it.
+
+use std::{sync::Arc, time::Instant};
+
+use hullo::{
+    Result,
+    fault::{Fault, Faults, Hit, Log},
+};
+use serde_json::{Value, json};
+
+use crate::{args, observe::lines::Lines, report::Voice};
+
+/// What makes the faults of each relay: one seed and one log for all of them.
+#[derive(Clone)]
+pub(super) struct Maker {
+    seed: u64,
+    tell: Log,
+    lines: Option<Arc<Lines>>,
+}
+
+impl Maker {
+    /// The maker that the words of the command ask for.
+    pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<Self> {
+        let lines = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
+        let lines = lines.transpose()?;
+        let seed = args.seed.unwrap_or_else(rand_seed);
+        let may_fail = !args.fault.is_empty() || args.api.is_some() || args.config.is_some();
+        if may_fail && args.seed.is_none() {
+            voice.say("seed", &format!("  --seed {seed} makes the same faults again"), json!({ "seed": seed }));
+        }
+        Ok(Self { seed, tell: teller(lines.clone(), voice), lines })
+    }
+
+    /// Those of one relay.
+    pub(super) fn make(&self, list: Vec<Fault>) -> Arc<Faults> {
+        let faults = Faults::new(self.seed, Some(self.tell.clone()));
+        faults.set(list);
+        Arc::new(faults)
+    }
+
+    /// One that tells nobody.
+    #[cfg(test)]
+    pub(super) fn quiet(seed: u64) -> Self {
+        Self { seed, tell: Arc::new(|_| {}), lines: None }
+    }
+
+    /// Sees to it that the last lines of the log are written.
+    pub(super) fn finish(&self) {
+        if let Some(lines) = &self.lines {
+            lines.finish();
+        }
+    }
+}
+
+fn teller(log: Option<Arc<Lines>>, voice: Voice) -> Log {
+    let begun = Instant::now();
+    Arc::new(move |hit: &Hit| {
+        let seconds = begun.elapsed().as_secs_f64();
+        match &log {
+            Some(lines) if voice.json => lines.write(&object(hit, seconds), |lost| json!({ "lost": lost }).to_string()),
+            Some(lines) => lines.write(&format!("{seconds:.3} {hit}"), |lost| format!("# {lost} lines were lost")),
+            None if voice.json || voice.verbose => voice.say("fault", &format!("fault {hit}"), facts(hit, seconds)),
+            None => {}
+        }
+    })
+}
+
+fn facts(hit: &Hit, seconds: f64) -> Value {
+    let way = hit.way.map(|way| way.to_string());
+    json!({ "time": seconds, "conversation": hit.flow, "way": way, "fault": hit.fault, "what": hit.what })
+}
+
+fn object(hit: &Hit, seconds: f64) -> String {
+    facts(hit, seconds).to_string()
+}
+
+/// A number of six digits, which people can type.
+fn rand_seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Where the system has no randomness, any number does: nothing secret is made of it.
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes) % 1_000_000,
+        Err(_) => u64::from(std::process::id()),
+    }
+}
