@@ -46,7 +46,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "bandwidth",
         attributes: &[("rate", Whole)],
-        fault: |values| Some(format!("bandwidth:{}", amount(values, 0).saturating_mul(KB))),
+        fault: |values| Some(format!("bandwidth:{}", size(amount(values, 0).saturating_mul(KB)))),
     },
     Kind {
         name: "slow_close",
@@ -67,7 +67,7 @@ const KINDS: &[Kind] = &[
         name: "slicer",
         attributes: &[("average_size", Whole), ("size_variation", Whole), ("delay", Whole)],
         fault: |values| {
-            let (size, delay) = (amount(values, 0), time(values, 2));
+            let (size, delay) = (size(amount(values, 0)), time(values, 2));
             // Toxiproxy says that it must be less, and never ends where it is not.
             let variation = amount(values, 1).min(size.saturating_sub(1));
             (size > 0).then(|| format!("slicer:{size}~{variation},delay={delay}us"))
@@ -76,7 +76,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "limit_data",
         attributes: &[("bytes", Whole)],
-        fault: |values| Some(format!("limit:{}", amount(values, 0))),
+        fault: |values| Some(format!("limit:{}", size(amount(values, 0)))),
     },
     Kind {
         name: "packet_loss",
@@ -233,12 +233,17 @@ impl Sort {
     }
 }
 
-/// A number of something; less than nothing is nothing, and nothing is more than a petabyte.
+/// A number of something; less than nothing is nothing.
 fn amount(values: &[Value], at: usize) -> u64 {
     match values.get(at) {
-        Some(Value::Whole(value)) => u64::try_from(*value).unwrap_or(0).min(1_000_000_000_000_000),
+        Some(Value::Whole(value)) => u64::try_from(*value).unwrap_or(0),
         _ => 0,
     }
+}
+
+/// As many bytes as a fault can be about.
+fn size(bytes: u64) -> u64 {
+    bytes.min(1 << 40)
 }
 
 /// The same for a time in thousandths, or less, of a second; none is longer than ten years.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hullo::{
-    Limits, Scope, Server,
+    Limits, Scope, Server, Service,
     service::{echo::Echo, relay::Plan},
     toxiproxy::Toxiproxy,
 };
@@ -24,7 +24,7 @@ pub(crate) struct Api {
     pub(crate) at: SocketAddr,
     /// Where whatever is said is said back.
     pub(crate) echo: SocketAddr,
-    _server: Server,
+    _servers: [Server; 2],
 }
 
 /// An answer.
@@ -39,16 +39,10 @@ impl Api {
     pub(crate) fn new() -> Self {
         let cores = vec![thread_of_its_own(), thread_of_its_own()];
         let relays = Scope::on_cores(Limits::server(), None, cores, None);
-        let (server, at, echo) = thread_of_its_own().block_on(async {
-            let mut server = Server::new(Scope::new(Limits::server(), None));
-            let api = Toxiproxy::new(relays, |name, to| Plan::to(&name, to));
-            server.listen(&"http://127.0.0.1:0".parse().unwrap(), api).await.unwrap();
-            server.listen(&"tcp://127.0.0.1:0".parse().unwrap(), Arc::new(Echo)).await.unwrap();
-            let at = |at: usize| server.addresses()[at].authority().parse().unwrap();
-            let (api, echo) = (at(0), at(1));
-            (server, api, echo)
-        });
-        Self { at, echo, _server: server }
+        let api = Toxiproxy::new(relays, |name, to| Plan::to(&name, to));
+        let (server, echo) = (served("http://127.0.0.1:0", api), served("tcp://127.0.0.1:0", Arc::new(Echo)));
+        let at = |server: &Server| server.address().authority().parse().unwrap();
+        Self { at: at(&server), echo: at(&echo), _servers: [server, echo] }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -63,6 +57,15 @@ impl Api {
         let made = self.client().done("POST", "/proxies", &body.to_string());
         made["listen"].as_str().unwrap().parse().unwrap()
     }
+}
+
+/// A server in a thread of its own.
+fn served(at: &str, service: Arc<dyn Service>) -> Server {
+    thread_of_its_own().block_on(async {
+        let mut server = Server::new(Scope::new(Limits::server(), None));
+        server.listen(&at.parse().unwrap(), service).await.unwrap();
+        server
+    })
 }
 
 /// A runtime that runs until the tests are over.
