@@ -87,11 +87,11 @@ impl Client {
     pub(crate) fn call(&mut self, method: &str, path: &str, body: &str) -> Answer {
         let Self { stream, agent } = self;
         let length = body.len();
-        write!(
-            stream.get_mut(),
+        let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {agent}\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
+        );
+        // In one piece: what is cut up waits for the other end's system to say that the first part has come.
+        stream.get_mut().write_all(request.as_bytes()).unwrap();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(self.stream.read_line(&mut head).unwrap() > 0, "{method} {path}: the connection ended");
