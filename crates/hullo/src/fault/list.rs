@@ -17,8 +17,10 @@ use crate::{peer::Peer, traffic::Way};
 /// Who is told of every [`Hit`].
 pub type Log = Arc<dyn Fn(&Hit) + Send + Sync>;
 
-/// A fault has taken hold of a conversation, or something has come of it. There is no time in it: the same seed and the
-/// same bytes make the same hits.
+/// A fault has taken hold of a conversation, or something has come of it.
+///
+/// There is no time in it: the same seed and the same bytes make the same hits of a fault, in the same order. Those of
+/// several faults, ways and conversations come between each other as it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// The number of the conversation.

@@ -156,8 +156,8 @@ pub(super) struct Slot {
     since: Instant,
     /// Whether what it is to wait for has been.
     begun: bool,
-    /// When it ends the conversation.
-    ends: Option<(Instant, End)>,
+    /// When it ends the conversation, how, and how that is told.
+    ends: Option<(Instant, End, Duration)>,
     booked: Option<(usize, Instant)>,
 }
 
@@ -216,7 +216,7 @@ impl Slot {
             && let Some(After::Time(time)) = self.fault.after
         {
             // The end is known already, and comes even if nothing else does.
-            self.ends = self.fault.kind.end().map(|(wait, end)| (now + time + wait, end));
+            self.ends = self.fault.kind.end().map(|(wait, end)| (now + time + wait, end, time + wait));
         }
     }
 
@@ -229,7 +229,7 @@ impl Slot {
                 self.hold.tell(|| format!("{} behind byte {bytes}", end.word()));
                 self.hold.pass(end.item(), at);
             }
-            (_, Some((wait, end))) => self.ends = self.ends.or(Some((at + wait, end))),
+            (_, Some((wait, end))) => self.ends = self.ends.or(Some((at + wait, end, wait))),
         }
     }
 
@@ -243,17 +243,17 @@ impl Slot {
 
     /// When it ends the conversation, and how.
     pub(super) fn ends(&self) -> Option<Instant> {
-        self.ends.map(|(at, _)| at)
+        self.ends.map(|(at, ..)| at)
     }
 
     /// Its end has come.
     pub(super) fn finish(&mut self) -> Option<End> {
-        let (at, end) = self.ends.take()?;
+        let (at, end, time) = self.ends.take()?;
         self.hold.over = true;
         if !self.begun {
             self.begin(at);
         }
-        self.hold.tell(|| match at.saturating_duration_since(self.since) {
+        self.hold.tell(|| match time {
             Duration::ZERO => format!("{} at once", end.word()),
             time => format!("{} after {}", end.word(), time_of(time)),
         });

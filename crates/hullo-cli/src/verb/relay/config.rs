@@ -1,7 +1,7 @@
 //! `hullo relay --config FILE`: several relays with their faults, as TOML; or a list of proxies with their toxics, as the
 //! JSON of Toxiproxy.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Result,
@@ -12,7 +12,7 @@ use hullo::{
 };
 use serde::Deserialize;
 
-use super::{faults::Maker, leading, listening, told};
+use super::{leading, listening, told};
 use crate::report::Voice;
 
 /// What a file says.
@@ -62,11 +62,16 @@ impl Config {
     }
 
     /// Has all of them listen, and says where.
-    pub(super) async fn open(self, proxies: &Toxiproxy, faults: &Maker, voice: Voice) -> Result<()> {
+    pub(super) async fn open(
+        self,
+        proxies: &Toxiproxy,
+        plans: impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan,
+        voice: Voice,
+    ) -> Result<()> {
         match self {
-            Self::Toxiproxy(json) => proxies.load(&json).await?.into_iter().for_each(|relay| told(relay, voice)),
+            Self::Toxiproxy(json) => proxies.load(&json).await?.into_iter().for_each(|relay| drop(told(relay, voice))),
             Self::Relays(relays) => {
-                let planned: Vec<_> = relays.iter().map(|relay| relay.plan(faults)).collect::<Result<_>>()?;
+                let planned: Vec<_> = relays.iter().map(|relay| relay.plan(&plans)).collect::<Result<_>>()?;
                 for (at, plan) in planned {
                     told(proxies.add(&at, plan).await?, voice);
                 }
@@ -95,14 +100,14 @@ fn is_json(bytes: &[u8]) -> bool {
 }
 
 impl One {
-    /// Where it listens, and what it does.
-    fn plan(&self, maker: &Maker) -> Result<(Address, Plan)> {
+    /// Where it listens, and what it does: `plans` makes a plan of a name, of where it leads, and of faults.
+    fn plan(&self, plans: impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan) -> Result<(Address, Plan)> {
         let to = self.to.iter().map(|text| leading(text)).collect::<Result<_>>()?;
-        let mut plan = Plan::to(&self.name, to);
+        let faults = self.faults.iter().map(|text| Fault::parse(text)).collect::<Result<_>>()?;
+        let mut plan = plans(self.name.as_str().into(), to, faults);
         plan.balance = self.balance.into();
         plan.check = self.check.as_deref().map(time).transpose()?;
         plan.tee = self.tee.as_deref().map(leading).transpose()?;
-        plan.faults = Some(maker.make(self.faults.iter().map(|text| Fault::parse(text)).collect::<Result<_>>()?));
         Ok((listening(&self.listen)?, plan))
     }
 }
@@ -124,10 +129,10 @@ impl From<How> for Balance {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::faults::Maker, *};
 
-    fn maker() -> Maker {
-        Maker::quiet(7)
+    fn planned(relay: &One) -> Result<(Address, Plan)> {
+        relay.plan(super::super::plans(Maker::quiet(), Arc::default()))
     }
 
     #[test]
@@ -150,7 +155,7 @@ mod tests {
                     balance = \"round-robin\"\ncheck = \"5s\"\ntee = \"udp://127.0.0.1:9\"\n\
                     faults = [\"latency:200ms~50ms,way=down\", \"bandwidth:1MB\"]\n";
         let Config::Relays(relays) = Config::of(text.into()).unwrap() else { panic!("it is TOML") };
-        let (at, plan) = relays[0].plan(&maker()).unwrap();
+        let (at, plan) = planned(&relays[0]).unwrap();
         assert_eq!((at.bare().to_string().as_str(), &*plan.name, plan.to.len()), ("tcp://127.0.0.1:0", "db", 2));
         assert_eq!(plan.balance, Balance::RoundRobin);
         assert_eq!(plan.check, Some(Duration::from_secs(5)));
@@ -169,11 +174,11 @@ mod tests {
             ("balance = \"best\"", "best"),
             ("colour = \"red\"", "colour"),
         ] {
-            let planned = Config::of(format!("{relay}{more}\n").into()).and_then(|config| match config {
-                Config::Relays(relays) => relays[0].plan(&maker()).map(drop),
+            let outcome = Config::of(format!("{relay}{more}\n").into()).and_then(|config| match config {
+                Config::Relays(relays) => planned(&relays[0]).map(drop),
                 Config::Toxiproxy(_) => panic!("it is TOML"),
             });
-            let error = planned.unwrap_err().to_string();
+            let error = outcome.unwrap_err().to_string();
             assert!(error.contains(wanted), "{more}: {error}");
         }
         assert!(Config::of("relay = 5".into()).is_err());

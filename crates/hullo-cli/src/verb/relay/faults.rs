@@ -15,40 +15,46 @@ use crate::{args, observe::lines::Lines, report::Voice};
 pub(super) struct Maker {
     seed: u64,
     tell: Log,
-    lines: Option<Arc<Lines>>,
+    log: Option<Arc<Lines>>,
+    /// Whether chance may have a part in it, and nobody chose what it is drawn from.
+    is_drawn: bool,
 }
 
 impl Maker {
     /// The maker that the words of the command ask for.
     pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<Self> {
-        let lines = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
-        let lines = lines.transpose()?;
-        let seed = args.seed.unwrap_or_else(rand_seed);
-        let may_fail = !args.fault.is_empty() || args.api.is_some() || args.config.is_some();
-        if may_fail && args.seed.is_none() {
-            voice.say("seed", &format!("  --seed {seed} makes the same faults again"), json!({ "seed": seed }));
-        }
-        Ok(Self { seed, tell: teller(lines.clone(), voice), lines })
+        let log = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
+        let log = log.transpose()?;
+        let is_drawn = args.seed.is_none() && (!args.fault.is_empty() || args.api.is_some() || args.config.is_some());
+        Ok(Self { seed: args.seed.unwrap_or_else(any_seed), tell: teller(log.clone(), voice), log, is_drawn })
     }
 
-    /// Those of one relay.
+    /// The faults of one relay.
     pub(super) fn make(&self, list: Vec<Fault>) -> Arc<Faults> {
         let faults = Faults::new(self.seed, Some(self.tell.clone()));
         faults.set(list);
         Arc::new(faults)
     }
 
-    /// One that tells nobody.
-    #[cfg(test)]
-    pub(super) fn quiet(seed: u64) -> Self {
-        Self { seed, tell: Arc::new(|_| {}), lines: None }
+    /// Tells how to have the same again.
+    pub(super) fn tell(&self, voice: Voice) {
+        let seed = self.seed;
+        if self.is_drawn {
+            voice.say("seed", &format!("  --seed {seed} makes the same faults again"), json!({ "seed": seed }));
+        }
     }
 
     /// Sees to it that the last lines of the log are written.
     pub(super) fn finish(&self) {
-        if let Some(lines) = &self.lines {
+        if let Some(lines) = &self.log {
             lines.finish();
         }
+    }
+
+    /// One that tells nobody.
+    #[cfg(test)]
+    pub(super) fn quiet() -> Self {
+        Self { seed: 7, tell: Arc::new(|_| {}), log: None, is_drawn: false }
     }
 }
 
@@ -75,7 +81,7 @@ fn object(hit: &Hit, seconds: f64) -> String {
 }
 
 /// A number of six digits, which people can type.
-fn rand_seed() -> u64 {
+fn any_seed() -> u64 {
     let mut bytes = [0; 8];
     // Where the system has no randomness, any number does: nothing secret is made of it.
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -6,26 +6,22 @@ use std::{
     os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
     io::AsyncWrite,
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use crate::{
     error::{Error, Result},
     fault::{Chain, Out},
-    io::scratch,
+    io::{linger, scratch},
     link::{BoxStream, Stream as _},
     message::Message,
     session::Session,
 };
-
-/// How long a reader may take for what comes before a cut.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a direction has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +88,12 @@ impl Pieces {
     }
 }
 
+impl Pieces {
+    pub(super) async fn close(mut self) -> io::Result<()> {
+        linger::close(&mut self.stream).await
+    }
+}
+
 impl Port for Pieces {
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
         scratch::with(|buf| {
@@ -147,12 +149,11 @@ pub(super) struct Staged {
     /// Rings when the chain has something to give.
     alarm: Option<Pin<Box<Sleep>>>,
     held: Option<Message>,
-    /// A fault ends it, and what was let through before that is on its way for no longer than this.
-    over: Option<Over>,
-    patience: Option<Pin<Box<Sleep>>>,
     /// The reader has ended, and the writer is to be told.
     ended: bool,
     ends: bool,
+    /// And then both ends are closed.
+    cut: bool,
     unflushed: bool,
     refused: bool,
 }
@@ -175,11 +176,8 @@ impl Staged {
         seen: &mut dyn FnMut(&Message),
     ) -> Poll<Result<Over>> {
         loop {
-            if self.over.is_none() {
-                self.over = self.next(cx);
-            }
-            if let Some(over) = self.over {
-                return self.poll_over(over, cx, to);
+            if let Some(over) = self.next(cx) {
+                return Poll::Ready(Ok(over));
             }
             let given = self.poll_give(cx, to, seen);
             if let Poll::Ready(Err(error)) = given {
@@ -189,23 +187,12 @@ impl Staged {
             if self.ends && self.held.is_none() {
                 let finished = ready!(to.poll_finish(cx));
                 self.refused = finished.is_err();
-                return Poll::Ready(finished.map(|()| Over::Ended));
+                return Poll::Ready(finished.map(|()| if self.cut { Over::Cut } else { Over::Ended }));
             }
             if !self.poll_take(cx, from)?.is_ready() && !given.is_ready() {
                 return Poll::Pending;
             }
         }
-    }
-
-    /// Ends it all. What was let through before a cut arrives, unless nobody takes it.
-    fn poll_over<P: Port>(&mut self, over: Over, cx: &mut Context<'_>, to: &mut P) -> Poll<Result<Over>> {
-        if over == Over::Cut && self.unflushed {
-            let alarm = self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-            if to.poll_flush(cx)?.is_pending() && alarm.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(Ok(over))
     }
 
     /// Holds the next piece that may go on, unless there is one already; or says how it all ends.
@@ -217,7 +204,8 @@ impl Staged {
                 Out::Piece(piece) => self.held = Some(piece),
                 Out::End => self.ends = true,
                 Out::Reset => return Some(Over::Reset),
-                Out::Cut => return Some(Over::Cut),
+                // What it let go before that arrives.
+                Out::Cut => (self.cut, self.ends) = (true, true),
                 Out::Nothing => break,
                 Out::Until(due) => {
                     let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
