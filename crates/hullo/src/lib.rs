@@ -144,6 +144,7 @@ mod scope;
 mod serve;
 pub mod service;
 mod session;
+pub mod toxiproxy;
 pub mod traffic;
 pub mod transfer;
 pub mod transport;

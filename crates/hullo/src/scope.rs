@@ -120,6 +120,7 @@ struct Life {
 /// What makes links to addresses: it is handed in from where the transports are known.
 pub(crate) type Dialer = fn(Address, Scope) -> BoxFuture<'static, Result<Link>>;
 
+#[derive(Clone)]
 struct Core {
     runtime: Handle,
     load: Arc<AtomicUsize>,
@@ -154,6 +155,27 @@ impl Scope {
             proxy_password: OnceLock::new(),
         };
         Self(Arc::new(Inner { limits, frame: None, gate: None, behalf: Behalf::Own, life: Arc::new(life) }))
+    }
+
+    /// A scope beside this one, for what is to be stopped alone: under the same limits, on the same cores and watched by
+    /// the same, with a life of its own. It does not end with this one: whoever made it ends it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let life = &self.0.life;
+        let beside = Life {
+            stop: Signal::default(),
+            abort: Signal::default(),
+            tasks: TaskTracker::new(),
+            watch: life.watch.clone(),
+            // With their loads: a conversation of either scope counts where the next one is led.
+            cores: life.cores.clone(),
+            state: life.state.clone(),
+            kept: Mutex::default(),
+            key_log: life.key_log.clone(),
+            dialer: life.dialer.clone(),
+            proxy_password: life.proxy_password.clone(),
+        };
+        Self(Arc::new(Inner { life: Arc::new(beside), ..Inner::clone(&self.0) }))
     }
 
     /// The same scope under the options of an address.
@@ -441,5 +463,57 @@ impl Load {
 impl Drop for Load {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::peer::Endpoint;
+
+    #[tokio::test]
+    async fn a_scope_beside_another_stops_alone() {
+        let scope = Scope::new(Limits::server(), None);
+        let beside = scope.beside();
+        let (kept, mut dropped) = oneshot::channel::<()>();
+        beside.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(kept);
+        });
+        assert!(!beside.end(Duration::ZERO).await, "what does not finish is dropped");
+        assert!(dropped.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+        assert!(beside.is_stopping() && !scope.is_stopping());
+        let other = scope.beside();
+        scope.abort();
+        assert!(!other.is_stopping(), "and so does the other");
+        assert_eq!(other.limits().idle, scope.limits().idle);
+    }
+
+    #[tokio::test]
+    async fn scopes_that_stand_beside_each_other_share_the_watch_and_the_load_of_their_cores() {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = seen.clone();
+        let watch = move |event: &Event<'_>| {
+            if let Event::Opened { .. } = event {
+                count.fetch_add(1, Relaxed);
+            }
+        };
+        let cores = vec![Handle::current(), Handle::current()];
+        let scope = Scope::on_cores(Limits::server(), Some(Arc::new(watch)), cores, None);
+        let beside = scope.beside();
+        let peer = Peer::new("tcp", Endpoint::Unnamed, Endpoint::Unnamed);
+        for one in [&scope, &beside] {
+            one.tell(&Event::Opened { peer: &peer });
+            one.converse_spread(peer.clone(), (), || Box::pin(std::future::pending()));
+        }
+        assert_eq!(seen.load(Relaxed), 2);
+        for one in [&scope, &beside] {
+            let loads: Vec<_> = one.0.life.cores.iter().map(|core| core.load.load(Relaxed)).collect();
+            assert_eq!(loads, [1, 1]);
+        }
     }
 }

@@ -187,6 +187,11 @@ impl Traffic {
         totals
     }
 
+    /// Leaves out of the totals what has gone through a relay that is no more.
+    pub(crate) fn forget(&self, relay: &str) {
+        self.flows().ended.remove(relay);
+    }
+
     /// A conversation whose two ends stand.
     pub(crate) fn open(self: &Arc<Self>, relay: &Arc<str>, client: Peer, server: Peer) -> Watched {
         let number = self.numbers.fetch_add(1, Relaxed) + 1;

@@ -14,12 +14,25 @@ use super::{Gate, see::See, time};
 #[command(after_help = relay_help())]
 pub(crate) struct Relay {
     /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock or stdio:
-    #[arg(value_name = "LISTEN")]
-    pub(crate) listen: String,
+    #[arg(value_name = "LISTEN", required_unless_present_any = ["api", "config"])]
+    pub(crate) listen: Option<String>,
 
     /// Where to lead to; of several the next one when one is not there
-    #[arg(value_name = "TO", required = true)]
+    #[arg(value_name = "TO", required_unless_present_any = ["api", "config"])]
     pub(crate) to: Vec<String>,
+
+    /// What the relay is called where it is shown [default: where it leads to, or relay with --api]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Answer Toxiproxy's HTTP API at this address, as in 127.0.0.1:8474: its clients make relays, and put faults into
+    /// them and into this one while they run
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) api: Option<String>,
+
+    /// Run the relays of this file, with their faults: TOML with [[relay]], or the JSON of Toxiproxy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Which of several servers is next: the first that is there, one after the other, or the one with the fewest
     /// conversations
@@ -115,7 +128,7 @@ broken off on the other.
 
 On a terminal there is a live table of the connections: ? shows its keys, and q ends the relay.";
 
-const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = r#"Examples:
   hullo relay :9000 db.example.org:5432
   hullo relay 'tls://0.0.0.0:8443?cert=a.pem&key=a.key' tcp://127.0.0.1:8080     take TLS off
   hullo relay :8080 tls://example.org:443                                        put TLS on
@@ -130,4 +143,23 @@ const EXAMPLES: &str = "Examples:
   hullo relay :9000 db:5432 --fault reset:after=1MB,p=0.1 --seed 7 --fault-log faults.log
   hullo relay :9000 a:8080 --inspect=http                                        heads, and bodies by size and type
   hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .          what is inside, for programs
-  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus";
+  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus
+
+Toxiproxy's clients and its toxiproxy-cli work with --api, and a proxy may lead to any address:
+  hullo relay --api 127.0.0.1:8474
+  hullo relay :6380 redis:6379 --name redis --api 127.0.0.1:8474
+  curl -d '{"name":"redis","listen":"127.0.0.1:0","upstream":"redis:6379"}' 127.0.0.1:8474/proxies
+  curl -d '{"type":"latency","attributes":{"latency":1000}}' 127.0.0.1:8474/proxies/redis/toxics
+  curl -X DELETE 127.0.0.1:8474/proxies/redis/toxics/latency_downstream
+  curl -d '{"type":"fault","attributes":{"fault":"corrupt:0.001,way=up"}}' 127.0.0.1:8474/proxies/redis/toxics
+
+A configuration has the relays that are there from the start:
+  hullo relay --config relays.toml
+    [[relay]]
+    name = "db"
+    listen = "tcp://:9000"
+    to = ["tcp://127.0.0.1:5432"]
+    faults = ["latency:200ms~50ms,way=down", "bandwidth:1MB"]
+  hullo relay --config toxiproxy.json --api 127.0.0.1:8474
+    [{"name": "db", "listen": ":9000", "upstream": "127.0.0.1:5432", "toxics": [{"type": "latency",
+      "attributes": {"latency": 200}}]}]"#;

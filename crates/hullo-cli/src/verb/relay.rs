@@ -1,18 +1,23 @@
 //! `hullo relay :9000 db:5432`: joins any address to any address, until Ctrl-C.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use hullo::{
-    Address, Error, Limits, Result, Scope, Server,
+    Address, Error, Limits, Result, Scope, Server, Service,
+    fault::Fault,
     options::End,
     service::relay::{Plan, Relay},
+    toxiproxy::{Listening, Toxiproxy},
+    traffic::Traffic,
     transport,
 };
+use serde_json::json;
 
-use self::sight::Sight;
+use self::{config::Config, faults::Maker, sight::Sight};
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
+mod config;
 mod faults;
 mod sight;
 
@@ -29,40 +34,115 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
-    let (at, mut plan) = (listening(&args.listen)?, plan(&args)?);
-    let trouble = faults::of(&args, voice)?;
-    plan.faults = trouble.faults.clone();
-    let on_stdio = plan.to.iter().chain(&plan.tee).chain([&at]).any(|address| address.scheme == "stdio");
-    let sight = Sight::new(&args.see, on_stdio, voice)?;
-    plan.traffic = sight.traffic.clone();
-    let metrics = args.metrics.as_ref().map(|_| (&sight.traffic, vec![plan.name.clone()]));
-    let observer = Observer::of_relays(metrics, sight.timeline(voice));
+    let faults = Maker::of(&args, voice)?;
+    let mut own =
+        args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
+    let config = args.config.as_deref().map(Config::read).transpose()?;
+    let sight = Sight::new(&args.see, own.as_ref().is_some_and(is_on_stdio), voice)?;
+    if let Some((_, plan)) = &mut own {
+        plan.traffic = sight.traffic.clone();
+    }
+    let names = own.iter().map(|(_, plan)| plan.name.clone()).collect();
+    let observer = Observer::of_relays(args.metrics.as_ref().map(|_| (&sight.traffic, names)), sight.timeline(voice));
     let gate = args.gate.made(&[], &[], args.rate)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.equip(&scope);
-    let mut server = Server::new(gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate)));
+    let scope = gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate));
+    let mut server = Server::new(scope.clone());
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
         None => None,
     };
-    let (to, name) = (plan.name.clone(), format!("relay to {}", plan.name));
-    let bound = listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
-    trouble.tell(voice);
-    let ended = wait(server, signals, sight.look(&format!("{bound} → {to}"), voice), args.grace, voice).await;
+    let plans = plans(faults.clone(), args.api.is_some(), sight.traffic.clone());
+    let made = plans.clone();
+    let proxies = Toxiproxy::new(scope.clone(), move |name, to| made(name, to, Vec::new()));
+    let title = match own {
+        Some(own) => open(own, args.api.as_ref().map(|_| &*proxies), &mut server, voice).await?,
+        None => "the relays".to_owned(),
+    };
+    if let Some(config) = config {
+        config.open(&proxies, plans, voice).await?;
+    }
+    // What they are in ends them, also where nobody can change them.
+    proxies.clone().begin(&scope);
+    // On no core, but here, where nothing else is done: no relay at work keeps the clients of the API waiting.
+    let mut api = Server::new(Scope::new(Limits::server(), Some(observer)));
+    if let Some(at) = &args.api {
+        listen(&mut api, &web(at), "Toxiproxy's API", proxies, voice).await?;
+    }
+    faults.tell(voice);
+    let ended = wait(server, signals, sight.look(&title, voice), args.grace, voice).await;
     sight.finish(voice);
-    trouble.finish();
+    faults.finish();
     ended
 }
 
-fn plan(args: &args::Relay) -> Result<Plan> {
+/// Makes the plans of all relays but that of the command line. Where there is an API, each may be given faults at any time;
+/// where there are none, and nobody can add any, the kernel may move the bytes.
+fn plans(
+    faults: Maker,
+    has_api: bool,
+    traffic: Arc<Traffic>,
+) -> impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan + Clone + Send + Sync + 'static {
+    move |name, to, list| Plan {
+        faults: (has_api || !list.is_empty()).then(|| faults.make(list)),
+        traffic: traffic.clone(),
+        ..Plan::to(&name, to)
+    }
+}
+
+/// Opens the relay of the command line, as one of the proxies where there are some, and gives it a title.
+async fn open(
+    (at, plan): (Address, Plan),
+    proxies: Option<&Toxiproxy>,
+    server: &mut Server,
+    voice: Voice,
+) -> Result<String> {
+    let (to, name) = (leads(&plan.to), format!("relay to {}", plan.name));
+    let bound = match proxies {
+        Some(proxies) => told(proxies.add(&at, plan).await?, voice),
+        None => listen(server, &at.to_string(), &name, Relay::new(plan)?, voice).await?,
+    };
+    Ok(format!("{bound} → {to}"))
+}
+
+fn is_on_stdio((at, plan): &(Address, Plan)) -> bool {
+    plan.to.iter().chain(&plan.tee).chain([at]).any(|address| address.scheme == "stdio")
+}
+
+/// The address of the API, which is spoken over HTTP where it does not say how.
+fn web(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
+}
+
+/// Says where a relay listens.
+fn told(relay: Listening, voice: Voice) -> Address {
+    let (at, name) = (relay.at.bare(), &*relay.name);
+    let facts = json!({ "address": at.to_string(), "service": name });
+    voice.say("listening", &format!("listening on {at} ({name})"), facts);
+    for note in relay.notes {
+        voice.say("note", &format!("  {note}"), json!({ "message": note }));
+    }
+    at
+}
+
+fn plan(args: &args::Relay, faults: &Maker) -> Result<Plan> {
     let to: Vec<_> = args.to.iter().map(|text| leading(text)).collect::<Result<_>>()?;
-    let name = to.iter().map(|address| address.bare().to_string()).collect::<Vec<_>>().join(" ");
+    // A client of the API has to write it.
+    let otherwise = || if args.api.is_some() { "relay".to_owned() } else { leads(&to) };
+    let name = args.name.clone().unwrap_or_else(otherwise);
     Ok(Plan {
         balance: args.balance.into(),
         check: args.check,
         tee: args.tee.as_ref().map(|text| leading(text)).transpose()?,
+        // Where there are none, and nobody can add any, the kernel may move the bytes.
+        faults: (!args.fault.is_empty() || args.api.is_some()).then(|| faults.make(args.fault.clone())),
         ..Plan::to(&name, to)
     })
+}
+
+fn leads(to: &[Address]) -> String {
+    to.iter().map(|address| address.bare().to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// An address to listen on, with the silence that a relay allows.

@@ -393,7 +393,8 @@ pub(super) async fn wait(
 ) -> Result<ExitCode> {
     let over = tokio::select! {
         () = signals.any() => Ok(()),
-        ended = server.ended() => Ok(ended?),
+        // A server that listens nowhere only keeps what was begun in its scope.
+        ended = server.ended(), if !server.addresses().is_empty() => Ok(ended?),
         over = until => over,
     };
     let finished = tokio::select! {

@@ -1,5 +1,7 @@
 //! `hullo relay --fault loss:0.1 udp://:9000 udp://dns:53`: a share of packets is lost.
 //!
+//! With `correlation=0.5` one right behind a lost one is lost in so many more cases: losses come in bursts.
+//!
 //! Of a stream, that share of its blocks of 1,460 bytes is missing, counted from its beginning, as if nobody had sent them
 //! again. TCP never does that to its users; a protocol that must find out can be tried with it. What lost packets come to
 //! beneath TCP is time: `latency` with much jitter for a share of conversations.
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    On, Spec,
+    Attribute, On, Spec,
     line::Item,
     stage::{Hold, Kind, Place, Stage},
     words::{Words, share},
@@ -22,7 +24,7 @@ pub(super) const SPEC: Spec = Spec {
     about: "that share of packets is lost, or of the blocks of 1,460 bytes of a stream",
     example: "loss:0.1",
     unit: "SHARE",
-    attributes: &[],
+    attributes: &[Attribute { name: "correlation", about: "as much more, 0 to 1, right behind one that was lost" }],
     on: On::Both,
     read,
 };
@@ -31,26 +33,31 @@ pub(super) const SPEC: Spec = Spec {
 const BLOCK: usize = 1460;
 
 fn read(words: &mut Words<'_>) -> Result<Arc<dyn Kind>> {
-    Ok(Arc::new(Loss { share: words.needed(share)? }))
+    let correlation = words.share("correlation")?.unwrap_or_default();
+    Ok(Arc::new(Loss { share: words.needed(share)?, correlation }))
 }
 
+#[derive(Clone, Copy)]
 struct Loss {
     share: f64,
+    /// How much more is lost behind what was.
+    correlation: f64,
 }
 
 impl Kind for Loss {
     fn words(&self) -> String {
-        self.share.to_string()
+        let Self { share, correlation } = self;
+        if *correlation > 0.0 { format!("{share},correlation={correlation}") } else { share.to_string() }
     }
 
     fn stage(&self, _: &Place<'_>) -> Box<dyn Stage> {
-        Box::new(Losing { share: self.share, left: 0, lost: false })
+        Box::new(Losing { loss: *self, left: 0, lost: false })
     }
 }
 
 struct Losing {
-    share: f64,
-    /// How much of a stream's block is still to come, and whether it is lost.
+    loss: Loss,
+    /// How much of a stream's block is still to come, and whether the last block or packet is lost.
     left: usize,
     lost: bool,
 }
@@ -63,8 +70,8 @@ impl Stage for Losing {
         let mut from = hold.came;
         while !piece.bytes.is_empty() {
             if self.left == 0 {
-                (self.left, self.lost) = (BLOCK, hold.draw.chance(self.share));
-                if self.lost {
+                self.left = BLOCK;
+                if self.loses(hold) {
                     hold.tell(|| format!("loses the block from byte {}", from + 1));
                 }
             }
@@ -79,8 +86,15 @@ impl Stage for Losing {
 }
 
 impl Losing {
-    fn take_packet(&self, packet: Message, at: Instant, hold: &mut Hold) {
-        if hold.draw.chance(self.share) {
+    /// Whether the next one is lost.
+    fn loses(&mut self, hold: &mut Hold) -> bool {
+        let more = if self.lost { self.loss.correlation } else { 0.0 };
+        self.lost = hold.draw.chance((self.loss.share + more).min(1.0));
+        self.lost
+    }
+
+    fn take_packet(&mut self, packet: Message, at: Instant, hold: &mut Hold) {
+        if self.loses(hold) {
             hold.tell(|| format!("loses packet {}", hold.pieces + 1));
         } else {
             hold.pass(Item::Piece(packet), at);

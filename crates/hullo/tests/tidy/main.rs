@@ -51,6 +51,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("dial", 3),
     ("request", 3),
     ("serve", 3),
+    ("toxiproxy", 3),
     ("transfer", 3),
     ("lib", 3),
 ];

@@ -4,25 +4,42 @@ use std::{sync::Arc, time::Instant};
 
 use hullo::{
     Result,
-    fault::{Faults, Hit},
+    fault::{Fault, Faults, Hit, Log},
 };
 use serde_json::{Value, json};
 
 use crate::{args, observe::lines::Lines, report::Voice};
 
-/// What goes wrong.
-#[derive(Default)]
-pub(super) struct Trouble {
-    pub(super) faults: Option<Arc<Faults>>,
+/// What makes the faults of each relay: one seed and one log for all of them.
+#[derive(Clone)]
+pub(super) struct Maker {
+    seed: u64,
+    tell: Log,
     log: Option<Arc<Lines>>,
-    /// The number that chance is drawn from, where nobody chose it.
-    seed: Option<u64>,
+    /// Whether chance may have a part in it, and nobody chose what it is drawn from.
+    is_drawn: bool,
 }
 
-impl Trouble {
+impl Maker {
+    /// The maker that the words of the command ask for.
+    pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<Self> {
+        let log = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
+        let log = log.transpose()?;
+        let is_drawn = args.seed.is_none() && (!args.fault.is_empty() || args.api.is_some() || args.config.is_some());
+        Ok(Self { seed: args.seed.unwrap_or_else(any_seed), tell: teller(log.clone(), voice), log, is_drawn })
+    }
+
+    /// The faults of one relay.
+    pub(super) fn make(&self, list: Vec<Fault>) -> Arc<Faults> {
+        let faults = Faults::new(self.seed, Some(self.tell.clone()));
+        faults.set(list);
+        Arc::new(faults)
+    }
+
     /// Tells how to have the same again.
     pub(super) fn tell(&self, voice: Voice) {
-        if let Some(seed) = self.seed {
+        let seed = self.seed;
+        if self.is_drawn {
             voice.say("seed", &format!("  --seed {seed} makes the same faults again"), json!({ "seed": seed }));
         }
     }
@@ -33,18 +50,17 @@ impl Trouble {
             lines.finish();
         }
     }
+
+    /// One that tells nobody.
+    #[cfg(test)]
+    pub(super) fn quiet() -> Self {
+        Self { seed: 7, tell: Arc::new(|_| {}), log: None, is_drawn: false }
+    }
 }
 
-/// The faults of the command line, if there are some, and their log.
-pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<Trouble> {
-    let lines = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
-    let lines = lines.transpose()?;
-    if args.fault.is_empty() {
-        return Ok(Trouble { log: lines, ..Trouble::default() });
-    }
-    let seed = args.seed.unwrap_or_else(any_seed);
-    let (log, begun) = (lines.clone(), Instant::now());
-    let tell = move |hit: &Hit| {
+fn teller(log: Option<Arc<Lines>>, voice: Voice) -> Log {
+    let begun = Instant::now();
+    Arc::new(move |hit: &Hit| {
         let seconds = begun.elapsed().as_secs_f64();
         match &log {
             Some(lines) if voice.json => lines.write(&object(hit, seconds), |lost| json!({ "lost": lost }).to_string()),
@@ -52,10 +68,7 @@ pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<Trouble> {
             None if voice.json || voice.verbose => voice.say("fault", &format!("fault {hit}"), facts(hit, seconds)),
             None => {}
         }
-    };
-    let faults = Faults::new(seed, Some(Arc::new(tell)));
-    faults.set(args.fault.clone());
-    Ok(Trouble { faults: Some(Arc::new(faults)), log: lines, seed: args.seed.is_none().then_some(seed) })
+    })
 }
 
 fn facts(hit: &Hit, seconds: f64) -> Value {
