@@ -134,6 +134,7 @@ mod name;
 pub mod options;
 mod peer;
 pub mod pipe;
+pub mod record;
 pub mod reliable;
 pub mod request;
 mod scope;

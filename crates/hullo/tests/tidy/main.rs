@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
+    ("record", 1),
     ("scope", 1),
     ("service", 1),
     ("session", 1),
