@@ -121,6 +121,7 @@
 
 mod address;
 mod bus;
+pub mod capture;
 pub mod chat;
 mod dial;
 mod error;

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("peer", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
+    ("capture", 1),
     ("folder", 1),
     ("io", 1),
     ("link", 1),
