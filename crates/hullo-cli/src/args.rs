@@ -7,12 +7,14 @@ use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
     chat::Chat,
+    relay::Relay,
     request::{Compress, Login, Request},
     transfer::{Meeting, Receive, Send, Times},
 };
 use crate::{observe::access::Format, report};
 
 mod chat;
+mod relay;
 mod request;
 mod transfer;
 
@@ -44,6 +46,8 @@ pub(crate) enum Verb {
     Request(Box<Request>),
     /// Is it up? Each step with its time
     Check(Check),
+    /// Join any address to any address
+    Relay(Box<Relay>),
     /// Talk in rooms: a screen on a terminal, lines in a pipe
     Chat(Chat),
     /// Send files and folders, resumed and verified

@@ -26,8 +26,11 @@ impl Observer {
     pub(crate) fn of(args: &Serve, voice: Voice) -> Result<Arc<Self>> {
         let access =
             args.access_log.map(|format| AccessLog::open(format, args.access_log_file.as_deref())).transpose()?;
-        let meter = args.metrics.is_some().then(Arc::default);
-        Ok(Arc::new(Self { timeline: Timeline(voice), access, meter }))
+        Ok(Self::new(access, args.metrics.is_some(), voice))
+    }
+
+    pub(crate) fn new(access: Option<AccessLog>, metrics: bool, voice: Voice) -> Arc<Self> {
+        Arc::new(Self { timeline: Timeline(voice), access, meter: metrics.then(Arc::default) })
     }
 
     /// Sees to it that the last lines of the log are written.

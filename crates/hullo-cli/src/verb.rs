@@ -17,6 +17,7 @@ mod connect;
 mod generate;
 mod playground;
 mod prompt;
+mod relay;
 mod request;
 pub(crate) mod serve;
 mod stdio;
@@ -31,6 +32,7 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
         Verb::Ask(args) => ask::run(args, voice).await,
         Verb::Request(args) => request::run(*args, voice).await,
         Verb::Check(args) => check::run(args, voice).await,
+        Verb::Relay(args) => relay::run(*args, voice).await,
         Verb::Chat(args) => chat::run(args, voice).await,
         Verb::Send(args) => transfer::send(args, voice).await,
         Verb::Receive(args) => transfer::receive(args, voice).await,

@@ -17,4 +17,5 @@ pub(crate) mod ranges;
 pub(crate) mod registered;
 pub(crate) mod reliable;
 pub(crate) mod scratch;
+pub(crate) mod splice;
 pub(crate) mod unread;

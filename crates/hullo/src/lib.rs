@@ -125,6 +125,7 @@ pub mod capture;
 pub mod chat;
 mod dial;
 mod error;
+pub mod fault;
 mod folder;
 pub mod framing;
 mod html;

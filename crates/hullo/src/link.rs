@@ -1,17 +1,18 @@
 //! A link: one conversation with a known peer, over one of two kinds of wire.
 
 use std::{
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
 use crate::{
     error::{Error, Result},
     framing,
-    io::{guard::Guard, packet_stream::PacketStream, reliable::reliable},
+    io::{guard::Guard, packet_stream::PacketStream, reliable::reliable, splice::Bare},
     message::Message,
     peer::Peer,
     scope::Scope,
@@ -23,10 +24,20 @@ pub(crate) const EVERYWHERE: usize = 1200;
 
 /// An ordered stream of bytes, both ways.
 ///
-/// `poll_shutdown` is the half-close: the peer reads an end, and may go on talking.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+/// `poll_shutdown` is the half-close: the peer reads an end, and may go on talking. A type of yours that has both halves
+/// becomes one by `impl Stream for Mine {}`.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// The kernel's socket, where its bytes are exactly the conversation's: it may then move them by itself.
+    fn bare(&mut self) -> Option<&mut dyn Bare> {
+        None
+    }
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+    /// The kernel's socket underneath, whatever lies between. What is read or written there is lost to the conversation; it
+    /// is there to be asked, and to be cut off.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
 
 /// Whole messages, both ways: datagrams, or the messages of a WebSocket.
 ///
@@ -39,6 +50,11 @@ pub trait Packets:
 
     /// Whether the end of one side can be told to the other. Datagrams cannot.
     fn ends(&self) -> bool;
+
+    /// The kernel's socket underneath, as [`Stream::socket`].
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Whether packets may get lost, come twice or overtake each other.
     fn lossy(&self) -> bool;
@@ -77,6 +93,18 @@ pub trait Packets:
 
 /// A stream in a box.
 pub type BoxStream = Box<dyn Stream>;
+
+impl Stream for BoxStream {
+    fn bare(&mut self) -> Option<&mut dyn Bare> {
+        (**self).bare()
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        (**self).socket()
+    }
+}
+
+impl Stream for DuplexStream {}
 
 /// What the link is made of.
 pub enum Wire {
@@ -139,6 +167,13 @@ impl Link {
 
 /// A stream of a reader and a writer that belong to nothing in common.
 pub(crate) struct Joined<R, W>(pub R, pub W);
+
+impl<R, W> Stream for Joined<R, W>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+}
 
 impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Joined<R, W> {
     fn poll_read(

@@ -28,6 +28,16 @@ pub struct Pump {
 }
 
 impl Pump {
+    /// Whether it was the writer that failed.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether nothing that was read waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// How many bytes have been written.
     pub fn moved(&self) -> u64 {
         self.moved
@@ -42,36 +52,47 @@ impl Pump {
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
+        while ready!(self.poll_step(cx, stream, &mut |_| {}))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// One read and what has to be written before and after it: how many bytes were read, and nothing once the reader has
+    /// ended and the writer been shut down. `seen` is shown what is written.
+    pub(crate) fn poll_step<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<Option<usize>>> {
         let mut stream = pin!(stream);
-        loop {
-            while !self.held.is_empty() {
-                let written = ready!(stream.as_mut().poll_write(cx, &self.held));
-                let n = self.wrote(written)?;
-                self.held.advance(n);
-            }
-            if self.ended {
-                // Not every writer's shutdown flushes: what stdout was given last is written by another thread.
-                let flushed = ready!(stream.as_mut().poll_flush(cx));
-                self.refused = flushed.is_err();
-                flushed?;
-                let shut = ready!(stream.poll_shutdown(cx));
-                self.refused = shut.is_err();
-                return Poll::Ready(shut);
-            }
-            // The capacity goes back once a held rest has gone.
-            self.held = BytesMut::new();
-            match self.poll_through(cx, stream.as_mut()) {
-                Poll::Ready(moved) => moved?,
-                Poll::Pending => {
-                    if !self.flushed
-                        && let Poll::Ready(flushed) = stream.poll_flush(cx)
-                    {
-                        self.refused = flushed.is_err();
-                        self.flushed = true;
-                        flushed?;
-                    }
-                    return Poll::Pending;
+        while !self.held.is_empty() {
+            let written = ready!(stream.as_mut().poll_write(cx, &self.held));
+            let n = self.wrote(written)?;
+            seen(&self.held[..n]);
+            self.held.advance(n);
+        }
+        if self.ended {
+            // Not every writer's shutdown flushes: what stdout was given last is written by another thread.
+            let flushed = ready!(stream.as_mut().poll_flush(cx));
+            self.refused = flushed.is_err();
+            flushed?;
+            let shut = ready!(stream.poll_shutdown(cx));
+            self.refused = shut.is_err();
+            return Poll::Ready(shut.map(|()| None));
+        }
+        // The capacity goes back once a held rest has gone.
+        self.held = BytesMut::new();
+        match self.poll_through(cx, stream.as_mut(), seen) {
+            Poll::Ready(read) => Poll::Ready(read.map(Some)),
+            Poll::Pending => {
+                if !self.flushed
+                    && let Poll::Ready(flushed) = stream.poll_flush(cx)
+                {
+                    self.refused = flushed.is_err();
+                    self.flushed = true;
+                    flushed?;
                 }
+                Poll::Pending
             }
         }
     }
@@ -81,7 +102,8 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         mut stream: Pin<&mut S>,
-    ) -> Poll<io::Result<()>> {
+        seen: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
         scratch::with(|buf| {
             let n = ready!(scratch::poll_read(cx, stream.as_mut(), buf))?;
             self.ended = n == 0;
@@ -91,9 +113,10 @@ impl Pump {
                     Poll::Ready(written) => self.wrote(written)?,
                     Poll::Pending => 0,
                 };
+                seen(&buf[..written]);
                 self.held.extend_from_slice(&buf[written..n]);
             }
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(n))
         })
     }
 
@@ -186,7 +209,7 @@ impl Pipe {
 }
 
 /// Whether a direction is done. An error ends everything, unless it is to `wait` for the other direction.
-fn settled(moved: Poll<io::Result<()>>, wait: bool, failure: &mut Option<io::Error>) -> io::Result<bool> {
+pub(crate) fn settled<E>(moved: Poll<Result<(), E>>, wait: bool, failure: &mut Option<E>) -> Result<bool, E> {
     match moved {
         Poll::Pending => Ok(false),
         Poll::Ready(Ok(())) => Ok(true),

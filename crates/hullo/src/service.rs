@@ -442,6 +442,7 @@ macro_rules! services {
 }
 
 mod accounts;
+pub mod relay;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -18,7 +19,7 @@ use crate::{
     error::{Error, Result},
     framing::{self, Framing},
     io::{linger, scratch},
-    link::{BoxStream, Link, Packets, Wire},
+    link::{BoxStream, Link, Packets, Stream as _, Wire},
     message::Message,
     peer::Peer,
     scope::Scope,
@@ -103,7 +104,7 @@ impl Session {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
         match &mut self.wire {
             Messages::Framed(framed) => framed.poll_recv(cx, &self.scope),
             Messages::Packets(packets) => match Pin::new(&mut *packets).poll_next(cx) {
@@ -121,12 +122,21 @@ impl Session {
     /// # Errors
     /// The wire's, or a message that the framing cannot carry.
     pub async fn send(&mut self, message: Message) -> Result<()> {
-        poll_fn(|cx| match &mut self.wire {
+        poll_fn(|cx| self.poll_room(cx)).await?;
+        self.put(message)
+    }
+
+    /// Ready when there is room for a message.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut self.wire {
             Messages::Framed(framed) if framed.outgoing.len() < HIGH_WATER => Poll::Ready(Ok(())),
             Messages::Framed(framed) => framed.poll_flush(cx).map_err(cut),
             Messages::Packets(packets) => Pin::new(packets).poll_ready(cx),
-        })
-        .await?;
+        }
+    }
+
+    /// Sends a message for which there is room.
+    pub(crate) fn put(&mut self, message: Message) -> Result<()> {
         match &mut self.wire {
             Messages::Framed(framed) => framed.framing.encode(&message, &mut framed.outgoing),
             Messages::Packets(packets) => Pin::new(packets).start_send(message),
@@ -138,11 +148,14 @@ impl Session {
     /// # Errors
     /// The wire's.
     pub async fn flush(&mut self) -> Result<()> {
-        poll_fn(|cx| match &mut self.wire {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut self.wire {
             Messages::Framed(framed) => framed.poll_flush(cx).map_err(cut),
             Messages::Packets(packets) => Pin::new(packets).poll_flush(cx),
-        })
-        .await
+        }
     }
 
     /// Half-closes: tells the peer that nothing more will be sent. Cancel-safe.
@@ -150,14 +163,25 @@ impl Session {
     /// # Errors
     /// What was sent did not all leave.
     pub async fn finish(&mut self) -> Result<()> {
-        poll_fn(|cx| match &mut self.wire {
+        poll_fn(|cx| self.poll_finish(cx)).await
+    }
+
+    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut self.wire {
             Messages::Framed(framed) => {
                 ready!(framed.poll_flush(cx)).map_err(cut)?;
                 Pin::new(&mut framed.stream).poll_shutdown(cx).map_err(cut)
             }
             Messages::Packets(packets) => Pin::new(packets).poll_close(cx),
-        })
-        .await
+        }
+    }
+
+    /// The kernel's socket underneath, as [`Stream::socket`](crate::Stream::socket).
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.wire {
+            Messages::Framed(framed) => framed.stream.socket(),
+            Messages::Packets(packets) => packets.socket(),
+        }
     }
 
     /// Ends the conversation so that the peer can read all that was sent.

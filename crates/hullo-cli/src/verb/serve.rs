@@ -375,7 +375,7 @@ impl Signals {
 }
 
 /// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
-async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
+pub(super) async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
     tokio::select! {
         () = signals.any() => {}
         ended = server.ended() => ended?,

@@ -240,6 +240,8 @@ impl Exchange {
     }
 }
 
+impl crate::link::Stream for Exchange {}
+
 impl AsyncRead for Exchange {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while self.chunk.is_empty() {

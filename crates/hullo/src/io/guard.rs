@@ -3,8 +3,9 @@
 use std::{
     future::Future,
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -13,8 +14,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::splice::{Bare, Pipe};
 use crate::{
     error::{Error, Kind},
+    link::Stream,
     peer::Peer,
     scope::{Bell, Scope},
     watch::Event,
@@ -102,6 +105,23 @@ impl<S> Guard<S> {
         }
     }
 
+    /// Reads in a way that only this stream has; 0 is the end.
+    pub(crate) fn poll_read_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match read(&mut self.stream, cx) {
+            Poll::Ready(Ok(n)) => {
+                self.moved(n, 0);
+                Poll::Ready(Ok(n))
+            }
+            Poll::Pending if self.stopping(cx) => Poll::Ready(Ok(0)),
+            Poll::Pending => self.waiting(Side::Reading, cx).map(Err),
+            failed => failed,
+        }
+    }
+
     fn moved(&mut self, received: usize, sent: usize) {
         if received + sent == 0 {
             return;
@@ -164,16 +184,11 @@ impl<S> Guard<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                let n = buf.filled().len() - before;
-                self.moved(n, 0);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Pending if self.stopping(cx) => Poll::Ready(Ok(())),
-            Poll::Pending => self.waiting(Side::Reading, cx).map(Err),
-            failed => failed,
-        }
+        self.poll_read_by(cx, |stream, cx| {
+            ready!(Pin::new(stream).poll_read(cx, buf))?;
+            Poll::Ready(Ok(buf.filled().len() - before))
+        })
+        .map_ok(drop)
     }
 }
 
@@ -206,6 +221,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
             Poll::Pending => self.waiting(Side::Writing, cx).map(Err),
             done => done,
         }
+    }
+}
+
+impl<S: Stream> Stream for Guard<S> {
+    fn bare(&mut self) -> Option<&mut dyn Bare> {
+        self.stream.bare().is_some().then_some(self)
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
+    }
+}
+
+impl<S: Stream> Bare for Guard<S> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        self.poll_read_by(cx, |stream, cx| match stream.bare() {
+            Some(bare) => bare.poll_fill(cx, pipe, most),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        })
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        self.poll_write_by(cx, |stream, cx| match stream.bare() {
+            Some(bare) => bare.poll_drain(cx, pipe, most),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        })
     }
 }
 

@@ -4,15 +4,15 @@
 //! away what it has not yet read: the answer. So we half-close, and listen for a moment longer (RFC 1122, section
 //! 4.2.2.13; RFC 9112, section 9.6).
 
-use std::{future::poll_fn, io, pin::Pin, time::Duration};
+use std::{future::poll_fn, io, os::fd::BorrowedFd, pin::Pin, time::Duration};
 
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::timeout,
 };
 
 use super::scratch;
-use crate::link::Stream;
 
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -20,17 +20,24 @@ const MOMENT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What was written did not all leave.
-pub(crate) async fn close<S: Stream + ?Sized>(stream: &mut S) -> io::Result<()> {
+pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(stream: &mut S) -> io::Result<()> {
     stream.shutdown().await?;
     let _ = timeout(MOMENT, drain(stream)).await;
     Ok(())
+}
+
+/// Has the socket tell its peer, when it is closed, that the conversation was cut off: what waits in it is thrown away, and a
+/// TCP peer gets a reset instead of an end (RFC 9293, section 3.5).
+pub(crate) fn cut_off(socket: BorrowedFd<'_>) {
+    // A socket that cannot do that is closed as it can be.
+    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
 }
 
 /// Throws away what comes, until the end.
 ///
 /// # Errors
 /// The stream's.
-pub(crate) async fn drain<S: Stream + ?Sized>(stream: &mut S) -> io::Result<u64> {
+pub(crate) async fn drain<S: AsyncRead + AsyncWrite + Unpin + ?Sized>(stream: &mut S) -> io::Result<u64> {
     let mut drained = 0;
     loop {
         let n = poll_fn(|cx| {

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,7 +11,10 @@ use bytes::{Buf, Bytes};
 use futures_util::{Sink, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{link::Packets, message::Message};
+use crate::{
+    link::{Packets, Stream},
+    message::Message,
+};
 
 /// The messages of `packets` joined, a text message with a newline where it has none; what is written leaves as binary
 /// messages of at most the packets' own size.
@@ -32,6 +36,12 @@ fn line(message: Message) -> Bytes {
         return message.bytes;
     }
     [&message.bytes[..], b"\n"].concat().into()
+}
+
+impl Stream for PacketStream {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.packets.socket()
+    }
 }
 
 impl AsyncRead for PacketStream {

@@ -2,10 +2,13 @@
 
 use std::{
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use super::splice::Bare;
+use crate::link::Stream;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -24,6 +27,16 @@ impl<S> Prefixed<S> {
 /// Empty bytes may still hold the whole buffer that they were once a part of.
 fn released(bytes: Bytes) -> Bytes {
     if bytes.is_empty() { Bytes::new() } else { bytes }
+}
+
+impl<S: Stream> Stream for Prefixed<S> {
+    fn bare(&mut self) -> Option<&mut dyn Bare> {
+        if self.first.is_empty() { self.stream.bare() } else { None }
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {

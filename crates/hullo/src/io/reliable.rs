@@ -138,6 +138,8 @@ impl Shared {
 /// The stream, as its user has it.
 struct Reliable(Arc<Mutex<Shared>>);
 
+impl Stream for Reliable {}
+
 impl AsyncRead for Reliable {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut shared = lock(&self.0);

@@ -266,6 +266,8 @@ impl Half {
     }
 }
 
+impl crate::link::Stream for Half {}
+
 impl AsyncRead for Half {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Some(bytes) = ready!(self.poll_arrival(cx)) {

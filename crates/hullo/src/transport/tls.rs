@@ -8,6 +8,7 @@
 use std::{
     borrow::Cow,
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     sync::{Arc, LazyLock},
     task::{Context, Poll},
@@ -36,7 +37,7 @@ use crate::{
     address::Address,
     error::{Error, Kind, Result},
     io::guard::Guard,
-    link::Link,
+    link::{Link, Stream},
     scope::{BoxFuture, Scope},
     service::{Service, converse},
     watch::Secured,
@@ -179,6 +180,24 @@ impl<S> TlsStream<S> {
 fn explained<T>(done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
     done.map_err(|error| if broken(&error) { reasons::of_stream(error).into() } else { error })
+}
+
+impl<S: Stream> Stream for TlsStream<S> {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
+    }
+}
+
+impl<S: Stream> Stream for tokio_rustls::client::TlsStream<S> {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.get_ref().0.socket()
+    }
+}
+
+impl<S: Stream> Stream for tokio_rustls::server::TlsStream<S> {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.get_ref().0.socket()
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {

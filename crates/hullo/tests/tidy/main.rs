@@ -118,6 +118,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[(
 /// Files of a wing that are no line of its table, and why.
 const HELPERS: &[(&str, &str)] = &[
     ("service/accounts.rs", "the names and passwords that services share"),
+    ("service/relay.rs", "a verb of its own makes it, out of more than settings"),
     ("service/sqlite.rs", "what the databases of services share"),
     ("transport/accept.rs", "the accept loop that stream listeners share"),
 ];

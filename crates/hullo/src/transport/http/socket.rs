@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -15,7 +16,7 @@ use tokio::{
 
 use crate::{
     io::{file::Part, guard::Guard},
-    link::BoxStream,
+    link::{BoxStream, Stream},
 };
 
 /// The stream of a connection.
@@ -69,6 +70,15 @@ fn poll_by(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return Poll::Ready(done),
+        }
+    }
+}
+
+impl Stream for Socket {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Bare(stream) => Some(stream.as_fd()),
+            Self::Inside(stream) => stream.socket(),
         }
     }
 }

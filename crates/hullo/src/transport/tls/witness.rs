@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,6 +11,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+
+use crate::link::Stream;
 
 /// A TCP connection, and the first bytes that came.
 pub(in crate::transport) struct Witness {
@@ -25,6 +28,12 @@ impl Witness {
 
     pub(super) fn first(&self) -> &[u8] {
         self.first.get(..self.seen.into()).unwrap_or_default()
+    }
+}
+
+impl Stream for Witness {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
     }
 }
 

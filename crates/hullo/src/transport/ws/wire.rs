@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -24,7 +25,7 @@ use crate::{
     error::{Error, Kind, Result},
     framing::too_large,
     io::scratch,
-    link::{BoxStream, Packets},
+    link::{BoxStream, Packets, Stream as _},
     message::Message,
     scope::Scope,
 };
@@ -282,5 +283,9 @@ impl Packets for WebSocket {
 
     fn lossy(&self) -> bool {
         false
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket()
     }
 }

@@ -1,0 +1,124 @@
+//! Bytes from one socket to another through a pipe of the kernel: they never come by us (splice(2)).
+
+use std::{
+    cell::RefCell,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    task::{Context, Poll, ready},
+};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use tokio::{
+    io::Interest,
+    net::{TcpStream, UnixStream},
+};
+
+use crate::link::Stream;
+
+/// What a pipe is asked to hold; where the user may have no more pipes of that size, it holds what the kernel gives.
+const SIZE: usize = 1 << 20;
+
+/// Pipes that a thread keeps for the next conversation.
+const SPARE: usize = 16;
+
+/// A socket whose bytes the kernel can move.
+pub trait Bare: Send {
+    /// Moves what has come into an empty pipe, up to `most` bytes; 0 is the end.
+    ///
+    /// # Errors
+    /// The socket's.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>>;
+
+    /// Moves up to `most` of the bytes that are in the pipe out of it.
+    ///
+    /// # Errors
+    /// The socket's.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>>;
+}
+
+/// A pipe of the kernel.
+pub struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    size: usize,
+}
+
+thread_local! {
+    static PIPES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Pipe {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub(crate) fn take() -> io::Result<Self> {
+        if let Some(pipe) = PIPES.with_borrow_mut(Vec::pop) {
+            return Ok(pipe);
+        }
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let size = fcntl_setpipe_size(&writer, SIZE).unwrap_or(64 << 10);
+        Ok(Self { reader, writer, size })
+    }
+
+    /// Gives one back that is empty.
+    pub(crate) fn put(self) {
+        PIPES.with_borrow_mut(|pipes| {
+            if pipes.len() < SPARE {
+                pipes.push(self);
+            }
+        });
+    }
+
+    /// The most that it holds.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// Both kinds of stream sockets.
+macro_rules! kernel {
+    ($($socket:ty),*) => {$(
+        impl Stream for $socket {
+            fn bare(&mut self) -> Option<&mut dyn Bare> {
+                Some(self)
+            }
+
+            fn socket(&self) -> Option<BorrowedFd<'_>> {
+                Some(self.as_fd())
+            }
+        }
+
+        impl Bare for $socket {
+            fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+                loop {
+                    ready!(self.poll_read_ready(cx))?;
+                    match self.try_io(Interest::READABLE, || through(&*self, &pipe.writer, most)) {
+                        Err(error) if is_passing(&error) => {}
+                        moved => return Poll::Ready(moved),
+                    }
+                }
+            }
+
+            fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+                loop {
+                    ready!(self.poll_write_ready(cx))?;
+                    match self.try_io(Interest::WRITABLE, || through(&pipe.reader, &*self, most)) {
+                        Err(error) if is_passing(&error) => {}
+                        moved => return Poll::Ready(moved),
+                    }
+                }
+            }
+        }
+    )*};
+}
+
+kernel!(TcpStream, UnixStream);
+
+fn through(from: &impl AsFd, to: &impl AsFd, most: usize) -> io::Result<usize> {
+    Ok(splice(from, None, to, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?)
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

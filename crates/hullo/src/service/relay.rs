@@ -1,0 +1,136 @@
+//! `hullo relay tls://:8443 tcp://127.0.0.1:5432`: leads whoever comes to another address.
+//!
+//! Each client has a conversation of its own with a server, which is dialled when the client comes. Whatever one end says is
+//! handed to the other, and the end of one side is a half-close of the other: the way back goes on until *its* end. Where
+//! both ends are streams, or one is, bytes are moved, by the kernel alone if both are bare sockets; where both are packets, or
+//! an address says by `frame` where messages end, whole messages are. What breaks off on one end is broken off on the
+//! other, so that nobody takes the half of something for all of it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use self::{join::Joint, staged::Over, targets::Targets, tee::Tee};
+use super::Service;
+use crate::{
+    address::Address,
+    error::{Error, Kind, Result},
+    fault::Faults,
+    link::Link,
+    scope::{BoxFuture, Scope},
+    traffic::Traffic,
+};
+
+mod direct;
+mod join;
+mod staged;
+mod targets;
+mod tee;
+
+pub use targets::Balance;
+
+/// What a relay does.
+#[derive(Clone)]
+pub struct Plan {
+    /// Its name, as whoever watches is told.
+    pub name: Arc<str>,
+    /// Where it leads to: all of them do the same.
+    pub to: Vec<Address>,
+    /// Which of them is taken for the next client.
+    pub balance: Balance,
+    /// How often each of them is tried while nobody comes, to know which are there.
+    pub check: Option<Duration>,
+    /// Who gets a copy of all that clients say.
+    pub tee: Option<Address>,
+    /// What goes wrong on purpose; nothing ever does where there is none.
+    pub faults: Option<Arc<Faults>>,
+    /// Where its conversations can be seen.
+    pub traffic: Arc<Traffic>,
+}
+
+impl Plan {
+    /// Leads to the first of these that is there.
+    pub fn to(name: &str, to: Vec<Address>) -> Self {
+        let (name, traffic) = (name.into(), Arc::default());
+        Self { name, to, balance: Balance::default(), check: None, tee: None, faults: None, traffic }
+    }
+}
+
+/// A service that leads on.
+pub struct Relay {
+    name: Arc<str>,
+    targets: Arc<Targets>,
+    tee: Option<Address>,
+    faults: Option<Arc<Faults>>,
+    traffic: Arc<Traffic>,
+    /// Whoever holds a conversation ends it when this changes.
+    cut: watch::Sender<()>,
+}
+
+impl Relay {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// It leads nowhere.
+    pub fn new(plan: Plan) -> Result<Arc<Self>> {
+        let Plan { name, to, balance, check, tee, faults, traffic } = plan;
+        let targets = Arc::new(Targets::new(to, balance, check)?);
+        Ok(Arc::new(Self { name, targets, tee, faults, traffic, cut: watch::Sender::new(()) }))
+    }
+
+    /// Ends all conversations that are going on, at once.
+    pub fn cut(&self) {
+        self.cut.send_replace(());
+    }
+
+    async fn lead(self: Arc<Self>, link: Link) -> Result<()> {
+        let mut cut = self.cut.subscribe();
+        tokio::select! {
+            led = self.converse(link) => led,
+            _ = cut.changed() => Ok(()),
+        }
+    }
+
+    async fn converse(&self, client: Link) -> Result<()> {
+        let number = self.traffic.number();
+        if self.faults.as_ref().is_some_and(|faults| faults.refuses(number)) {
+            return Ok(());
+        }
+        let (server, _lease) = self.targets.reach(&client.scope).await?;
+        let flow = self.traffic.open(number, &self.name, client.peer.clone(), server.peer.clone());
+        let tee = self.tee.as_ref().map(|to| Tee::new(to, &client.scope));
+        let mut joint = Joint::new(client, server, self.faults.as_ref(), &flow, tee);
+        let joined = joint.run().await;
+        let broken = match &joined {
+            Ok(over) => *over == Over::Reset,
+            Err(error) => error.kind() != Kind::Timeout,
+        };
+        if broken {
+            joint.cut_off();
+        }
+        drop(joint);
+        let reset = || Error::new(Kind::Cut, "a fault has broken it off");
+        let reset = joined.as_ref().is_ok_and(|over| *over == Over::Reset).then(reset);
+        flow.close(joined.as_ref().err().or(reset.as_ref()));
+        joined.map(drop)
+    }
+}
+
+impl Service for Relay {
+    fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
+        Box::pin(self.lead(link))
+    }
+
+    fn begin(self: Arc<Self>, scope: &Scope) {
+        self.targets.clone().begin(scope);
+    }
+
+    fn is_public(&self) -> bool {
+        false
+    }
+
+    fn options(&self) -> &'static [(&'static str, &'static str)] {
+        // How much may be answered to whom is for the server behind it to say.
+        &[("amplify", "true")]
+    }
+}
