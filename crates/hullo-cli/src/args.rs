@@ -8,6 +8,7 @@ use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 pub(crate) use self::{
     chat::Chat,
     relay::Relay,
+    replay::Replay,
     request::{Compress, Login, Request},
     transfer::{Meeting, Receive, Send, Times},
 };
@@ -15,6 +16,7 @@ use crate::{observe::access::Format, report};
 
 mod chat;
 mod relay;
+mod replay;
 mod request;
 mod transfer;
 
@@ -48,6 +50,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Join any address to any address
     Relay(Box<Relay>),
+    /// Say again what recorded clients said, and compare the answers
+    Replay(Replay),
     /// Talk in rooms: a screen on a terminal, lines in a pipe
     Chat(Chat),
     /// Send files and folders, resumed and verified

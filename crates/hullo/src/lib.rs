@@ -138,6 +138,7 @@ mod peer;
 pub mod pipe;
 pub mod record;
 pub mod reliable;
+pub mod replay;
 pub mod request;
 mod scope;
 mod serve;

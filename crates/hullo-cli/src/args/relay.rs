@@ -1,6 +1,6 @@
 //! The words of `hullo relay`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hullo::service::relay;
@@ -24,7 +24,9 @@ Examples:
   hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
   hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
   hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
-  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say")]
+  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
+  hullo relay tls://:8443 tcp://a:8080 --record talk.pcapng                      then: tshark -r, hullo replay
+  hullo relay :9000 a:8080 --record - | wireshark -k -i -                        look at it as it comes")]
 pub(crate) struct Relay {
     /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock or stdio:
     #[arg(value_name = "LISTEN")]
@@ -46,6 +48,10 @@ pub(crate) struct Relay {
     /// Send a copy of all that clients say there, and throw away what is answered
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) tee: Option<String>,
+
+    /// Write all that is relayed to this file as packets, decrypted, for Wireshark, tshark and hullo replay; - is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 
     /// Conversations at once; more wait to be accepted [default: 16384]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

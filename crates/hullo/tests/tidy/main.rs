@@ -48,6 +48,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("transport/", 2),
     // Ends: the wings joined.
     ("dial", 3),
+    ("replay", 3),
     ("request", 3),
     ("serve", 3),
     ("transfer", 3),
