@@ -9,8 +9,8 @@ use crate::{
     traffic::{Flow, Way},
 };
 
-/// What a segment holds at most: what the kernel's own loopback has, so that a large piece is few packets.
-pub(super) const SEGMENT: usize = 65_483;
+/// What a segment holds at most: no wire has such large ones, but a large piece is then few packets.
+pub(super) const SEGMENT: usize = 32 << 10;
 
 /// What a datagram holds at most over IPv4.
 pub(super) const DATAGRAM: usize = 65_507;
