@@ -186,7 +186,7 @@ fn conversations_at_once_are_kept_apart() {
 #[test]
 fn datagrams_stay_datagrams() {
     for (client, local, source) in
-        [("127.0.0.9:47001", "127.0.0.1:47000", "ip.src"), ("[::1]:47001", "[::1]:47000", "ipv6.src")]
+        [("127.0.0.9:61001", "127.0.0.1:61002", "ip.src"), ("[::1]:61001", "[::1]:61002", "ipv6.src")]
     {
         let recording = Recording::new();
         let flow = recording.open(peer("udp", client, local));
