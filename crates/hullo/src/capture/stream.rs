@@ -72,8 +72,11 @@ impl Stream {
         if let Some(next) = self.waiting.keys().next() {
             return Some(format!("{} bytes are missing at byte {}", next.saturating_sub(self.position), self.position));
         }
-        let known = self.confirmed.max(self.end.unwrap_or_default());
-        let missing = known.saturating_sub(self.position + u64::from(self.ended));
+        // The end itself counts as one where it is confirmed.
+        let missing = match self.end {
+            Some(end) => end.saturating_sub(self.position),
+            None => self.confirmed.saturating_sub(self.position),
+        };
         (missing > 0).then(|| format!("{missing} bytes are missing at its end, after {}", self.position))
     }
 
