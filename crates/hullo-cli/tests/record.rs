@@ -126,12 +126,15 @@ fn messages_of_websockets_are_told_apart() {
     let Some(said) = tshark(&home, &["-Y", "tcp.len > 0", "-T", "fields", "-e", "frame.comment"]) else { return };
     let mut said: Vec<_> = said.lines().collect();
     said.sort_unstable();
-    assert_eq!(said, [
-        "message 1 down, text, 3 bytes",
-        "message 1 up, text, 3 bytes",
-        "message 2 down, text, 20 bytes",
-        "message 2 up, text, 20 bytes",
-    ]);
+    assert_eq!(
+        said,
+        [
+            "message 1 down, text, 3 bytes",
+            "message 1 up, text, 3 bytes",
+            "message 2 down, text, 20 bytes",
+            "message 2 up, text, 20 bytes",
+        ]
+    );
 }
 
 /// What was relayed before somebody pulled the plug is there.

@@ -74,7 +74,12 @@ fn another_answer_is_shown_and_has_a_status_of_its_own() {
         assert_eq!(home.run(&["connect", &relay.at[0]], "").text(), "Hello, World!\r\n");
     });
     for (text, about, wanted, got) in [
-        ("Hello, Wörld!", "byte 8 is c3, and was 6f", "48656c6c6f2c20576f726c64210d0a", "48656c6c6f2c2057c3b6726c64210d0a"),
+        (
+            "Hello, Wörld!",
+            "byte 8 is c3, and was 6f",
+            "48656c6c6f2c20576f726c64210d0a",
+            "48656c6c6f2c2057c3b6726c64210d0a",
+        ),
         ("Hello", "byte 5 is 0d, and was 2c", "48656c6c6f2c20576f726c64210d0a", "48656c6c6f0d0a"),
         ("Hello, World!\r\nAnd you?", "more than the 15 bytes of then came", "", "416e6420796f753f0d0a"),
     ] {
@@ -91,13 +96,16 @@ fn another_answer_is_shown_and_has_a_status_of_its_own() {
     let other = home.serve(&["greet", "--text", "Hello, World?", "tcp://127.0.0.1:0"], 1);
     let ended = home.run(&["replay", "talk.pcapng", &other.at[0], "--fast", "--expect"], "");
     let lines: Vec<_> = ended.err.lines().collect();
-    assert_eq!(lines, [
-        "conversation 1 is different: byte 12 is 3f, and was 21",
-        "- 00000000  48 65 6c 6c 6f 2c 20 57  6f 72 6c 64 21 0d 0a     Hello, World!..",
-        "+ 00000000  48 65 6c 6c 6f 2c 20 57  6f 72 6c 64 3f 0d 0a     Hello, World?..",
-        "1 conversations: 0 bytes said, 15 bytes answered; 0 the same, 1 different",
-        &*format!("hullo: 1 of 1 conversations with {} are different", other.at[0]),
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "conversation 1 is different: byte 12 is 3f, and was 21",
+            "- 00000000  48 65 6c 6c 6f 2c 20 57  6f 72 6c 64 21 0d 0a     Hello, World!..",
+            "+ 00000000  48 65 6c 6c 6f 2c 20 57  6f 72 6c 64 3f 0d 0a     Hello, World?..",
+            "1 conversations: 0 bytes said, 15 bytes answered; 0 the same, 1 different",
+            &*format!("hullo: 1 of 1 conversations with {} are different", other.at[0]),
+        ]
+    );
 }
 
 /// An answer that does not come is a difference, and is not waited for longer than said.

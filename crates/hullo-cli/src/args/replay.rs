@@ -7,7 +7,8 @@ use clap::Args as ClapArgs;
 use super::time;
 
 #[derive(ClapArgs)]
-#[command(after_help = "FILE is a recording of hullo relay --record, or any capture of TCP and UDP by tcpdump or Wireshark,
+#[command(
+    after_help = "FILE is a recording of hullo relay --record, or any capture of TCP and UDP by tcpdump or Wireshark,
 as pcapng or pcap. Each conversation is a connection of its own. They are as far apart as they were,
 and each piece of what the client said comes at its time, but never before as much has been answered
 as had been then; with --fast only the latter. The client's half-closes are said too.
@@ -21,7 +22,8 @@ Examples:
   hullo replay talk.pcapng localhost:5432 --fast --expect
   hullo replay talk.pcapng tls://new.example.org:443 --speed 10x --flow 3
   hullo replay chat.pcapng ws://127.0.0.1:8060/ --fast --expect --expect-timeout 30s
-  tcpdump -i lo -w talk.pcap 'tcp port 7007'; hullo replay talk.pcap localhost:7008 --fast --show")]
+  tcpdump -i lo -w talk.pcap 'tcp port 7007'; hullo replay talk.pcap localhost:7008 --fast --show"
+)]
 pub(crate) struct Replay {
     /// The recording
     pub(crate) file: PathBuf,

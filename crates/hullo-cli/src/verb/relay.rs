@@ -1,12 +1,6 @@
 //! `hullo relay :9000 db:5432`: joins any address to any address, until Ctrl-C.
 
-use std::{
-    io,
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server,

@@ -70,23 +70,16 @@ enum Found {
     Other(usize),
     More,
     Grow,
-    End { cut: bool },
+    End {
+        cut: bool,
+    },
 }
 
 impl<'a> Frames<'a> {
     pub(super) fn open(from: impl Read + Send + 'a) -> Result<Self> {
         let reader = create_reader(ROOM, from).map_err(|error| unreadable(&error))?;
         let legacy = Legacy { link: Linktype::RAW, nanos: false, head: 16 };
-        Ok(Self {
-            reader,
-            room: ROOM,
-            offset: 0,
-            interfaces: Vec::new(),
-            legacy,
-            ours: false,
-            number: 0,
-            cut: false,
-        })
+        Ok(Self { reader, room: ROOM, offset: 0, interfaces: Vec::new(), legacy, ours: false, number: 0, cut: false })
     }
 
     /// The next packet; nothing at the end. [`advance`](Frames::advance) must follow.
@@ -182,7 +175,9 @@ impl<'a> Frames<'a> {
                 return Ok(Found::Other(length));
             }
             PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-                if self.ours && let Some(comment) = text(&packet.options, OptionCode::Comment) {
+                if self.ours
+                    && let Some(comment) = text(&packet.options, OptionCode::Comment)
+                {
                     frame.flow = flow(comment);
                     frame.begins = begins(comment);
                 }
@@ -197,7 +192,10 @@ impl<'a> Frames<'a> {
         self.number = number;
         if let Some(interface) = interface {
             let Some(interface) = self.interfaces.get(interface as usize) else {
-                return Err(Error::new(Kind::Protocol, format!("packet {number} is of an interface that is not there")));
+                return Err(Error::new(
+                    Kind::Protocol,
+                    format!("packet {number} is of an interface that is not there"),
+                ));
             };
             frame.link = interface.link;
             frame.time = interface.nanos(ticks);

@@ -101,9 +101,8 @@ impl Table {
     /// What was found, once there is no more.
     pub(super) fn finish(self, cut: bool) -> Capture {
         let Self { found, fragments, others, .. } = self;
-        let parts = |conversation: &Conversation| {
-            fragments.contains(&(conversation.client.ip(), conversation.server.ip()))
-        };
+        let parts =
+            |conversation: &Conversation| fragments.contains(&(conversation.client.ip(), conversation.server.ip()));
         let mut conversations: Vec<_> = found.into_iter().map(Found::finish).collect();
         for conversation in conversations.iter_mut().filter(|conversation| parts(conversation)) {
             let about = "between its ends there were IP packets in fragments, which are not put together";

@@ -61,8 +61,7 @@ fn packet(sent: &Sent<'_>, first: u32) -> Vec<u8> {
     packet
 }
 
-const HANDSHAKE: [Sent<'static>; 3] =
-    [sent(Up, 0, b"", 0, "s"), sent(Down, 0, b"", 0, "sa"), sent(Up, 0, b"", 0, "a")];
+const HANDSHAKE: [Sent<'static>; 3] = [sent(Up, 0, b"", 0, "s"), sent(Down, 0, b"", 0, "sa"), sent(Up, 0, b"", 0, "a")];
 
 /// What is read of a connection, whose numbers come around in the middle of it.
 fn captured(all: &[Sent<'_>]) -> (Vec<u8>, Capture) {
@@ -120,8 +119,14 @@ fn what_comes_twice_or_late_is_put_right() {
 fn what_is_missing_is_said() {
     let opened = &HANDSHAKE[..];
     for (rest, fault) in [
-        (&[sent(Up, 0, b"ab", 0, "a"), sent(Up, 5, b"f", 0, "a")][..], "of what its client said 3 bytes are missing at byte 2"),
-        (&[sent(Up, 0, b"ab", 0, "a"), sent(Down, 0, b"", 7, "a")], "of what its client said 5 bytes are missing at its end, after 2"),
+        (
+            &[sent(Up, 0, b"ab", 0, "a"), sent(Up, 5, b"f", 0, "a")][..],
+            "of what its client said 3 bytes are missing at byte 2",
+        ),
+        (
+            &[sent(Up, 0, b"ab", 0, "a"), sent(Down, 0, b"", 7, "a")],
+            "of what its client said 5 bytes are missing at its end, after 2",
+        ),
         (&[sent(Up, 0, b"ab", 10, "a")], "of what its server said 10 bytes are missing at its end, after 0"),
     ] {
         let (_, capture) = captured(&[opened, rest].concat());

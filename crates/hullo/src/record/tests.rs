@@ -233,11 +233,10 @@ fn messages_keep_their_bounds() {
     if let Some(said) = tshark(&recording.file.0, &["-T", "fields", "-e", "frame.comment"]) {
         let said: Vec<_> = said.lines().filter(|line| !line.is_empty()).collect();
         assert!(said[0].starts_with("flow 1: ws://192.0.2.7:40001 came to ws://192.0.2.1:7107/room, "), "{said:?}");
-        assert_eq!(said[1..4], [
-            "message 1 up, text, 5 bytes",
-            "message 2 up, text, 0 bytes",
-            "message 3 up, binary, 200000 bytes"
-        ]);
+        assert_eq!(
+            said[1..4],
+            ["message 1 up, text, 5 bytes", "message 2 up, text, 0 bytes", "message 3 up, binary, 200000 bytes"]
+        );
     }
 }
 
@@ -269,8 +268,7 @@ fn ends_without_an_address_get_one_each() {
     mixed.piece(Way::Up, b"x", Form::Stream);
     mixed.close(None);
     let capture = recording.finish();
-    let clients: Vec<_> =
-        capture.conversations.iter().map(|conversation| conversation.client.to_string()).collect();
+    let clients: Vec<_> = capture.conversations.iter().map(|conversation| conversation.client.to_string()).collect();
     assert_eq!(clients, ["127.1.0.1:1025", "127.1.0.1:1026", "127.1.0.1:1027", "192.0.2.7:5"]);
     is_clean(&recording.file.0);
 }

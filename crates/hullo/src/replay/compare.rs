@@ -221,8 +221,7 @@ impl Bytes {
         while let Some(piece) = self.pieces.get(at).filter(|_| from < range.end) {
             let begins = self.ends[at] - u64::from(piece.length);
             let (skip, until) = (from - begins, range.end.min(self.ends[at]) - begins);
-            let part =
-                Piece { offset: piece.offset + skip, length: until.saturating_sub(skip) as u32, begins: None };
+            let part = Piece { offset: piece.offset + skip, length: until.saturating_sub(skip) as u32, begins: None };
             read.extend(part.of(file)?);
             from = self.ends[at];
             at += 1;

@@ -46,8 +46,7 @@ pub(super) async fn play(
     clock: Clock,
     tell: Tell,
 ) -> Outcome {
-    let mut outcome =
-        Outcome { number: conversation.number, sent: 0, received: 0, difference: None, error: None };
+    let mut outcome = Outcome { number: conversation.number, sent: 0, received: 0, difference: None, error: None };
     match dial(&plan.to, scope).await {
         Ok(link) => talk(link, conversation, file, plan, clock, &tell, &mut outcome).await,
         Err(error) => outcome.error = Some(error),

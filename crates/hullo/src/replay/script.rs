@@ -70,8 +70,7 @@ pub(super) fn messages(conversation: &Conversation, way: Way) -> Vec<Said> {
     for piece in conversation.pieces(way) {
         match messages.last_mut().filter(|_| open.goes_on(piece)) {
             Some(last) => last.pieces.push(piece),
-            None => messages
-                .push(Said { pieces: vec![piece], text: piece.begins.is_some_and(|begins| begins.text) }),
+            None => messages.push(Said { pieces: vec![piece], text: piece.begins.is_some_and(|begins| begins.text) }),
         }
     }
     messages
