@@ -1,5 +1,7 @@
 //! Captures that are made here, packet by packet: what a kernel sends, and what goes wrong with it.
 
+use std::fs;
+
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
@@ -207,6 +209,15 @@ fn what_is_no_capture_is_refused() {
     }
 }
 
+/// Fails where something was found that is not in the file.
+#[track_caller]
+fn lies_within(file: &[u8]) {
+    let Ok(capture) = read(file) else { return };
+    for piece in capture.conversations.iter().flat_map(|one| one.pieces(Up).chain(one.pieces(Down))) {
+        assert!(piece.offset + u64::from(piece.length) <= file.len() as u64, "{piece:?}");
+    }
+}
+
 proptest! {
     /// However a stream is cut into segments, repeated and mixed up, it is the same stream.
     #[test]
@@ -233,15 +244,30 @@ proptest! {
         prop_assert_eq!(capture.conversations[0].events.last().map(|event| event.what), Some(What::End));
     }
 
+    /// A capture of the corpus of which some bytes are others is read or refused, and nothing lies outside of it.
+    #[test]
+    fn a_capture_with_wrong_bytes_is_read_or_refused(
+        which in any::<prop::sample::Index>(),
+        wrong in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/capture");
+        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let mut file = fs::read(&files[which.index(files.len())]).unwrap();
+        for (at, byte) in wrong {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        file.truncate(file.len().min(end.index(2 * file.len())));
+        lies_within(&file);
+    }
+
     /// Any bytes at the end of a good file are read or refused, and never more than there are.
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), link in 0_u32..300) {
         let mut file = pcap(link, &[]);
         file.extend(bytes);
-        if let Ok(capture) = read(&file[..]) {
-            for piece in capture.conversations.iter().flat_map(|one| one.pieces(Up).chain(one.pieces(Down))) {
-                prop_assert!(piece.offset + u64::from(piece.length) <= file.len() as u64);
-            }
-        }
+        lies_within(&file);
     }
 }

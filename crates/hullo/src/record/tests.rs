@@ -275,11 +275,17 @@ fn ends_without_an_address_get_one_each() {
 
 /// A disk that takes nothing until it is let.
 #[derive(Clone, Default)]
-struct Slow(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+struct Slow(Arc<(Mutex<Disk>, Condvar)>);
+
+#[derive(Default)]
+struct Disk {
+    goes: bool,
+    bytes: Vec<u8>,
+}
 
 impl Slow {
     fn go(&self) {
-        self.0.0.lock().unwrap().0 = true;
+        self.0.0.lock().unwrap().goes = true;
         self.0.1.notify_all();
     }
 }
@@ -287,10 +293,10 @@ impl Slow {
 impl Write for Slow {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let mut state = self.0.0.lock().unwrap();
-        while !state.0 {
+        while !state.goes {
             state = self.0.1.wait(state).unwrap();
         }
-        state.1.extend_from_slice(bytes);
+        state.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -321,7 +327,7 @@ fn what_a_slow_disk_lost_is_said_and_never_silent() {
     let error = recorder.finish(PATIENCE).unwrap_err();
     assert_eq!(error.kind(), Kind::File);
     assert!(error.to_string().contains("packets are missing in the disk"), "{error}");
-    let bytes = slow.0.0.lock().unwrap().1.clone();
+    let bytes = slow.0.0.lock().unwrap().bytes.clone();
     assert!(bytes.len() < 3 * BOUND, "{} bytes were held", bytes.len());
     let capture = capture::read(&bytes[..]).unwrap();
     let fault = capture.conversations[0].fault.as_deref().unwrap_or_default();
