@@ -10,6 +10,7 @@ pub(crate) use self::{
     relay::Relay,
     replay::Replay,
     request::{Compress, Login, Request},
+    see::See,
     transfer::{Meeting, Receive, Send, Times},
 };
 use crate::{observe::access::Format, report};
@@ -18,6 +19,7 @@ mod chat;
 mod relay;
 mod replay;
 mod request;
+mod see;
 mod transfer;
 
 /// Both ends of any network conversation: any service on any transport, any client to any server.

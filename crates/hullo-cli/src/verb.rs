@@ -20,6 +20,7 @@ mod prompt;
 mod relay;
 mod replay;
 mod request;
+pub(crate) mod screen;
 pub(crate) mod serve;
 mod stdio;
 mod terminal;

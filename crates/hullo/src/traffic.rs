@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Instant, SystemTime},
 };
@@ -76,12 +76,17 @@ pub enum Seen<'a> {
 pub trait Tap: Send + Sync + 'static {
     /// Something happened.
     fn see(&self, flow: &Flow, what: Seen<'_>);
+
+    /// Whether the pieces are to be seen. Where nobody wants them the kernel may move the bytes, and only counts come by.
+    fn wants_bytes(&self) -> bool {
+        true
+    }
 }
 
 /// A relayed conversation.
 #[derive(Debug)]
 pub struct Flow {
-    /// Its number: they are counted from 1 in the order in which clients came.
+    /// Its number: they are counted from 1, as they begin.
     pub number: u64,
     /// The relay's name.
     pub relay: Arc<str>,
@@ -95,6 +100,9 @@ pub struct Flow {
     pub began: SystemTime,
     up: AtomicU64,
     down: AtomicU64,
+    up_ended: AtomicBool,
+    down_ended: AtomicBool,
+    by_kernel: AtomicU64,
 }
 
 impl Flow {
@@ -103,10 +111,27 @@ impl Flow {
         self.count(way).load(Relaxed)
     }
 
+    /// How many of those the kernel has moved by itself.
+    pub fn by_kernel(&self) -> u64 {
+        self.by_kernel.load(Relaxed)
+    }
+
+    /// Whether all that there was to say in that direction has been handed over.
+    pub fn has_ended(&self, way: Way) -> bool {
+        self.end(way).load(Relaxed)
+    }
+
     fn count(&self, way: Way) -> &AtomicU64 {
         match way {
             Way::Up => &self.up,
             Way::Down => &self.down,
+        }
+    }
+
+    fn end(&self, way: Way) -> &AtomicBool {
+        match way {
+            Way::Up => &self.up_ended,
+            Way::Down => &self.down_ended,
         }
     }
 }
@@ -144,7 +169,7 @@ impl Traffic {
 
     /// Whether somebody looks at the bytes, so that they must come by us.
     pub fn is_tapped(&self) -> bool {
-        !self.taps.is_empty()
+        self.taps.iter().any(|tap| tap.wants_bytes())
     }
 
     /// The conversations that are going on, in the order of their numbers.
@@ -162,13 +187,9 @@ impl Traffic {
         totals
     }
 
-    /// The next conversation's number. It is taken when a client comes, whether or not it is led anywhere.
-    pub(crate) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Relaxed) + 1
-    }
-
     /// A conversation whose two ends stand.
-    pub(crate) fn open(self: &Arc<Self>, number: u64, relay: &Arc<str>, client: Peer, server: Peer) -> Watched {
+    pub(crate) fn open(self: &Arc<Self>, relay: &Arc<str>, client: Peer, server: Peer) -> Watched {
+        let number = self.numbers.fetch_add(1, Relaxed) + 1;
         let flow = Arc::new(Flow {
             number,
             relay: relay.clone(),
@@ -178,6 +199,9 @@ impl Traffic {
             began: SystemTime::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            up_ended: AtomicBool::new(false),
+            down_ended: AtomicBool::new(false),
+            by_kernel: AtomicU64::new(0),
         });
         self.flows().live.insert(number, flow.clone());
         let watched = Watched { traffic: self.clone(), flow, closed: false };
@@ -215,6 +239,12 @@ impl Watched {
         self.flow.count(way).fetch_add(n, Relaxed);
     }
 
+    /// The kernel has handed over bytes by itself.
+    pub(crate) fn count_by_kernel(&self, way: Way, n: u64) {
+        self.count(way, n);
+        self.flow.by_kernel.fetch_add(n, Relaxed);
+    }
+
     /// These were.
     pub(crate) fn piece(&self, way: Way, bytes: &[u8], form: Form) {
         self.count(way, bytes.len() as u64);
@@ -222,6 +252,7 @@ impl Watched {
     }
 
     pub(crate) fn end(&self, way: Way) {
+        self.flow.end(way).store(true, Relaxed);
         self.tell(Seen::End(way));
     }
 

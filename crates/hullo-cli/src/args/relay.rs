@@ -3,30 +3,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
-use hullo::service::relay;
+use hullo::{
+    fault::{COMMON, FAULTS, Fault},
+    service::relay,
+};
 
-use super::time;
+use super::{see::See, time};
 
 #[derive(ClapArgs)]
-#[command(after_help = "Each client has a conversation of its own with the server. What one end says is handed to the
-other as it comes, and the end of one side is a half-close of the other: the way back goes on until its end.
-Where both ends are bare sockets, the kernel moves the bytes. Datagrams and messages of WebSockets stay
-whole between each other; in a stream, frame= says where one ends. What breaks off on one end is
-broken off on the other.
-
-Examples:
-  hullo relay :9000 db.example.org:5432
-  hullo relay 'tls://0.0.0.0:8443?cert=a.pem&key=a.key' tcp://127.0.0.1:8080     take TLS off
-  hullo relay :8080 tls://example.org:443                                        put TLS on
-  hullo relay ws://:8080 tcp://127.0.0.1:7000                                    browsers to a TCP server
-  hullo relay ws://:8080 'tcp://127.0.0.1:7000?frame=lines'                      each message is a line
-  hullo relay udp://:5300 udp://9.9.9.9:53                                       one upstream socket for each peer
-  hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
-  hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
-  hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
-  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
-  hullo relay tls://:8443 tcp://a:8080 --record talk.pcapng                      then: tshark -r, hullo replay
-  hullo relay :9000 a:8080 --record - | wireshark -k -i -                        look at it as it comes")]
+#[command(after_help = relay_help())]
 pub(crate) struct Relay {
     /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock or stdio:
     #[arg(value_name = "LISTEN")]
@@ -49,6 +34,19 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) tee: Option<String>,
 
+    /// Let something go wrong on purpose, as in latency:200ms~50ms; may be said several times
+    #[arg(long, value_name = "FAULT", value_parser = Fault::parse)]
+    pub(crate) fault: Vec<Fault>,
+
+    /// The number that chance is drawn from: the same makes the same faults [default: another one each time, which is told]
+    #[arg(long, value_name = "N", requires = "fault")]
+    pub(crate) seed: Option<u64>,
+
+    /// Add a line to this file for each conversation that a fault takes hold of, and for what comes of it [default: told
+    /// with -v and --json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fault_log: Option<PathBuf>,
+
     /// Write all that is relayed to this file as packets, decrypted, for Wireshark, tshark and hullo replay; - is stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
@@ -64,6 +62,9 @@ pub(crate) struct Relay {
     /// Show metrics for Prometheus at this address, as in http://127.0.0.1:9090
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) see: See,
 }
 
 /// How a server is chosen.
@@ -83,3 +84,44 @@ impl From<Balance> for relay::Balance {
         }
     }
 }
+
+fn relay_help() -> String {
+    let faults = FAULTS.iter().map(|spec| (spec.name, spec.unit, spec.about));
+    let faults = faults.map(|(name, unit, about)| {
+        let written = if unit.is_empty() { name.to_owned() } else { format!("{name}:{unit}") };
+        format!("  {written:<26} {about}\n")
+    });
+    let common =
+        COMMON.iter().map(|attribute| format!("  {:<26} {}\n", format!(",{}=", attribute.name), attribute.about));
+    let (faults, common): (String, String) = (faults.collect(), common.collect());
+    format!(
+        "{ABOUT}\n\nFaults, as in --fault latency:200ms~50ms,way=down,p=0.5:\n{faults}\nWhat each of them takes:\n{common}\n{EXAMPLES}"
+    )
+}
+
+const ABOUT: &str = "Each client has a conversation of its own with the server. What one end says is handed to the
+other as it comes, and the end of one side is a half-close of the other: the way back goes on until its end.
+Where both ends are bare sockets, the kernel moves the bytes. Datagrams and messages of WebSockets stay
+whole between each other; in a stream, frame= says where one ends. What breaks off on one end is
+broken off on the other.
+
+On a terminal there is a live table of the connections: ? shows its keys, and q ends the relay.";
+
+const EXAMPLES: &str = "Examples:
+  hullo relay :9000 db.example.org:5432
+  hullo relay 'tls://0.0.0.0:8443?cert=a.pem&key=a.key' tcp://127.0.0.1:8080     take TLS off
+  hullo relay :8080 tls://example.org:443                                        put TLS on
+  hullo relay ws://:8080 tcp://127.0.0.1:7000                                    browsers to a TCP server
+  hullo relay ws://:8080 'tcp://127.0.0.1:7000?frame=lines'                      each message is a line
+  hullo relay udp://:5300 udp://9.9.9.9:53                                       one upstream socket for each peer
+  hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
+  hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
+  hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
+  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
+  hullo relay :9000 db:5432 --fault latency:200ms~50ms                           a slow network
+  hullo relay :9000 db:5432 --fault reset:after=1MB,p=0.1 --seed 7 --fault-log faults.log
+  hullo relay :9000 a:8080 --inspect=http                                        heads, and bodies by size and type
+  hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .          what is inside, for programs
+  hullo relay tls://:8443 tcp://a:8080 --record talk.pcapng                      then: tshark -r, hullo replay
+  hullo relay :9000 a:8080 --record - | wireshark -k -i -                        look at it as it comes
+  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus";

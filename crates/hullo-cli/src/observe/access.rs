@@ -1,23 +1,13 @@
 //! The access log: a line for each HTTP exchange, in the forms that log readers know.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    path::Path,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, time::SystemTime};
 
 use clap::ValueEnum;
-use hullo::{Answered, Error, Kind, Result};
-use serde_json::{Value, json};
+use hullo::{Answered, Result};
+use serde_json::json;
 
-use crate::report::{shown, steers};
+use super::lines::Lines;
+use crate::report::{safe, shown};
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,59 +20,24 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Where the lines go: to a thread that writes them, since who reads the log may be slow, and the server is not to wait.
+/// Where the lines go.
 pub(crate) struct AccessLog {
     format: Format,
-    lines: Mutex<Option<SyncSender<String>>>,
-    written: Mutex<Receiver<()>>,
-    lost: AtomicU64,
+    lines: Lines,
 }
-
-/// How many lines may wait to be written; more are lost, and counted.
-const WAITING: usize = 4096;
-
-/// How long the end of the server waits for the last lines.
-const LAST: Duration = Duration::from_secs(1);
 
 impl AccessLog {
     /// A log to that file, behind what is in it; without one to stderr.
     pub(crate) fn open(format: Format, file: Option<&Path>) -> Result<Self> {
-        let mut to: Box<dyn Write + Send> = match file {
-            None => Box::new(io::stderr()),
-            Some(path) => {
-                let about = format!("cannot write the access log to {}", path.display());
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                Box::new(file.map_err(|error| Error::io(about, error).of(Kind::File))?)
-            }
-        };
-        let (lines, to_write) = sync_channel::<String>(WAITING);
-        let (done, written) = sync_channel(1);
-        let write = move || {
-            for line in to_write {
-                // A line that cannot be written is lost: there is no better place to say so, and the server goes on.
-                let _ = to.write_all(line.as_bytes());
-            }
-            let _ = done.send(());
-        };
-        let thread = thread::Builder::new().name("access log".to_owned()).spawn(write);
-        thread.map_err(|error| Error::io("cannot start a thread for the access log", error))?;
-        Ok(Self { format, lines: Mutex::new(Some(lines)), written: Mutex::new(written), lost: AtomicU64::new(0) })
+        Ok(Self { format, lines: Lines::open("access log", file)? })
     }
 
     pub(crate) fn write(&self, answered: &Answered) {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lines) = &*lines else { return };
-        let lost = self.lost.swap(0, Relaxed);
-        let before = if lost > 0 { self.format.lost(lost) + "\n" } else { String::new() };
-        if lines.try_send(before + &self.format.line(answered) + "\n").is_err() {
-            self.lost.fetch_add(lost + 1, Relaxed);
-        }
+        self.lines.write(&self.format.line(answered), |count| self.format.lost(count));
     }
 
-    /// Waits, not for long, until all lines are written.
     pub(crate) fn finish(&self) {
-        drop(self.lines.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let _ = self.written.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LAST);
+        self.lines.finish();
     }
 }
 
@@ -118,15 +73,6 @@ impl Format {
             })),
         }
     }
-}
-
-/// JSON whose texts steer no terminal; what they say is the same.
-fn safe(value: &Value) -> String {
-    let escaped = |c: char| match c.is_control() || steers(c) {
-        true => format!("\\u{:04x}", u32::from(c)),
-        false => c.to_string(),
-    };
-    value.to_string().chars().map(escaped).collect()
 }
 
 /// `host - user [time] "request" status bytes`; nobody is asked who they are, so the user is always `-`.
@@ -165,14 +111,6 @@ mod tests {
     #[test]
     fn the_clock_is_that_of_the_common_format() {
         assert_eq!(clock(UNIX_EPOCH + Duration::from_secs(971_186_136)), "10/Oct/2000:13:55:36 +0000");
-    }
-
-    #[test]
-    fn json_steers_no_terminal_and_says_the_same() {
-        let value = json!({ "agent": "\u{9b}31m\u{202e}\u{1b}[2J" });
-        let line = safe(&value);
-        assert!(!line.chars().any(|c| c.is_control() || steers(c)), "{line}");
-        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
     }
 
     #[test]

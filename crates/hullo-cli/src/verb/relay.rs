@@ -1,23 +1,24 @@
 //! `hullo relay :9000 db:5432`: joins any address to any address, until Ctrl-C.
 
-use std::{io, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::process::ExitCode;
 
 use hullo::{
-    Address, Error, Kind, Limits, Result, Scope, Server,
+    Address, Error, Limits, Result, Scope, Server,
     options::End,
-    record::Recorder,
     service::relay::{Plan, Relay},
-    traffic::{Tap, Traffic},
     transport,
 };
 
-use serde_json::json;
-
+use self::{
+    recording::{Recording, is_stdout},
+    sight::Sight,
+};
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
-/// How long the end of a recording may take.
-const FAREWELL: Duration = Duration::from_secs(5);
+mod faults;
+mod recording;
+mod sight;
 
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
 const IDLE: &str = "1h";
@@ -26,16 +27,21 @@ const IDLE_DATAGRAMS: &str = "60s";
 pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let mut limits = Limits::server();
     if let Some(most) = args.max_connections {
-        (limits.max_connections, limits.max_per_peer) = (most as usize, most as usize);
+        limits.max_connections = most as usize;
     }
     limits.max_per_peer = limits.max_connections;
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
     let (at, mut plan) = (listening(&args.listen)?, plan(&args)?);
-    let recorder = args.record.as_deref().map(|file| recorder(file, &at, voice)).transpose()?;
-    plan.traffic = Arc::new(Traffic::new(recorder.iter().map(|recorder| recorder.clone() as Arc<dyn Tap>).collect()));
-    let observer = Observer::new(None, args.metrics.is_some(), voice);
+    let trouble = faults::of(&args, voice)?;
+    plan.faults = trouble.faults.clone();
+    let on_stdio = plan.to.iter().chain(&plan.tee).chain([&at]).any(|address| address.scheme == "stdio");
+    let recording = Recording::new(args.record.as_deref(), on_stdio, voice)?;
+    let sight = Sight::new(&args.see, on_stdio || is_stdout(args.record.as_deref()), recording.taps(), voice)?;
+    plan.traffic = sight.traffic.clone();
+    let metrics = args.metrics.as_ref().map(|_| (&sight.traffic, vec![plan.name.clone()]));
+    let observer = Observer::of_relays(metrics, sight.timeline(voice));
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
     let mut server = Server::new(scope);
@@ -43,34 +49,14 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
         None => None,
     };
-    let name = format!("relay to {}", plan.name);
-    listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
-    let ended = wait(server, signals, args.grace, voice).await;
-    if let Some(recorder) = recorder {
-        finish(recorder, voice).await?;
-    }
+    let (to, name) = (plan.name.clone(), format!("relay to {}", plan.name));
+    let bound = listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
+    trouble.tell(voice);
+    let ended = wait(server, signals, sight.look(&format!("{bound} → {to}"), voice), args.grace, voice).await;
+    sight.finish(voice);
+    trouble.finish();
+    recording.finish(voice).await?;
     ended
-}
-
-/// A recording in that file, or on stdout.
-fn recorder(file: &Path, at: &Address, voice: Voice) -> Result<Arc<Recorder>> {
-    let told = move |error: &Error| voice.complain(error);
-    if file != Path::new("-") {
-        return Recorder::create(file, told);
-    }
-    if at.scheme == "stdio" {
-        return Err(Error::usage("stdout is what is relayed: it cannot be the recording too").hint("name a file"));
-    }
-    Recorder::over(io::stdout(), "stdout", told)
-}
-
-/// Ends the recording; that something is missing in it is an error.
-async fn finish(recorder: Arc<Recorder>, voice: Voice) -> Result<()> {
-    let finished = tokio::task::spawn_blocking(move || recorder.finish(FAREWELL)).await;
-    let recorded = finished.map_err(|error| Error::new(Kind::Other, "the recording did not end").because(error))??;
-    let sentence = format!("recorded {} packets, {} bytes", recorded.packets, recorded.bytes);
-    voice.say("recorded", &sentence, json!({ "packets": recorded.packets, "bytes": recorded.bytes }));
-    Ok(())
 }
 
 fn plan(args: &args::Relay) -> Result<Plan> {

@@ -43,7 +43,6 @@ mod accounts;
 mod asks;
 mod feed;
 mod flood;
-#[cfg_attr(not(feature = "sqlite"), path = "chat/unkept.rs")]
 mod history;
 mod joined;
 mod joining;
@@ -107,7 +106,7 @@ pub struct Chat {
     posts: flood::Floods,
     reads: flood::Floods,
     /// Who may do everything everywhere, as authors of entries.
-    keepers: Vec<String>,
+    keepers: Vec<Arc<str>>,
     /// The other servers of this chat, if it has some.
     joined: Option<Joined>,
 }
@@ -132,7 +131,7 @@ impl Chat {
         };
         let join = |url| Joined::new(url, history.is_some(), position);
         let joined = settings.bus.as_deref().map(join).transpose()?;
-        let keeper = |name: &String| name::nick(name).map(|nick| format!("account:{}", nick.key));
+        let keeper = |name: &String| name::nick(name).map(|nick| accounts::author(&nick.key));
         let chat = Self {
             rooms: Mutex::default(),
             people: Arc::default(),
@@ -196,7 +195,7 @@ impl Chat {
         let room = self.new_room(name, kept, rules);
         let room = Arc::new(match name::parties(name) {
             // It is kept, and so both have accounts.
-            Some((one, other)) => room.of([account_author(one), account_author(other)]),
+            Some((one, other)) => room.of([one, other].map(|name| accounts::author(&name::key(name)))),
             None => room,
         });
         rooms.insert(room.name.clone(), room.clone());
@@ -228,7 +227,7 @@ impl Chat {
     fn tidy(&self, room: &Room) {
         let mut state = room.state();
         if room.kept && state.is_idle() {
-            state.rest(self.written());
+            state.drop_written(self.written());
         }
     }
 
@@ -256,7 +255,7 @@ impl Chat {
     }
 
     fn who_is<'a>(&self, author: &'a str, network: Option<&'a str>) -> Who<'a> {
-        Who { author, network, keeper: self.keepers.iter().any(|keeper| keeper == author) }
+        Who { author, network, keeper: self.keepers.iter().any(|keeper| **keeper == *author) }
     }
 
     /// The presence of somebody here has changed.
@@ -265,11 +264,6 @@ impl Chat {
             joined.changed(person);
         }
     }
-}
-
-/// Who the owner of an account is, as the author of entries.
-fn account_author(name: &str) -> Arc<str> {
-    format!("account:{}", name::key(name)).into()
 }
 
 /// Milliseconds since 1970.

@@ -6,7 +6,13 @@
 //! an address says by `frame` where messages end, whole messages are. What breaks off on one end is broken off on the
 //! other, so that nobody takes the half of something for all of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -63,6 +69,8 @@ pub struct Relay {
     tee: Option<Address>,
     faults: Option<Arc<Faults>>,
     traffic: Arc<Traffic>,
+    /// How many clients have come.
+    clients: AtomicU64,
     /// Whoever holds a conversation ends it when this changes.
     cut: watch::Sender<()>,
 }
@@ -75,7 +83,15 @@ impl Relay {
     pub fn new(plan: Plan) -> Result<Arc<Self>> {
         let Plan { name, to, balance, check, tee, faults, traffic } = plan;
         let targets = Arc::new(Targets::new(to, balance, check)?);
-        Ok(Arc::new(Self { name, targets, tee, faults, traffic, cut: watch::Sender::new(()) }))
+        Ok(Arc::new(Self {
+            name,
+            targets,
+            tee,
+            faults,
+            traffic,
+            clients: AtomicU64::new(0),
+            cut: watch::Sender::new(()),
+        }))
     }
 
     /// Ends all conversations that are going on, at once.
@@ -92,27 +108,38 @@ impl Relay {
     }
 
     async fn converse(&self, client: Link) -> Result<()> {
-        let number = self.traffic.number();
-        if self.faults.as_ref().is_some_and(|faults| faults.refuses(number)) {
+        let place = self.clients.fetch_add(1, Relaxed) + 1;
+        if self.faults.as_ref().is_some_and(|faults| faults.refuses(place)) {
             return Ok(());
         }
         let (server, _lease) = self.targets.reach(&client.scope).await?;
-        let flow = self.traffic.open(number, &self.name, client.peer.clone(), server.peer.clone());
+        let flow = self.traffic.open(&self.name, client.peer.clone(), server.peer.clone());
         let tee = self.tee.as_ref().map(|to| Tee::new(to, &client.scope));
-        let mut joint = Joint::new(client, server, self.faults.as_ref(), &flow, tee);
-        let joined = joint.run().await;
-        let broken = match &joined {
-            Ok(over) => *over == Over::Reset,
-            Err(error) => error.kind() != Kind::Timeout,
-        };
-        if broken {
-            joint.cut_off();
+        let chain =
+            |way, packets| self.faults.as_ref().map(|faults| faults.chain(place, &flow.flow().client, way, packets));
+        let mut joint = Joint::new(client, server, chain, &flow, tee);
+        match joint.run().await {
+            Ok(Over::Ended) => flow.close(None),
+            Ok(Over::Cut) => {
+                joint.close().await;
+                flow.close(None);
+            }
+            Ok(Over::Reset) => {
+                joint.cut_off();
+                drop(joint);
+                flow.close(Some(&Error::new(Kind::Cut, "a fault has broken it off")));
+            }
+            Err(error) => {
+                // Silence ends a conversation in good order.
+                if error.kind() != Kind::Timeout {
+                    joint.cut_off();
+                }
+                drop(joint);
+                flow.close(Some(&error));
+                return Err(error);
+            }
         }
-        drop(joint);
-        let reset = || Error::new(Kind::Cut, "a fault has broken it off");
-        let reset = joined.as_ref().is_ok_and(|over| *over == Over::Reset).then(reset);
-        flow.close(joined.as_ref().err().or(reset.as_ref()));
-        joined.map(drop)
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     os::fd::BorrowedFd,
     pin::Pin,
     sync::{Arc, LazyLock},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -43,6 +43,7 @@ use crate::{
     watch::Secured,
 };
 
+mod ahead;
 mod certificate;
 mod client;
 mod files;
@@ -57,6 +58,9 @@ mod witness;
 
 pub(super) const SCHEMES: &[Spec] =
     &[Spec { scheme: "tls", about: "streams inside TLS over TCP", example: "tls://127.0.0.1:7443", transport: &Tls }];
+
+/// The most that a record carries (RFC 8446, section 5.1).
+const RECORD: usize = 16 << 10;
 
 struct Tls;
 
@@ -168,11 +172,37 @@ fn tls(about: impl Into<Cow<'static, str>>, error: impl std::error::Error + Send
 pub(super) struct TlsStream<S> {
     stream: S,
     strict: bool,
+    /// What came before this is told first.
+    failed: Option<io::Error>,
+}
+
+impl<S> TlsStream<S> {
+    fn new(stream: S, strict: bool) -> Self {
+        Self { stream, strict, failed: None }
+    }
 }
 
 impl<S> TlsStream<S> {
     pub(super) fn get_ref(&self) -> &S {
         &self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> TlsStream<S> {
+    /// Reads record for record, as long as there is room for a whole one: what comes together is passed on together.
+    fn poll_records(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        let mut before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        while buf.filled().len() > before && buf.remaining() >= RECORD {
+            before = buf.filled().len();
+            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_read(cx, buf) {
+                self.failed = Some(error);
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -202,7 +232,7 @@ impl<S: Stream> Stream for tokio_rustls::server::TlsStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+        match self.poll_records(cx, buf) {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(if self.strict {
                 let about = "the other end closed without TLS's farewell (close_notify): the end may be missing";
                 Err(Error::new(Kind::Cut, about).into())

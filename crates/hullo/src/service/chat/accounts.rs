@@ -1,6 +1,6 @@
 //! Whose a name is: the accounts that `--auth` lists, and those that were made in the chat.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     error::{Error, Kind, Result, brief},
@@ -95,6 +95,18 @@ impl Accounts {
         self.all.hash(password).await
     }
 }
+
+/// Who the owner of the account of that key is, as the author of entries.
+pub(super) fn author(key: &str) -> Arc<str> {
+    format!("{AUTHOR}{key}").into()
+}
+
+/// The key of the account whose owner is that author, if one is.
+pub(super) fn key_of(author: &str) -> Option<&str> {
+    author.strip_prefix(AUTHOR)
+}
+
+const AUTHOR: &str = "account:";
 
 #[cfg(test)]
 mod tests {

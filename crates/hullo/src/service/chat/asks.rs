@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    accounts,
     joined::others::Word,
     joining::Wish,
     member::Door,
@@ -20,9 +21,9 @@ use crate::{
     error::{Error, Kind, Result, brief},
 };
 
-/// Messages in an answer, if nobody says, and at most.
+/// Messages that somebody is shown at once, if they do not say how many, and at most; no answer has more rooms either.
 const PAGE: usize = 50;
-const MOST: usize = 500;
+pub(super) const MOST: usize = 500;
 
 /// The bytes of the texts in an answer: who does not read one makes us hold it.
 const ANSWER: usize = 256 << 10;
@@ -45,7 +46,7 @@ impl Talk {
         match ask {
             Ask::Hello { name, password, token } => return self.hello(name, password, token).await,
             Ask::Join { room, after, log, uid, history, token } => {
-                let history = history.unwrap_or(PAGE).min(MOST);
+                let history = history.unwrap_or(PAGE);
                 self.join(Wish { room, after, log, uid, history, word: token, admitted: false }).await?;
             }
             Ask::Leave { room } => self.go(&room).await?,
@@ -126,7 +127,7 @@ impl Talk {
         let what = What::Say { text, me, edited: None, deleted: false };
         let draft = Draft { kept, uid, ..self.draft(what) };
         let uid = self.chat.post(room, draft).await?;
-        self.is_untold(room);
+        self.will_tell(room);
         if self.member.door == Door::Lines {
             self.said = Some((room.clone(), uid));
         }
@@ -150,8 +151,8 @@ impl Talk {
     }
 
     fn draft(&self, what: What) -> Draft {
-        let (person, by) = (self.member.person.clone(), Some(self.member.number));
-        Draft { person, by, network: self.member.network.clone(), uid: None, what, kept: None, founds: false }
+        let (by, network) = (Some(self.member.number), self.member.network.clone());
+        Draft { by, network, ..Draft::of(&self.member.person, what) }
     }
 
     /// Says something to one person alone.
@@ -180,7 +181,7 @@ impl Talk {
             None => What::Delete { of },
         };
         self.chat.post(&room, self.draft(what)).await?;
-        self.is_untold(&room);
+        self.will_tell(&room);
         Ok(())
     }
 
@@ -193,7 +194,7 @@ impl Talk {
         self.typing = Some(now);
         let event = Event::Typing { room: room.name.to_string(), name: self.member.person.name().to_string() };
         room.state().announce(event, Some(self.member.number));
-        self.is_untold(&room);
+        self.will_tell(&room);
         if let Some(joined) = &self.chat.joined {
             joined.shout(Word::Typing { room: room.name.clone(), name: self.member.person.name() });
         }
@@ -220,8 +221,7 @@ impl Talk {
     }
 
     fn rooms(&self, tag: Option<String>) -> Result<()> {
-        let mut rooms = self.chat.list(|room| self.member.is_in(room));
-        rooms.truncate(MOST);
+        let rooms = self.chat.list(|room| self.member.is_in(room));
         self.tell_me(&Event::Rooms { rooms, tag });
         Ok(())
     }
@@ -230,11 +230,11 @@ impl Talk {
         &mut self,
         room: &str,
         words: Option<&str>,
-        (before, limit): (Option<u64>, Option<usize>),
+        part: (Option<u64>, Option<usize>),
         tag: Option<String>,
     ) -> Result<()> {
         let room = self.mine(room).await?;
-        let event = self.chat.earlier(&room, words, before, limit.unwrap_or(PAGE), tag).await?;
+        let event = self.chat.earlier(&room, words, part, tag).await?;
         self.tell_me(&event);
         Ok(())
     }
@@ -248,7 +248,7 @@ impl Talk {
             room.state().rules.obey(&room.name, who)?;
         }
         self.chat.post(room, self.draft(what)).await?;
-        self.is_untold(room);
+        self.will_tell(room);
         Ok(())
     }
 
@@ -287,7 +287,7 @@ impl Talk {
         };
         let (author, network) = match trace {
             Some((author, network)) => (Some(author), network),
-            None => (self.chat.account(&key).await?.map(|_| format!("account:{key}")), None),
+            None => (self.chat.account(&key).await?.map(|_| accounts::author(&key).to_string()), None),
         };
         let takes_back = matches!(act, Act::Unban | Act::Unmute | Act::Deop);
         if takes_back && !room.state().rules.finds(act, name, author.as_deref()) {
@@ -314,10 +314,7 @@ impl Talk {
     async fn invite(&mut self, room: &str, tag: Option<String>) -> Result<()> {
         let room = self.mine(room).await?;
         let token = people::secret()?;
-        let secret = Some(rules::hash(&token));
-        let (act, name, key) = (Act::Close, None, None);
-        let what = What::Rule { act, name, key, network: None, reason: None, until: None, secret };
-        self.command(&room, what).await?;
+        self.command(&room, rules::close(&token)).await?;
         self.tell_me(&Event::Invitation { room: room.name.to_string(), token, tag });
         Ok(())
     }
@@ -336,7 +333,7 @@ impl super::Chat {
         Event::Who { room: room.name.to_string(), people, count: state.count(), tag }
     }
 
-    /// The rooms of which everybody may know, and those that are `mine`; the fullest first.
+    /// The rooms of which everybody may know, and those that are `mine`; the fullest first, and no more than [`MOST`].
     pub(super) fn list(&self, mine: impl Fn(&Arc<Room>) -> bool) -> Vec<Listed> {
         let rooms: Vec<_> = self.rooms().values().cloned().collect();
         let listed = |room: &Arc<Room>| {
@@ -354,6 +351,7 @@ impl super::Chat {
         };
         let mut rooms: Vec<_> = rooms.iter().filter_map(listed).collect();
         rooms.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.room.cmp(&other.room)));
+        rooms.truncate(MOST);
         rooms
     }
 
@@ -362,11 +360,10 @@ impl super::Chat {
         &self,
         room: &Room,
         words: Option<&str>,
-        before: Option<u64>,
-        limit: usize,
+        (before, limit): (Option<u64>, Option<usize>),
         tag: Option<String>,
     ) -> Result<Event> {
-        let limit = limit.clamp(1, MOST);
+        let limit = limit.unwrap_or(PAGE).clamp(1, MOST);
         let mut entries: Vec<Entry> = match (self.history.as_ref().filter(|_| room.kept), words) {
             (Some(history), Some(words)) => history.search(&room.name, words, before, limit + 1).await?,
             (Some(history), None) => {

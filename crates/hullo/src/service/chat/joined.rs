@@ -24,7 +24,7 @@ use tokio::{
 
 use self::{landing::Lander, others::Word};
 use super::{
-    Chat, history, now,
+    Chat, accounts, history, now,
     people::{self, Person},
     posting::{Draft, Kept, Landing},
     room::Room,
@@ -329,8 +329,8 @@ impl Chat {
     /// The room of an entry that may come from elsewhere.
     fn room_of(&self, entry: &Entry) -> Result<Arc<Room>> {
         let Some((one, other)) = name::parties(&entry.room) else { return self.room(&entry.room) };
-        let (one, other) = (account(one), account(other));
-        Ok(self.private_room(&entry.room, [one, other], true))
+        let parties = [one, other].map(|name| accounts::author(&name::key(name)));
+        Ok(self.private_room(&entry.room, parties, true))
     }
 
     /// Has those come into a private room who are here.
@@ -368,10 +368,6 @@ impl Chat {
 /// Whether somebody becomes the operator of a room by coming first.
 fn is_founding(entry: &Entry) -> bool {
     matches!(&entry.what, What::Rule { act: Act::Op, key: Some(key), .. } if **key == *entry.author)
-}
-
-fn account(name: &str) -> Arc<str> {
-    format!("account:{}", name::key(name)).into()
 }
 
 /// An entry as the log has it.

@@ -11,7 +11,8 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
-    Chat,
+    Chat, accounts,
+    asks::MOST,
     history::History,
     member::{Door, ROOMS},
     people::Person,
@@ -23,13 +24,10 @@ use crate::{
     error::{Error, Kind, Result, brief},
 };
 
-/// Entries that are read at once for somebody who was away.
-const PAGE: usize = 500;
+#[cfg(test)]
+mod tests;
 
-/// The most messages that are shown to somebody who has seen none.
-const MOST: usize = 500;
-
-/// Of those, so many are told at once, and each time so long is waited for somebody to read them.
+/// Entries that are told at once, of those that were read, and each time so long is waited for somebody to read them.
 const SOME: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,7 +39,7 @@ pub(super) struct Wish {
     pub(super) after: Option<u64>,
     pub(super) log: Option<String>,
     pub(super) uid: Option<String>,
-    /// How many messages to show where nothing was seen.
+    /// How many messages to show where nothing was seen; of more, [`MOST`].
     pub(super) history: usize,
     /// The word for the invited.
     pub(super) word: Option<String>,
@@ -102,7 +100,7 @@ impl Talk {
             self.read_on(room, &mut past).await?;
         }
         self.chat.changed(&self.member.person);
-        self.is_untold(room);
+        self.will_tell(room);
         Ok(())
     }
 
@@ -161,7 +159,7 @@ impl Talk {
         // What is not at hand by now was written before this reads: the floor may rise meanwhile, over what it did not read.
         let floor = room.state().floor();
         let entries = match self.chat.history.as_ref().filter(|_| room.kept) {
-            Some(history) => history.after(&room.name, past.until, PAGE).await?,
+            Some(history) => history.after(&room.name, past.until, MOST).await?,
             None => Vec::new(),
         };
         self.show(&room.name, entries.iter().filter(|entry| !past.has(entry))).await?;
@@ -201,9 +199,9 @@ impl Talk {
         };
         // Who only listens can be no operator.
         if past.is_none && self.member.door != Door::Feed && state.is_unused() {
-            state.found(&self.member.person);
+            state.set_founder(&self.member.person);
         }
-        self.member.has_come(room);
+        self.member.enter(room);
         state.enter(&room.name, &self.member);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
         events.push(self.chat.joined(room, &state, &self.member.person, past.recovered));
@@ -261,7 +259,7 @@ impl Talk {
             }
         };
         let theirs = here.map(|person| person.author.clone()).or(elsewhere.map(|present| present.author));
-        let theirs = theirs.unwrap_or_else(|| format!("account:{key}").into());
+        let theirs = theirs.unwrap_or_else(|| accounts::author(&key));
         Ok(self.chat.private(&self.member.person, (&shown, &theirs), is_account))
     }
 
@@ -278,7 +276,7 @@ impl Talk {
         match self.chat.people.of_author(other) {
             Some(person) => {
                 self.chat.bring(room, &person);
-                self.is_untold(room);
+                self.will_tell(room);
                 Ok(())
             }
             None if room.kept || self.chat.people.is_elsewhere(other) => Ok(()),
@@ -296,7 +294,7 @@ impl Chat {
         for member in person.members() {
             let mut state = room.state();
             let comes_by_itself = member.joining.load(Relaxed) == room.number;
-            if !comes_by_itself && member.has_place_for(room) && member.has_come(room) {
+            if !comes_by_itself && member.has_place_for(room) && member.enter(room) {
                 state.enter(&room.name, &member);
                 if member.door != Door::Lines {
                     member.tell(&self.joined(room, &state, person, None), "");

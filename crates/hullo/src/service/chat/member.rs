@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use super::{
-    Chat,
     people::Person,
     room::{Item, Room},
 };
@@ -56,28 +55,24 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(chat: &Chat, door: Door, person: Arc<Person>, network: Option<String>, outbox: Outbox) -> Self {
-        let (current, joining, rooms, ended) =
-            (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
-        let (number, log) = (chat.number(), chat.log.clone());
-        Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
-    }
-
-    /// The same connection as somebody else's.
-    pub(super) fn of(&self, person: Arc<Person>) -> Self {
-        self.again(self.door, person)
-    }
-
-    /// The same connection in another form.
-    pub(super) fn through(&self, door: Door) -> Self {
-        self.again(door, self.person.clone())
-    }
-
-    fn again(&self, door: Door, person: Arc<Person>) -> Self {
-        let (number, log, network, outbox) = (self.number, self.log.clone(), self.network.clone(), self.outbox.clone());
+    /// A connection of that number, which is in no room yet.
+    pub(super) fn new(
+        number: u64,
+        log: Arc<str>,
+        door: Door,
+        person: Arc<Person>,
+        network: Option<String>,
+        outbox: Outbox,
+    ) -> Self {
         let (current, joining, rooms, ended) =
             (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
         Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
+    }
+
+    /// The same connection as that person's, in that form.
+    pub(super) fn again(&self, door: Door, person: Arc<Person>) -> Self {
+        let (log, network, outbox) = (self.log.clone(), self.network.clone(), self.outbox.clone());
+        Self::new(self.number, log, door, person, network, outbox)
     }
 
     fn places(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
@@ -101,7 +96,7 @@ impl Member {
     }
 
     /// It is in that room from now on. Says whether it was not.
-    pub(super) fn has_come(&self, room: &Arc<Room>) -> bool {
+    pub(super) fn enter(&self, room: &Arc<Room>) -> bool {
         let mut rooms = self.places();
         let is_new = !rooms.iter().any(|other| Arc::ptr_eq(other, room));
         if is_new {
@@ -110,7 +105,7 @@ impl Member {
         is_new
     }
 
-    pub(super) fn has_left(&self, room: &Room) {
+    pub(super) fn leave(&self, room: &Room) {
         self.places().retain(|other| other.number != room.number);
     }
 

@@ -6,17 +6,18 @@ use tokio::task::unconstrained;
 
 use super::{
     Chat,
-    accounts::Unproven,
+    accounts::{self, Unproven},
     joining::Wish,
     member::Door,
     people::{Connected, GivesWay, Person, taken},
     posting::Draft,
     room::Room,
+    rules,
     talk::Talk,
 };
 use crate::{
     chat::{
-        Act, Event, PASSWORD, Presence, What,
+        Event, PASSWORD, Presence,
         name::{self, Nick},
     },
     error::{Error, Result},
@@ -77,7 +78,7 @@ impl Talk {
             let is = Presence::Now { new: new.clone() };
             // Whoever asked for it is told in any case, and once.
             room.state().presence(&room.name, old.clone(), is, Some(self.member.number));
-            self.is_untold(&room);
+            self.will_tell(&room);
         }
         let is = Presence::Now { new: new.clone() };
         let room = self.current.clone().or_else(|| self.member.rooms().into_iter().next());
@@ -144,7 +145,7 @@ impl Talk {
         self.chat.tell_of_way(gives_way).await;
         if let Some(guest) = guest {
             for room in self.chat.hand_over(guest, &self.member.person).await {
-                self.is_untold(&room);
+                self.will_tell(&room);
             }
         }
         self.step_in_again(&rooms, current).await;
@@ -188,8 +189,8 @@ impl Chat {
         if self.account(&nick.key).await?.is_some() {
             return Err(taken(&nick.shown).hint(format!("if it is yours: /login {} PASSWORD", nick.shown)));
         }
-        let author = super::account_author(&nick.key);
-        if self.keepers.iter().any(|keeper| **keeper == *author) {
+        let author = accounts::author(&nick.key);
+        if self.keepers.contains(&author) {
             return Err(taken(&nick.shown).hint("it is an operator's; choose another one with /nick NAME"));
         }
         Ok(())
@@ -255,11 +256,11 @@ impl Chat {
                 let founds = state.founder.is_some();
                 if founds {
                     state.rules.operators.remove(&*guest.author);
-                    state.found(account);
+                    state.set_founder(account);
                 }
                 !founds
             };
-            if is_entry && self.post(&room, op(account)).await.is_ok() {
+            if is_entry && self.post(&room, Draft::of(account, rules::op(account))).await.is_ok() {
                 told.push(room);
             }
         }
@@ -272,21 +273,7 @@ impl Chat {
             let is_made = self.history.as_ref().is_some_and(|history| history.has_account(key));
             self.accounts.listed(key).is_none() && !is_made
         };
-        let keys = self.keepers.iter().filter_map(|keeper| keeper.strip_prefix("account:"));
+        let keys = self.keepers.iter().filter_map(|keeper| accounts::key_of(keeper));
         keys.filter(is_absent).map(str::to_owned).collect()
     }
-}
-
-/// Makes somebody an operator, by themselves.
-fn op(person: &Arc<Person>) -> Draft {
-    let what = What::Rule {
-        act: Act::Op,
-        name: Some(person.name().to_string()),
-        key: Some(person.author.to_string()),
-        network: None,
-        reason: None,
-        until: None,
-        secret: None,
-    };
-    Draft { person: person.clone(), by: None, network: None, uid: None, what, kept: None, founds: false }
 }

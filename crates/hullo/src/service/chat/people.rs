@@ -14,6 +14,7 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
+    accounts,
     joined::others::Present,
     member::Member,
     room::Room,
@@ -60,10 +61,10 @@ struct State {
 }
 
 impl Person {
-    fn new(author: String, account: bool, token: Option<Box<str>>, nick: Nick) -> Arc<Self> {
+    fn new(author: Arc<str>, account: bool, token: Option<Box<str>>, nick: Nick) -> Arc<Self> {
         let shown = nick.shown.as_str().into();
         let state = Mutex::new(State { nick, shown, network: None, connections: 0, gone: None });
-        Arc::new(Self { author: author.into(), account, token, state, members: Mutex::default() })
+        Arc::new(Self { author, account, token, state, members: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,11 +87,11 @@ impl Person {
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(member));
         drop(members);
-        self.is_at(member.network.clone());
+        self.set_network(member.network.clone());
     }
 
     /// Where they are, where that tells people apart.
-    fn is_at(&self, network: Option<String>) {
+    fn set_network(&self, network: Option<String>) {
         self.state().network = network;
     }
 
@@ -220,7 +221,7 @@ impl People {
             let old = known.rename(&person, new);
             gives_way = Some((person, old));
         }
-        let person = Person::new(format!("account:{}", nick.key), true, Some(token.into()), nick);
+        let person = Person::new(accounts::author(&nick.key), true, Some(token.into()), nick);
         known.add(&person);
         Ok((self.connected(person), gives_way))
     }
@@ -277,12 +278,12 @@ impl People {
             }
             Some(_) => return Err(taken(&nick.shown)),
             None => {
-                let person = Person::new(author.to_string(), false, None, nick);
+                let person = Person::new(author, false, None, nick);
                 known.add(&person);
                 person
             }
         };
-        person.is_at(network);
+        person.set_network(network);
         Ok(self.connected(person))
     }
 
@@ -326,7 +327,7 @@ impl People {
     /// The person of that author, if they have a connection.
     pub(super) fn of_author(&self, author: &str) -> Option<Arc<Person>> {
         let known = self.known();
-        let found = match author.strip_prefix("account:") {
+        let found = match accounts::key_of(author) {
             Some(key) => known.names.get(key),
             // It is asked for seldom, and there are many guests: they stand in no list of their own for it.
             None => known.names.values().find(|person| *person.author == *author),
@@ -363,7 +364,7 @@ impl People {
             state.connections = state.connections.saturating_sub(1);
             state.connections > 0
         };
-        if is_here || !known.tells_of(person) {
+        if is_here || !known.lists(person) {
             return;
         }
         // Who cannot come again, or has chosen no name of their own, wants none kept.
@@ -425,13 +426,14 @@ impl Known {
         std::mem::replace(&mut state.shown, new)
     }
 
-    fn tells_of(&self, person: &Arc<Person>) -> bool {
+    /// Whether the name that they have is theirs here, and nobody else's by now.
+    fn lists(&self, person: &Arc<Person>) -> bool {
         self.names.get(&person.key()).is_some_and(|other| Arc::ptr_eq(other, person))
     }
 
     fn forget(&mut self, person: &Arc<Person>) {
         // Somebody else may have the name by now.
-        if self.tells_of(person) {
+        if self.lists(person) {
             self.names.remove(&person.key());
             let trace = Trace { author: person.author.clone(), network: person.network() };
             self.traces.keep(person.key(), trace, Instant::now());
@@ -459,8 +461,8 @@ impl Known {
 }
 
 /// Who a guest is: the token itself is a secret, and this is kept with what they say.
-fn guest_author(token: &str) -> String {
-    format!("guest:{}", &blake3::hash(token.as_bytes()).to_hex()[..24])
+fn guest_author(token: &str) -> Arc<str> {
+    format!("guest:{}", &blake3::hash(token.as_bytes()).to_hex()[..24]).into()
 }
 
 /// Something that nobody guesses.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     Chat,
-    history::{Place, Position, Write},
+    history::{Durable, Place, Position, Write},
     now,
     people::Person,
     room::{Room, State},
+    rules,
 };
 use crate::{
     chat::{Act, Entry, Event, UID, What, text::clean},
@@ -22,10 +23,15 @@ pub(super) struct Draft {
     pub(super) network: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) what: What,
-    /// It makes somebody the operator of a new room.
-    pub(super) founds: bool,
     /// Is called once the entry is on disk.
     pub(super) kept: Option<Kept>,
+}
+
+impl Draft {
+    /// What somebody does, on none of their connections.
+    pub(super) fn of(person: &Arc<Person>, what: What) -> Self {
+        Self { person: person.clone(), by: None, network: None, uid: None, what, kept: None }
+    }
 }
 
 /// How an entry comes to its place.
@@ -50,9 +56,7 @@ impl Chat {
     /// The author may not do that here.
     pub(super) async fn post(&self, room: &Room, mut draft: Draft) -> Result<Arc<str>> {
         room.space().await;
-        if !draft.founds {
-            self.found(room).await?;
-        }
+        self.post_founder(room).await?;
         let known = match draft.uid.as_deref() {
             Some(uid) => self.known(room, uid).await?,
             None => None,
@@ -61,7 +65,7 @@ impl Chat {
             Some(entry) => entry,
             None => {
                 if let Some(joined) = self.joined.as_ref().filter(|_| room.kept) {
-                    self.hear(room, &room.state(), &draft)?;
+                    self.let_speak(room, &room.state(), &draft)?;
                     return self.post_to_all(joined, room, draft).await;
                 }
                 let place = self.place(room).await?;
@@ -75,19 +79,10 @@ impl Chat {
     }
 
     /// Who came first is the operator of a room from the first thing that is said in it.
-    async fn found(&self, room: &Room) -> Result<()> {
+    async fn post_founder(&self, room: &Room) -> Result<()> {
         let Some(person) = room.state().founder.take() else { return Ok(()) };
-        let what = What::Rule {
-            act: Act::Op,
-            name: Some(person.name().to_string()),
-            key: Some(person.author.to_string()),
-            network: None,
-            reason: None,
-            until: None,
-            secret: None,
-        };
-        let draft = Draft { person, by: None, network: None, uid: None, what, kept: None, founds: true };
-        Box::pin(self.post(room, draft)).await.map(drop)
+        // It is taken, and so this entry has none before it.
+        Box::pin(self.post(room, Draft::of(&person, rules::op(&person)))).await.map(drop)
     }
 
     /// Gives a draft its place, or finds that two connections of one client have said it at the same time.
@@ -96,7 +91,7 @@ impl Chat {
         if let Some(entry) = draft.uid.as_deref().and_then(|uid| state.recent(uid)) {
             return Ok(Err(entry.clone()));
         }
-        self.hear(room, &state, draft)?;
+        self.let_speak(room, &state, draft)?;
         let entry = Entry {
             id: 0,
             uid: draft.uid.take().unwrap_or_default().into(),
@@ -115,10 +110,10 @@ impl Chat {
     }
 
     /// Lets somebody speak.
-    fn hear(&self, room: &Room, state: &State, draft: &Draft) -> Result<()> {
+    fn let_speak(&self, room: &Room, state: &State, draft: &Draft) -> Result<()> {
         let who = self.who(&draft.person, draft.network.as_deref());
         let speaks = matches!(draft.what, What::Say { .. } | What::Edit { .. } | What::Topic { .. });
-        if speaks { state.rules.hear(&room.name, who, now()) } else { Ok(()) }
+        if speaks { state.rules.let_speak(&room.name, who, now()) } else { Ok(()) }
     }
 
     /// A place in the writer's queue, where what is said in that room is written.
@@ -153,7 +148,7 @@ impl Chat {
         let Landing { place, position, unsent, kept } = landing;
         match (place, &self.history) {
             (Some(place), Some(history)) => {
-                let kept = kept.map(|kept| -> Box<dyn FnOnce(Result<()>) + Send> {
+                let kept = kept.map(|kept| -> Durable {
                     let uid = uid.clone();
                     Box::new(move |result| kept(&uid, result.map(|()| id)))
                 });
@@ -235,7 +230,7 @@ fn expel(room: &Room, state: &mut State, entry: &Entry) {
     for member in state.members_of(key) {
         state.leave(&entry.room, &member);
         // Else another connection of theirs, which comes again, would have this one in too, though it hears nothing.
-        member.has_left(room);
+        member.leave(room);
         member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
     }
 }

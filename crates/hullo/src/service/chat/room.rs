@@ -218,7 +218,7 @@ impl State {
     }
 
     /// Nobody is here: what can be read again need not be at hand.
-    pub(super) fn rest(&mut self, written: u64) {
+    pub(super) fn drop_written(&mut self, written: u64) {
         self.trim(0, 0, written);
         self.tail.shrink_to_fit();
     }
@@ -392,7 +392,7 @@ impl State {
     }
 
     /// Gives a room that nobody has used its operator.
-    pub(super) fn found(&mut self, person: &Arc<Person>) {
+    pub(super) fn set_founder(&mut self, person: &Arc<Person>) {
         self.rules.operators.insert(person.author.to_string(), person.name().to_string());
         self.founder = Some(person.clone());
     }

@@ -1,5 +1,6 @@
 //! What holds in a room, and who may do what: a fold over the room's entries, the same on every server.
 
+use super::people::Person;
 use crate::{
     chat::{Act, Barred, Entry, Rules, What, name},
     error::{Error, Kind, Result, brief},
@@ -99,7 +100,7 @@ impl Rules {
     ///
     /// # Errors
     /// They are muted.
-    pub(super) fn hear(&self, room: &str, who: Who<'_>, now: i64) -> Result<()> {
+    pub(super) fn let_speak(&self, room: &str, who: Who<'_>, now: i64) -> Result<()> {
         if !bars(&self.mutes, who, now) || self.commands(who) {
             return Ok(());
         }
@@ -118,8 +119,23 @@ impl Rules {
     }
 }
 
+/// Makes somebody an operator.
+pub(super) fn op(person: &Person) -> What {
+    let (name, key) = (person.name().to_string(), person.author.to_string());
+    rule(Act::Op, Some(name), Some(key), None)
+}
+
+/// Leaves the room to the invited, who are told that word.
+pub(super) fn close(word: &str) -> What {
+    rule(Act::Close, None, None, Some(hash(word)))
+}
+
+fn rule(act: Act, name: Option<String>, key: Option<String>, secret: Option<String>) -> What {
+    What::Rule { act, name, key, network: None, reason: None, until: None, secret }
+}
+
 /// The hash of the word for the invited: the word itself is not kept.
-pub(super) fn hash(word: &str) -> String {
+fn hash(word: &str) -> String {
     blake3::hash(word.as_bytes()).to_hex().to_string()
 }
 

@@ -80,7 +80,7 @@ impl Drop for Stay {
     fn drop(&mut self) {
         for room in self.member.rooms() {
             room.state().leave(&room.name, &self.member);
-            self.member.has_left(&room);
+            self.member.leave(&room);
         }
         // The others are told of what is left then.
         drop(self.connected.take());
@@ -103,9 +103,9 @@ impl Talk {
         let network = link.peer.remote().net().and_then(|address| people::network(address.ip()));
         let (inbox, outbox) = link.session(&framing::text::SPEC).split(QUEUE);
         let connected = chat.people.guest(door != Door::Lines)?;
-        let member = Member::new(&chat, door, connected.person.clone(), network, outbox);
+        let (number, log, person) = (chat.number(), chat.log.clone(), connected.person.clone());
+        let member = Arc::new(Member::new(number, log, door, person, network, outbox));
         let flood = Flood::new(chat.flood, Instant::now());
-        let member = Arc::new(member);
         let stay = Stay::begin(&chat, &member, connected);
         let (current, untold, said, typing) = (None, Vec::new(), None, None);
         Ok(Box::new(Self { chat, member, inbox, current, untold, said, typing, flood, stay }))
@@ -196,7 +196,8 @@ impl Talk {
         }
     }
 
-    pub(super) fn is_untold(&mut self, room: &Arc<Room>) {
+    /// The next [`tell`](Self::tell) tells the members of that room too.
+    pub(super) fn will_tell(&mut self, room: &Arc<Room>) {
         if !self.untold.iter().any(|other| Arc::ptr_eq(other, room)) {
             self.untold.push(room.clone());
         }
@@ -241,10 +242,8 @@ impl Talk {
 
     /// It is a program: events of JSON from now on, one a line, and in no room yet.
     async fn speak_json(&mut self) -> Result<()> {
-        self.leave_all().await;
-        self.member = Arc::new(self.member.through(Door::Json));
         let connected = self.chat.people.guest(true)?;
-        self.become_person(connected).await;
+        self.begin_again(connected, Door::Json).await;
         self.welcome().await
     }
 
@@ -339,8 +338,12 @@ impl Talk {
 
     /// Is somebody else from now on, who is in no room yet.
     pub(super) async fn become_person(&mut self, connected: Connected) {
+        self.begin_again(connected, self.member.door).await;
+    }
+
+    async fn begin_again(&mut self, connected: Connected, door: Door) {
         self.leave_all().await;
-        self.member = Arc::new(self.member.of(connected.person.clone()));
+        self.member = Arc::new(self.member.again(door, connected.person.clone()));
         self.stay = Stay::begin(&self.chat, &self.member, connected);
         self.said = None;
     }
@@ -361,9 +364,9 @@ impl Talk {
 
     /// Leaves a room that is not forgotten yet.
     pub(super) fn step_out(&mut self, room: &Arc<Room>) {
-        self.member.has_left(room);
+        self.member.leave(room);
         if room.state().leave(&room.name, &self.member) {
-            self.is_untold(room);
+            self.will_tell(room);
         }
     }
 

@@ -48,12 +48,6 @@ const LONGEST: usize = 32 << 10;
 /// Requests that read, for each message that one may send.
 const READS: u32 = 20;
 
-/// Rooms in an answer.
-const ROOMS: usize = 500;
-
-/// Messages in an answer, if nobody says.
-const PAGE: usize = 50;
-
 /// Answers a request. What is wrong with it is JSON too.
 pub(super) async fn answer(
     chat: Arc<Chat>,
@@ -177,11 +171,7 @@ impl Visit {
             self.pay(&self.chat.reads, READS)?;
         }
         match (&parts[..], sends) {
-            ([_], _) => {
-                let mut rooms = self.chat.list(|_| false);
-                rooms.truncate(ROOMS);
-                Ok(json_of(&rooms))
-            }
+            ([_], _) => Ok(json_of(&self.chat.list(|_| false))),
             ([_, room, _], true) => self.send(room, query, body).await,
             ([_, room, what], _) if what == "messages" => self.messages(room, query).await,
             ([_, room, what], _) if what == "people" => {
@@ -195,8 +185,8 @@ impl Visit {
 
     async fn messages(&mut self, room: &str, query: Query) -> Answer<Response<Body>> {
         let room = self.guarded(room, &query).await?;
-        let words = query.search.as_deref();
-        let event = self.chat.earlier(&room, words, query.before, query.limit.unwrap_or(PAGE), None).await?;
+        let (words, part) = (query.search.as_deref(), (query.before, query.limit));
+        let event = self.chat.earlier(&room, words, part, None).await?;
         Ok(json_of(&event))
     }
 
@@ -249,8 +239,8 @@ impl Visit {
         let (tell, told) = oneshot::channel();
         let kept = Box::new(move |uid: &str, id: Result<u64>| drop(tell.send((uid.to_owned(), id))));
         let what = What::Say { text, me: sent.me, edited: None, deleted: false };
-        let (by, network) = (None, self.network());
-        let draft = Draft { person: person.clone(), by, network, uid: sent.uid, what, kept: Some(kept), founds: false };
+        let (uid, network) = (sent.uid, self.network());
+        let draft = Draft { uid, network, kept: Some(kept), ..Draft::of(person, what) };
         let (chat, posted) = (self.chat.clone(), oneshot::channel());
         let to = room.clone();
         // A client that hangs up meanwhile must not keep the others from hearing it.
@@ -261,9 +251,7 @@ impl Visit {
         });
         posted.1.await.unwrap_or_else(|_| Err(stopping()))?;
         let (uid, id) = told.await.map_err(|_| stopping())?;
-        if room.kept {
-            self.chat.tidy(&room);
-        }
+        self.chat.tidy(&room);
         let event = Event::Kept { uid, id: id?, room: room.name.to_string() };
         let mut response = json_of(&event);
         *response.status_mut() = StatusCode::CREATED;

@@ -31,7 +31,6 @@ pub(super) struct Direct {
     /// What is on its way through the kernel.
     inside: Option<(Pipe, usize)>,
     refused: bool,
-    spliced: u64,
 }
 
 impl Direct {
@@ -44,13 +43,8 @@ impl Direct {
         self.refused || self.pump.is_refused()
     }
 
-    /// How many bytes the kernel has moved by itself.
-    pub(super) fn spliced(&self) -> u64 {
-        self.spliced
-    }
-
     /// Moves what can be moved; ready when the reader has ended and the writer has been told. `seen` is shown what is
-    /// copied, and `counted` told how much is not.
+    /// copied, and `counted` told how much the kernel has moved.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -122,7 +116,6 @@ impl Direct {
                     self.refused = drained.is_err();
                     let n = drained?;
                     inside -= n;
-                    self.spliced += n as u64;
                     counted(n);
                 }
             }

@@ -2,9 +2,11 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    io,
     task::{Context, Poll},
 };
+
+use futures_util::{FutureExt, future::join};
 
 use super::{
     direct::Direct,
@@ -13,9 +15,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    fault::Faults,
+    fault::Chain,
     framing,
-    io::linger::cut_off,
+    io::linger::{close, cut_off},
     link::{BoxStream, Link, Stream as _, Wire},
     message::Message,
     pipe::settled,
@@ -66,7 +68,7 @@ impl<'a> Joint<'a> {
     pub(super) fn new(
         client: Link,
         server: Link,
-        faults: Option<&Arc<Faults>>,
+        chain: impl Fn(Way, bool) -> Option<Chain>,
         flow: &'a Watched,
         tee: Option<Tee>,
     ) -> Self {
@@ -75,16 +77,12 @@ impl<'a> Joint<'a> {
         let packets = |link: &Link| matches!(link.wire, Wire::Packets(_));
         let framed = |link: &Link| link.scope.frame().is_some();
         let messages = packets(&client) && packets(&server) || framed(&client) || framed(&server);
-        let chain = |way| {
-            let (number, peer) = (flow.flow().number, &flow.flow().client);
-            faults.map(|faults| faults.chain(number, peer, way, messages))
-        };
-        let staged = || Both { up: Staged::new(chain(Way::Up)), down: Staged::new(chain(Way::Down)) };
+        let (up, down) = (chain(Way::Up, messages), chain(Way::Down, messages));
+        let is_faulty = up.is_some() || down.is_some();
+        let staged = Both { up: Staged::new(up), down: Staged::new(down) };
         let pair = if messages {
-            let staged = staged();
             Pair::Messages(client.session(&framing::raw::SPEC), server.session(&framing::raw::SPEC), staged)
-        } else if faults.is_some() {
-            let staged = staged();
+        } else if is_faulty {
             Pair::Bytes(Pieces::new(client.stream()), Pieces::new(server.stream()), staged)
         } else {
             let (mut client, mut server) = (client.stream(), server.stream());
@@ -102,6 +100,19 @@ impl<'a> Joint<'a> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Closes both ends so that they can read what they were told, though they may not have ended.
+    pub(super) async fn close(self) {
+        // Who is gone already is none the worse for it.
+        let _ = match self.pair {
+            Pair::Direct(mut client, mut server, _) => join(close(&mut client), close(&mut server)).await,
+            Pair::Bytes(client, server, _) => join(client.close(), server.close()).await,
+            Pair::Messages(client, server, _) => {
+                let io = |closed: Result<()>| closed.map_err(io::Error::from);
+                join(client.close().map(io), server.close().map(io)).await
+            }
+        };
+    }
+
     /// Has both ends see that it broke off, once this is dropped.
     pub(super) fn cut_off(&self) {
         let sockets = match &self.pair {
@@ -110,15 +121,6 @@ impl<'a> Joint<'a> {
             Pair::Messages(client, server, _) => [client.socket(), server.socket()],
         };
         sockets.into_iter().flatten().for_each(cut_off);
-    }
-
-    /// How many bytes the kernel has moved by itself.
-    #[cfg(test)]
-    pub(super) fn spliced(&self) -> u64 {
-        match &self.pair {
-            Pair::Direct(_, _, both) => both.up.spliced() + both.down.spliced(),
-            _ => 0,
-        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Over>> {
@@ -132,7 +134,7 @@ impl<'a> Joint<'a> {
                 };
                 let flow = sight.flow;
                 let mut seen = |bytes: &[u8]| sight.see(way, bytes, Form::Stream);
-                let moved = one.poll(cx, ends, &mut seen, &mut |n| flow.count(way, n as u64));
+                let moved = one.poll(cx, ends, &mut seen, &mut |n| flow.count_by_kernel(way, n as u64));
                 Step { moved: moved.map_ok(|()| Over::Ended).map_err(broken), refused: one.is_refused(), last: false }
             }),
             Pair::Bytes(client, server, both) => course.poll(sight, |way, sight| {

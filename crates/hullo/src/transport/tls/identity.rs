@@ -9,7 +9,7 @@ use std::{
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream as Stream};
 
-use super::{TlsStream, certificate, files::Stamp, reasons, secured, wanted::Wanted};
+use super::{TlsStream, ahead::Ahead, certificate, files::Stamp, reasons, secured, wanted::Wanted};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
@@ -53,12 +53,12 @@ impl Identity {
         fd: OwnedFd,
         peer: Peer,
         scope: &Scope,
-    ) -> Result<(TlsStream<Stream<TcpStream>>, Peer)> {
+    ) -> Result<(TlsStream<Stream<Ahead<TcpStream>>>, Peer)> {
         let accept = async {
             let stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
             let stream = self.expect_tls(stream).await?;
             let acceptor = TlsAcceptor::from(self.config(scope).await);
-            acceptor.accept(stream).await.map_err(reasons::of_client)
+            acceptor.accept(Ahead::new(stream)).await.map_err(reasons::of_client)
         };
         let stream = tokio::select! {
             stream = scope.in_time(|| reasons::HANDSHAKE.to_owned(), accept) => stream?,
@@ -72,7 +72,7 @@ impl Identity {
             let trust = if shown.is_some() { "client certificate verified" } else { "no client certificate" };
             scope.tell(&Event::Admitted { peer: &peer, secured: &secured(state, trust) });
         }
-        Ok((TlsStream { stream, strict: false }, peer))
+        Ok((TlsStream::new(stream, false), peer))
     }
 
     /// Looks at what the client begins with, and tells it in its own words where that is not TLS.

@@ -2,8 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use super::*;
-use crate::chat::{Act, Barred, What};
+use super::{super::Durable, *};
+use crate::chat::{Act, Barred, Rules, What};
 
 mod full;
 mod killed;
@@ -72,7 +72,7 @@ impl History {
     /// Appends, and waits until it is durable.
     pub(super) async fn keep(&self, write: Write) -> Result<()> {
         let (tell, told) = oneshot::channel();
-        let kept: Kept = Box::new(move |kept| tell.send(kept).unwrap());
+        let kept: Durable = Box::new(move |kept| tell.send(kept).unwrap());
         self.append(self.place().await?, Write { kept: Some(kept), ..write });
         told.await.unwrap()
     }

@@ -23,7 +23,7 @@ async fn the_one_that_is_killed() {
     for id in next.. {
         let place = history.place().await.unwrap();
         print(&format!("gives {id}"));
-        let kept: Kept = Box::new(move |kept| {
+        let kept: Durable = Box::new(move |kept| {
             kept.unwrap();
             print(&format!("kept {id}"));
         });
@@ -42,7 +42,7 @@ fn print(line: &str) {
 #[tokio::test]
 async fn what_was_kept_is_there_after_a_kill() {
     let home = Home::new();
-    let test = "service::chat::history::tests::killed::the_one_that_is_killed";
+    let test = "service::chat::history::file::tests::killed::the_one_that_is_killed";
     let (mut given, mut all) = (HashSet::new(), Vec::new());
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())

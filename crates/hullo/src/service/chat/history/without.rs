@@ -1,39 +1,12 @@
 //! The history where there is no SQLite: there is none, and `--db none` says so.
-#![allow(dead_code, reason = "nothing is ever written to what nobody can have")]
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use super::{Keep, Opened, Write};
 use crate::{
-    chat::{Entry, Rules},
+    chat::Entry,
     error::{Error, Result},
 };
-
-pub(crate) struct Keep {
-    pub(crate) count: u64,
-    pub(crate) age: Option<Duration>,
-}
-
-pub(crate) struct Opened {
-    pub(crate) history: History,
-    pub(crate) log: String,
-    pub(crate) next: u64,
-    pub(crate) rooms: Vec<(String, Rules)>,
-    pub(crate) position: Option<Position>,
-}
-
-#[derive(Clone)]
-pub(crate) struct Position {
-    pub(crate) stream: String,
-    pub(crate) sequence: u64,
-}
-
-pub(crate) struct Write {
-    pub(crate) entry: Arc<Entry>,
-    pub(crate) rules: Option<Arc<Rules>>,
-    pub(crate) position: Option<Position>,
-    pub(crate) unsent: bool,
-    pub(crate) kept: Option<Box<dyn FnOnce(Result<()>) + Send>>,
-}
 
 /// Nobody can have one.
 pub(crate) enum History {}
@@ -49,8 +22,7 @@ macro_rules! never {
 }
 
 impl History {
-    pub(crate) fn open(file: &str, keep: Keep) -> Result<Opened> {
-        let Keep { count: _, age: _ } = keep;
+    pub(crate) fn open(file: &str, _: Keep) -> Result<Opened> {
         let error = Error::usage(format!("this hullo was built without SQLite, and cannot keep a history in {file}"));
         Err(error.hint("--db none keeps nothing"))
     }
