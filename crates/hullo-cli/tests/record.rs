@@ -194,7 +194,11 @@ fn a_recording_that_cannot_be_is_refused_before_anything_listens() {
     let home = Home::new();
     for (words, code, why) in [
         (["relay", ":0", "localhost:1", "--record", "/no/such/folder/x"], 19, "cannot record to /no/such/folder/x"),
-        (["relay", "stdio:", "localhost:1", "--record", "-"], 2, "stdout is what is relayed: it cannot be the recording too"),
+        (
+            ["relay", "stdio:", "localhost:1", "--record", "-"],
+            2,
+            "stdout is what is relayed: it cannot be the recording too",
+        ),
     ] {
         let ended = home.run(&words, "");
         assert_eq!(ended.code, code, "{words:?}: {}", ended.err);
