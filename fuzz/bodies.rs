@@ -15,6 +15,7 @@ use std::{
 use bytes::BytesMut;
 use hullo::{
     Address, Endpoint, Link, Message, Peer, Scope, Service,
+    capture::{self, What},
     chat::{
         Asked, Event,
         line::{Lines, said},
@@ -50,6 +51,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target, by the name of its folder in `fuzz/corpus`.
 pub const TARGETS: &[Target] = &[
     ("address", address),
+    ("capture", capture),
     ("chat", chat),
     ("chunked", chunked),
     ("connect", connect),
@@ -63,6 +65,25 @@ pub const TARGETS: &[Target] = &[
     ("transfer_work", transfer_work),
     ("websocket", websocket),
 ];
+
+/// A capture is read or refused. What is found in it lies within it and within its end, and an end is the last of its side.
+pub fn capture(bytes: &[u8]) {
+    let Ok(capture) = capture::read(bytes) else { return };
+    for conversation in &capture.conversations {
+        let mut ended = [false; 2];
+        for event in &conversation.events {
+            let ended = &mut ended[usize::from(event.way == Way::Down)];
+            match event.what {
+                What::Piece(piece) => {
+                    assert!(piece.offset + u64::from(piece.length) <= bytes.len() as u64, "{piece:?} is outside");
+                    assert!(!*ended, "{piece:?} comes after the end");
+                }
+                What::End => assert!(!std::mem::replace(ended, true), "it ends twice"),
+                What::Reset => {}
+            }
+        }
+    }
+}
 
 /// What is read as an address is written as one that reads the same.
 pub fn address(bytes: &[u8]) {

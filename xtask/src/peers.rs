@@ -49,6 +49,8 @@ const PEERS: &[Peer] = &[
     program("socat", "socat"),
     program("sqlite3", "sqlite3"),
     program("tar", "tar"),
+    program("tcpdump", "tcpdump"),
+    program("tshark", "tshark"),
     program("wget", "wget"),
     program("zbarimg", "zbar-tools"),
     program("zstd", "zstd"),

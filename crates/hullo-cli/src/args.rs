@@ -9,6 +9,7 @@ pub(crate) use self::{
     chat::Chat,
     gate::Gate,
     relay::Relay,
+    replay::Replay,
     request::{Compress, Login, Request},
     see::See,
     transfer::{Meeting, Receive, Send, Times},
@@ -18,6 +19,7 @@ use crate::{observe::access::Format, report};
 mod chat;
 mod gate;
 mod relay;
+mod replay;
 mod request;
 mod see;
 mod transfer;
@@ -52,6 +54,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Join any address to any address
     Relay(Box<Relay>),
+    /// Say again what recorded clients said, and compare the answers
+    Replay(Replay),
     /// Talk in rooms: a screen on a terminal, lines in a pipe
     Chat(Chat),
     /// Send files and folders, resumed and verified

@@ -121,6 +121,7 @@
 
 mod address;
 mod bus;
+pub mod capture;
 pub mod chat;
 mod dial;
 mod error;
@@ -138,7 +139,9 @@ mod peer;
 pub mod pipe;
 pub mod proxy;
 pub mod proxy_header;
+pub mod record;
 pub mod reliable;
+pub mod replay;
 pub mod request;
 mod scope;
 mod serve;

@@ -76,6 +76,9 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let words = texts("transfer_words");
     let (good, bad): (Vec<_>, Vec<_>) = words.iter().partition(|bytes| whole(bytes));
     assert!(good.len() >= 4 && bad.len() >= 8, "{} good words of a transfer, {} bad", good.len(), bad.len());
+    let captures = texts("capture");
+    let good = captures.iter().filter(|bytes| hullo::capture::read(&bytes[..]).is_ok_and(|read| found(&read))).count();
+    assert!(good >= 8 && captures.len() - good >= 5, "{good} good captures of {}", captures.len());
     let chat: Vec<_> = texts("chat").into_iter().filter_map(|bytes| String::from_utf8(bytes).ok()).collect();
     for (what, is_good) in KINDS {
         let good = chat.iter().filter(|text| is_good(text)).count();
@@ -86,6 +89,12 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
 /// Whether bytes begin with a PROXY header.
 fn is_header(bytes: &[u8]) -> bool {
     hullo::proxy_header::Reader::default().read(bytes).is_ok_and(|(_, header)| header.is_some())
+}
+
+/// Whether there are conversations in a capture, and all of them are whole.
+fn found(capture: &hullo::capture::Capture) -> bool {
+    let conversations = &capture.conversations;
+    !conversations.is_empty() && conversations.iter().all(|one| one.fault.is_none() && !one.events.is_empty())
 }
 
 /// Something that a text may be, and whether it is that.

@@ -13,12 +13,18 @@ use hullo::{
 };
 use serde_json::json;
 
-use self::{config::Config, faults::Maker, sight::Sight};
+use self::{
+    config::Config,
+    faults::Maker,
+    recording::{Recording, is_stdout},
+    sight::Sight,
+};
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
 mod config;
 mod faults;
+mod recording;
 mod sight;
 
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
@@ -38,7 +44,9 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let mut own =
         args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
     let config = args.config.as_deref().map(Config::read).transpose()?;
-    let sight = Sight::new(&args.see, own.as_ref().is_some_and(is_on_stdio), voice)?;
+    let on_stdio = own.as_ref().is_some_and(is_on_stdio);
+    let recording = Recording::new(args.record.as_deref(), on_stdio, voice)?;
+    let sight = Sight::new(&args.see, on_stdio || is_stdout(args.record.as_deref()), recording.taps(), voice)?;
     if let Some((_, plan)) = &mut own {
         plan.traffic = sight.traffic.clone();
     }
@@ -74,6 +82,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let ended = wait(server, signals, sight.look(&title, voice), args.grace, voice).await;
     sight.finish(voice);
     faults.finish();
+    recording.finish(voice).await?;
     ended
 }
 

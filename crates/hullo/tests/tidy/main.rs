@@ -29,11 +29,13 @@ const FLOORS: &[(&str, u8)] = &[
     ("proxy", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
+    ("capture", 1),
     ("folder", 1),
     ("gate", 1),
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
+    ("record", 1),
     ("scope", 1),
     ("service", 1),
     ("session", 1),
@@ -49,6 +51,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("transport/", 2),
     // Ends: the wings joined.
     ("dial", 3),
+    ("replay", 3),
     ("request", 3),
     ("serve", 3),
     ("toxiproxy", 3),
