@@ -30,12 +30,9 @@ fn ended(relay: Server) -> Ended {
 fn what_passes_by_is_on_stdout_and_nothing_else_is() {
     let home = Home::new();
     let server = echo(&home);
-    let (relay, at) = relay(&home, &["tcp://127.0.0.1:0", &server.at[0], "--inspect=text"]);
-    assert_eq!(
-        home.run(&["connect", &at], "hello \x1b[2J\n").text(),
-        "hello \x1b[2J\n",
-        "what is relayed is as it was"
-    );
+    let relay = relay(&home, &[&server.at[0], "--inspect=text"], 1);
+    let answer = home.run(&["connect", &relay.at[0]], "hello \x1b[2J\n").text();
+    assert_eq!(answer, "hello \x1b[2J\n", "what is relayed is as it was");
     relay.program.heard("#1 closed after ");
     let text = ended(relay).text();
     let lines: Vec<_> = text.lines().map(|line| line.split_once("#1 ").map_or(line, |(_, rest)| rest)).collect();
