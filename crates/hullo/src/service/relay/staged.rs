@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     error::{Error, Result},
     fault::{Chain, Out},
-    io::scratch,
+    io::{linger, scratch},
     link::{BoxStream, Stream as _},
     message::Message,
     session::Session,
@@ -88,6 +88,12 @@ impl Pieces {
     }
 }
 
+impl Pieces {
+    pub(super) async fn close(mut self) -> io::Result<()> {
+        linger::close(&mut self.stream).await
+    }
+}
+
 impl Port for Pieces {
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>>> {
         scratch::with(|buf| {
@@ -146,6 +152,8 @@ pub(super) struct Staged {
     /// The reader has ended, and the writer is to be told.
     ended: bool,
     ends: bool,
+    /// And then both ends are closed.
+    cut: bool,
     unflushed: bool,
     refused: bool,
 }
@@ -179,7 +187,7 @@ impl Staged {
             if self.ends && self.held.is_none() {
                 let finished = ready!(to.poll_finish(cx));
                 self.refused = finished.is_err();
-                return Poll::Ready(finished.map(|()| Over::Ended));
+                return Poll::Ready(finished.map(|()| if self.cut { Over::Cut } else { Over::Ended }));
             }
             if !self.poll_take(cx, from)?.is_ready() && !given.is_ready() {
                 return Poll::Pending;
@@ -196,7 +204,8 @@ impl Staged {
                 Out::Piece(piece) => self.held = Some(piece),
                 Out::End => self.ends = true,
                 Out::Reset => return Some(Over::Reset),
-                Out::Cut => return Some(Over::Cut),
+                // What it let go before that arrives.
+                Out::Cut => (self.cut, self.ends) = (true, true),
                 Out::Nothing => break,
                 Out::Until(due) => {
                     let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
