@@ -407,8 +407,13 @@ fn what_many_hold_together_has_a_bound() {
 
 #[test]
 fn any_bytes_in_any_pieces_do_no_harm() {
-    let seeds: [&[u8]; 5] =
-        [ASKED.as_bytes(), ANSWERED.as_bytes(), b"{\"a\":[1,\"\xc3\xa9\"]}\n12 ", b"\x1b[2J\0\xff", b"HTTP/1.1 101 x\r\n\r\n"];
+    let seeds: [&[u8]; 5] = [
+        ASKED.as_bytes(),
+        ANSWERED.as_bytes(),
+        b"{\"a\":[1,\"\xc3\xa9\"]}\n12 ",
+        b"\x1b[2J\0\xff",
+        b"HTTP/1.1 101 x\r\n\r\n",
+    ];
     let mut state = 7_u64;
     let mut chance = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -416,7 +421,8 @@ fn any_bytes_in_any_pieces_do_no_harm() {
     };
     for round in 0..2000 {
         let view = [View::Auto, View::Text, View::Hex, View::Json, View::Http][round % 5];
-        let mut read = Read::new(view, Most { text: 1 + chance(60), hex: 20 }, Reader::Person(Paint::PLAIN, Clock::utc()));
+        let mut read =
+            Read::new(view, Most { text: 1 + chance(60), hex: 20 }, Reader::Person(Paint::PLAIN, Clock::utc()));
         for _ in 0..chance(20) {
             let mut bytes = seeds[chance(seeds.len())].to_vec();
             for _ in 0..chance(3) {
