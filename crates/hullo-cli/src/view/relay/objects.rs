@@ -43,7 +43,14 @@ fn facts(what: &What, max: Most) -> (&'static str, Map<String, Value>) {
         What::Value { size, text } => {
             let value: Value = serde_json::from_str(text).unwrap_or_default();
             let is_long = *size > max.text as u64;
-            ("value", if is_long { json!({ "bytes": size, "hidden": size }) } else { json!({ "bytes": size, "value": value }) })
+            (
+                "value",
+                if is_long {
+                    json!({ "bytes": size, "hidden": size })
+                } else {
+                    json!({ "bytes": size, "value": value })
+                },
+            )
         }
         What::Head { size, lines } => ("head", head(*size, lines)),
         What::Body(body) => ("body", of_body(body)),
