@@ -57,6 +57,7 @@ const PEERS: &[Peer] = &[
     python("aiohttp", "python3-aiohttp"),
     python("h2", "python3-h2"),
     python("httpx", "python3-httpx"),
+    python("prometheus_client", "python3-prometheus-client"),
     python("requests", "python3-requests"),
     python("schemathesis", "python3-schemathesis"),
     python("websockets", "python3-websockets"),

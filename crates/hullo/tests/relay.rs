@@ -131,6 +131,37 @@ async fn whoever_looks_sees_every_byte_and_the_kernel_is_left_out() {
     assert_eq!(words, ["opened 1", "up ends", "down ends", "closed false"]);
 }
 
+/// Somebody who looks only at who comes and goes.
+#[derive(Default)]
+struct Doorkeeper(Mutex<Vec<&'static str>>);
+
+impl Tap for Doorkeeper {
+    fn see(&self, flow: &Flow, what: Seen<'_>) {
+        let ended = flow.has_ended(Way::Up) && flow.has_ended(Way::Down);
+        self.0.lock().unwrap().push(match what {
+            Seen::Opened => "opened",
+            Seen::Piece { .. } => "piece",
+            Seen::End(_) => "end",
+            Seen::Closed(None) if ended => "closed",
+            Seen::Closed(_) => "cut",
+        });
+    }
+
+    fn wants_bytes(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_no_bytes_leaves_them_to_the_kernel() {
+    let doorkeeper = Arc::<Doorkeeper>::default();
+    let taps: Vec<Arc<dyn Tap>> = vec![doorkeeper.clone()];
+    let (by_kernel, all) = in_time("bulk", bulk("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", taps)).await;
+    assert!(by_kernel > all / 2, "the kernel moved {by_kernel} of {all}");
+    assert_eq!(doorkeeper.0.lock().unwrap().first(), Some(&"opened"));
+    assert!(!doorkeeper.0.lock().unwrap().contains(&"piece"));
+}
+
 #[tokio::test]
 async fn messages_stay_whole_and_are_what_they_were() {
     let sight = Arc::new(Sight::default());
