@@ -22,9 +22,11 @@ use hullo::{
         text::clean,
         typed::{Typed, typed},
     },
+    fault::{Fault, Faults, Out},
     framing::{FRAMINGS, Framing},
     http1::{Chunks, Piece, Search, read},
     reliable::{Connection, packet::Packet},
+    traffic::Way,
     transfer::{
         self, Code, Existing, Host, Lock, Source, Work,
         words::{self, Answer, Frame, Told},
@@ -45,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("address", address),
     ("chat", chat),
     ("chunked", chunked),
+    ("fault", fault),
     ("framing", framing),
     ("head", head),
     ("packet", packet),
@@ -109,6 +112,34 @@ fn names(text: &str) {
     }
     if let Ok(room) = name::room(text) {
         assert!(name::room(&room).is_ok_and(|again| again == room), "{room:?}");
+    }
+}
+
+/// What is read as a fault is written as one that reads the same, and can be lived with: a conversation that has it takes
+/// what is said, gives no more than that unless it doubles packets, and comes to rest.
+pub fn fault(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(fault) = text.parse::<Fault>() else { return };
+    let written = fault.to_string();
+    assert_eq!(written.parse().ok(), Some(fault.clone()), "{text:?} is written as {written:?}");
+    let faults = Arc::new(Faults::new(bytes.len() as u64, None));
+    faults.set(vec![fault]);
+    for packets in [false, true] {
+        let mut chain = faults.chain(1, &Peer::new("tcp", Endpoint::Unnamed, Endpoint::Unnamed), Way::Up, packets);
+        let mut now = tokio::time::Instant::now();
+        chain.take(Message::text("hullo"), now);
+        chain.end(now);
+        let mut came = 0;
+        for _ in 0..100 {
+            match chain.give(now) {
+                Out::Piece(piece) => came += piece.bytes.len(),
+                Out::Until(at) => now = at,
+                Out::End => {}
+                Out::Reset | Out::Cut | Out::Nothing => break,
+            }
+        }
+        assert!(came <= 10 && (packets || came <= 5), "{came} bytes of 5");
+        assert!(chain.give(now) == Out::Nothing || !chain.is_idle(), "{written} does not come to rest");
     }
 }
 

@@ -15,17 +15,32 @@ use crate::{
 struct Group {
     name: &'static str,
     beside: &'static str,
-    serve: &'static str,
+    words: &'static str,
 }
 
 const GROUPS: &[Group] = &[
     Group {
         name: "a",
         beside: "c-epoll,py-asyncio,py-uvloop-proto,socat-fork,ncat-cat",
-        serve: "echo tcp://127.0.0.1:{p}",
+        words: "serve echo tcp://127.0.0.1:{p}",
     },
-    Group { name: "c", beside: "c-one,c-mmsg,c-gso,python,socat", serve: "echo udp://127.0.0.1:{p}" },
-    Group { name: "d", beside: "c-epoll,nginx,haproxy,caddy,python", serve: "greet http://127.0.0.1:{p}" },
+    Group {
+        name: "b",
+        beside: "direct,haproxy-splice,nginx-stream,socat",
+        words: "relay tcp://127.0.0.1:{p} tcp://127.0.0.1:{d}",
+    },
+    Group {
+        name: "b-lat",
+        beside: "direct,haproxy-splice,nginx-stream,socat",
+        words: "relay tcp://127.0.0.1:{p} tcp://127.0.0.1:{d}",
+    },
+    Group { name: "c", beside: "c-one,c-mmsg,c-gso,python,socat", words: "serve echo udp://127.0.0.1:{p}" },
+    Group { name: "d", beside: "c-epoll,nginx,haproxy,caddy,python", words: "serve greet http://127.0.0.1:{p}" },
+    Group {
+        name: "e",
+        beside: "nginx,haproxy,stunnel,hitch,socat",
+        words: "relay 'tls://127.0.0.1:{p}?cert={CONF}/ec.crt&key={CONF}/ec.key' tcp://127.0.0.1:{d}",
+    },
 ];
 
 /// What holds idle connections, as rows of the harness's table; `{hullo}` is our binary.
@@ -64,7 +79,7 @@ pub(crate) fn run(words: &mut Words) -> Outcome {
         step(Command::new("bash").arg(from.join("setup.sh")).arg(&folder))?;
     }
     for group in GROUPS.iter().filter(|group| wanted(group.name)) {
-        let ours = format!("hullo={} serve {}", hullo.display(), group.serve);
+        let ours = format!("hullo={} {}", hullo.display(), group.words);
         let mut bench = Command::new("./bench.py");
         bench.args([group.name, "-r", &rounds, "-s", "1", "-o", group.beside, "-x", &ours]);
         step(bench.current_dir(&folder))?;

@@ -9,6 +9,7 @@ pub(crate) use self::{
     chat::Chat,
     relay::Relay,
     request::{Compress, Login, Request},
+    see::See,
     transfer::{Meeting, Receive, Send, Times},
 };
 use crate::{observe::access::Format, report};
@@ -16,6 +17,7 @@ use crate::{observe::access::Format, report};
 mod chat;
 mod relay;
 mod request;
+mod see;
 mod transfer;
 
 /// Both ends of any network conversation: any service on any transport, any client to any server.

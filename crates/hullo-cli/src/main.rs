@@ -8,12 +8,11 @@ use clap::Parser;
 use hullo::{Error, Kind};
 use report::Voice;
 
-/// Says a line on stderr. That nobody can hear it, as of a log reader that has gone, is no reason to stop.
+/// Says a line on stderr, or where something else is drawn there in its place.
 macro_rules! tell {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
-    }};
+    ($($words:tt)*) => {
+        $crate::report::aloud(format_args!($($words)*))
+    };
 }
 
 mod args;

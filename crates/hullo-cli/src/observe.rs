@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use hullo::{Event, Limits, Result, Scope, Server, Watch};
+use hullo::{Event, Limits, Result, Scope, Server, Watch, traffic::Traffic};
 
-use self::{access::AccessLog, meter::Meter};
+use self::{access::AccessLog, meter::Meter, relays::Relays};
 use crate::{
     args::Serve,
     report::{Timeline, Voice},
@@ -12,8 +12,12 @@ use crate::{
 };
 
 pub(crate) mod access;
+pub(crate) mod inspect;
 pub(crate) mod lines;
+pub(crate) mod live;
 mod meter;
+pub(crate) mod relayed;
+mod relays;
 
 /// Whoever watches a server.
 pub(crate) struct Observer {
@@ -30,8 +34,16 @@ impl Observer {
         Ok(Self::new(access, args.metrics.is_some(), voice))
     }
 
-    pub(crate) fn new(access: Option<AccessLog>, metrics: bool, voice: Voice) -> Arc<Self> {
-        Arc::new(Self { timeline: Timeline(voice), access, meter: metrics.then(Arc::default) })
+    /// The observer of relays, who tells that timeline. The `metrics` count what goes through the traffic, from the
+    /// beginning for those of these names.
+    pub(crate) fn of_relays(metrics: Option<(&Arc<Traffic>, Vec<Arc<str>>)>, timeline: Timeline) -> Arc<Self> {
+        let meter =
+            |(traffic, names): (&Arc<Traffic>, _)| Arc::new(Meter::of_relays(Relays::new(traffic.clone(), names)));
+        Arc::new(Self { timeline, access: None, meter: metrics.map(meter) })
+    }
+
+    fn new(access: Option<AccessLog>, metrics: bool, voice: Voice) -> Arc<Self> {
+        Arc::new(Self { timeline: Timeline::new(voice), access, meter: metrics.then(Arc::default) })
     }
 
     /// Sees to it that the last lines of the log are written.

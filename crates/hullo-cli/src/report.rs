@@ -1,14 +1,18 @@
 //! What is said to people, on stderr: sentences, or one JSON object a line.
 
 use std::{
+    collections::VecDeque,
+    fmt,
+    io::{Write, stderr},
     path::Path,
     process::ExitCode,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Instant,
 };
 
 use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::{
     verb::end_line,
@@ -87,26 +91,43 @@ impl Voice {
 
     /// Whoever tells the timeline, if that is wanted.
     pub(crate) fn watch(self) -> Option<Arc<dyn Watch>> {
-        self.verbose.then(|| Arc::new(Timeline(self)) as Arc<dyn Watch>)
+        self.verbose.then(|| Arc::new(Timeline::new(self)) as Arc<dyn Watch>)
     }
 }
 
-/// Tells the timeline; of a server without `-v` only what is its own trouble, and not its clients'.
-pub(crate) struct Timeline(pub(crate) Voice);
+/// Tells the timeline; of a server without `-v` only what is its own trouble, and not its clients' unless that is wanted.
+pub(crate) struct Timeline {
+    voice: Voice,
+    troubles: bool,
+}
+
+impl Timeline {
+    pub(crate) fn new(voice: Voice) -> Self {
+        Self { voice, troubles: false }
+    }
+
+    /// One that tells of all troubles, and without `-v` of nothing else.
+    pub(crate) fn of_troubles(voice: Voice) -> Self {
+        Self { voice, troubles: true }
+    }
+
+    fn is_wanted(&self, event: &Event<'_>) -> bool {
+        let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
+        let is_trouble = matches!(event, Event::Trouble { error, .. } if self.troubles || ours(error.kind()));
+        // What a server shows is long: to look at it is what `check` is for.
+        let is_long = matches!(event, Event::Shown(_)) && !self.voice.json;
+        (self.voice.verbose || is_trouble) && !is_long
+    }
+}
 
 impl Watch for Timeline {
     fn event(&self, event: &Event<'_>) {
-        let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
-        if !self.0.verbose && !matches!(event, Event::Trouble { error, .. } if ours(error.kind())) {
-            return;
-        }
-        // What a server shows is long: to look at it is what `check` is for.
-        if matches!(event, Event::Shown(_)) && !self.0.json {
+        if !self.is_wanted(event) {
             return;
         }
         let (name, sentence, facts) = timeline::line(event);
-        if self.0.json {
-            self.0.say(name, "", facts);
+        if self.voice.json {
+            self.voice.say(name, "", facts);
         } else {
             end_line();
             tell!("{} {sentence}", paint::on_stderr().quiet(&timeline::clock(START.elapsed())));
@@ -114,7 +135,66 @@ impl Watch for Timeline {
     }
 
     fn counts(&self) -> bool {
-        self.0.verbose
+        self.voice.verbose
+    }
+}
+
+/// Who hears what would be said on stderr, while something is drawn there.
+static OVERHEARD: Mutex<Option<mpsc::Sender<String>>> = Mutex::new(None);
+
+/// Says a line on stderr. That nobody can hear it, as of a log reader that has gone, is no reason to stop.
+pub(crate) fn aloud(words: fmt::Arguments<'_>) {
+    let hears = OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*hears {
+        // What is too much to be shown is too much to be read.
+        Some(hears) => _ = hears.try_send(words.to_string()),
+        None => {
+            drop(hears);
+            let _ = writeln!(stderr(), "{words}");
+        }
+    }
+}
+
+/// What is said to people while this lives; it is said on stderr when it goes.
+pub(crate) struct Overheard {
+    lines: mpsc::Receiver<String>,
+    heard: VecDeque<String>,
+}
+
+/// How much of it is said then.
+const KEPT: usize = 20;
+
+impl Overheard {
+    pub(crate) fn new() -> Self {
+        let (hears, lines) = mpsc::channel(256);
+        *OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(hears);
+        Self { lines, heard: VecDeque::new() }
+    }
+
+    /// The next line. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        let line = self.lines.recv().await?;
+        self.keep(line.clone());
+        Some(line)
+    }
+
+    fn keep(&mut self, line: String) {
+        if self.heard.len() >= KEPT {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(line);
+    }
+}
+
+impl Drop for Overheard {
+    fn drop(&mut self) {
+        OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner).take();
+        while let Ok(line) = self.lines.try_recv() {
+            self.keep(line);
+        }
+        for line in &self.heard {
+            tell!("{line}");
+        }
     }
 }
 
@@ -147,6 +227,20 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// The same as a part of a line, which ends where we end it.
+pub(crate) fn shown_in_line(text: &str) -> String {
+    shown(text).replace('\n', "\\n")
+}
+
+/// JSON whose texts steer no terminal; what they say is the same.
+pub(crate) fn safe(value: &Value) -> String {
+    let escaped = |c: char| match c.is_control() || steers(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    value.to_string().chars().map(escaped).collect()
+}
+
 /// Whether the character turns the direction of writing, and so makes text look like another one.
 pub(crate) fn steers(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -163,4 +257,17 @@ pub(crate) fn exit_statuses() -> String {
     text + status
         + &line(130, "interrupted", "Ctrl-C.")
         + line(141, "unread", "Nobody reads our stdout any more.").trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_steers_no_terminal_and_says_the_same() {
+        let value = json!({ "agent": "\u{9b}31m\u{202e}\u{1b}[2J" });
+        let line = safe(&value);
+        assert!(!line.chars().any(|c| c.is_control() || steers(c)), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
 }

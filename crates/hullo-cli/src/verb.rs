@@ -19,6 +19,7 @@ mod playground;
 mod prompt;
 mod relay;
 mod request;
+pub(crate) mod screen;
 pub(crate) mod serve;
 mod stdio;
 mod terminal;

@@ -6,4 +6,5 @@ pub(crate) mod hex;
 pub(crate) mod json;
 pub(crate) mod paint;
 pub(crate) mod progress;
+pub(crate) mod relay;
 pub(crate) mod timeline;

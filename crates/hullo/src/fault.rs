@@ -111,7 +111,9 @@ macro_rules! faults {
     };
 }
 
-faults! { latency }
+faults! {
+    bandwidth, corrupt, down, duplicate, latency, limit, loss, reorder, reset, slicer, slow_close, timeout,
+}
 
 const fn attribute(name: &'static str, about: &'static str) -> Attribute {
     Attribute { name, about }

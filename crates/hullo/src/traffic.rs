@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Instant, SystemTime},
 };
@@ -76,6 +76,11 @@ pub enum Seen<'a> {
 pub trait Tap: Send + Sync + 'static {
     /// Something happened.
     fn see(&self, flow: &Flow, what: Seen<'_>);
+
+    /// Whether the pieces are to be seen. Where nobody wants them the kernel may move the bytes, and only counts come by.
+    fn wants_bytes(&self) -> bool {
+        true
+    }
 }
 
 /// A relayed conversation.
@@ -95,6 +100,8 @@ pub struct Flow {
     pub began: SystemTime,
     up: AtomicU64,
     down: AtomicU64,
+    up_ended: AtomicBool,
+    down_ended: AtomicBool,
     by_kernel: AtomicU64,
 }
 
@@ -109,10 +116,22 @@ impl Flow {
         self.by_kernel.load(Relaxed)
     }
 
+    /// Whether all that there was to say in that direction has been handed over.
+    pub fn has_ended(&self, way: Way) -> bool {
+        self.end(way).load(Relaxed)
+    }
+
     fn count(&self, way: Way) -> &AtomicU64 {
         match way {
             Way::Up => &self.up,
             Way::Down => &self.down,
+        }
+    }
+
+    fn end(&self, way: Way) -> &AtomicBool {
+        match way {
+            Way::Up => &self.up_ended,
+            Way::Down => &self.down_ended,
         }
     }
 }
@@ -150,7 +169,7 @@ impl Traffic {
 
     /// Whether somebody looks at the bytes, so that they must come by us.
     pub fn is_tapped(&self) -> bool {
-        !self.taps.is_empty()
+        self.taps.iter().any(|tap| tap.wants_bytes())
     }
 
     /// The conversations that are going on, in the order of their numbers.
@@ -180,6 +199,8 @@ impl Traffic {
             began: SystemTime::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            up_ended: AtomicBool::new(false),
+            down_ended: AtomicBool::new(false),
             by_kernel: AtomicU64::new(0),
         });
         self.flows().live.insert(number, flow.clone());
@@ -231,6 +252,7 @@ impl Watched {
     }
 
     pub(crate) fn end(&self, way: Way) {
+        self.flow.end(way).store(true, Relaxed);
         self.tell(Seen::End(way));
     }
 

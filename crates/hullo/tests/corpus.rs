@@ -56,6 +56,12 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let framings: BTreeSet<_> =
         texts("framing").iter().map(|bytes| bytes[0] as usize % hullo::framing::FRAMINGS.len()).collect();
     assert_eq!(framings, (0..hullo::framing::FRAMINGS.len()).collect(), "every framing has a file");
+    let faults: Vec<_> = texts("fault").into_iter().filter_map(|bytes| String::from_utf8(bytes).ok()).collect();
+    let (good, bad): (Vec<_>, Vec<_>) = faults.iter().partition(|text| text.parse::<hullo::fault::Fault>().is_ok());
+    assert!(bad.len() >= 8, "{} bad faults", bad.len());
+    for spec in hullo::fault::FAULTS {
+        assert!(good.iter().any(|text| text.starts_with(spec.name)), "no good fault of the kind {}", spec.name);
+    }
     let packets = texts("packet");
     let good = packets.iter().filter(|bytes| hullo::reliable::packet::Packet::read(bytes).is_some()).count();
     assert!(good >= 8 && packets.len() - good >= 8, "{good} good packets of {}", packets.len());

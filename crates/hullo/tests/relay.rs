@@ -122,8 +122,7 @@ impl Tap for Sight {
 #[tokio::test]
 async fn whoever_looks_sees_every_byte_and_the_kernel_is_left_out() {
     let sight = Arc::new(Sight::default());
-    let (by_kernel, all) =
-        in_time("bulk", bulk("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", vec![sight.clone()])).await;
+    let (by_kernel, all) = in_time("bulk", bulk("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", vec![sight.clone()])).await;
     assert_eq!((by_kernel, all), (0, 2 * BULK as u64 + 2));
     assert_eq!(sight.up.lock().unwrap().len(), BULK + 1);
     assert!(*sight.up.lock().unwrap() == *sight.down.lock().unwrap());

@@ -8,7 +8,7 @@ use hullo::{
     service::relay,
 };
 
-use super::time;
+use super::{see::See, time};
 
 #[derive(ClapArgs)]
 #[command(after_help = relay_help())]
@@ -58,6 +58,9 @@ pub(crate) struct Relay {
     /// Show metrics for Prometheus at this address, as in http://127.0.0.1:9090
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) see: See,
 }
 
 /// How a server is chosen.
@@ -96,7 +99,9 @@ const ABOUT: &str = "Each client has a conversation of its own with the server. 
 other as it comes, and the end of one side is a half-close of the other: the way back goes on until its end.
 Where both ends are bare sockets, the kernel moves the bytes. Datagrams and messages of WebSockets stay
 whole between each other; in a stream, frame= says where one ends. What breaks off on one end is
-broken off on the other.";
+broken off on the other.
+
+On a terminal there is a live table of the connections: ? shows its keys, and q ends the relay.";
 
 const EXAMPLES: &str = "Examples:
   hullo relay :9000 db.example.org:5432
@@ -110,4 +115,7 @@ const EXAMPLES: &str = "Examples:
   hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
   hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
   hullo relay :9000 db:5432 --fault latency:200ms~50ms                           a slow network
-  hullo relay :9000 db:5432 --fault reset:after=1MB,p=0.1 --seed 7 --fault-log faults.log";
+  hullo relay :9000 db:5432 --fault reset:after=1MB,p=0.1 --seed 7 --fault-log faults.log
+  hullo relay :9000 a:8080 --inspect=http                                        heads, and bodies by size and type
+  hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .          what is inside, for programs
+  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus";

@@ -18,6 +18,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::relays::Relays;
+
 /// What is counted.
 pub(super) struct Meter {
     registry: Registry,
@@ -65,6 +67,13 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// One that also counts what relays do.
+    pub(super) fn of_relays(relays: Relays) -> Self {
+        let mut meter = Self::default();
+        meter.registry.register_collector(Box::new(relays));
+        meter
+    }
+
     fn register(&mut self) {
         let to = &mut self.registry;
         to.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -9,10 +9,12 @@ use hullo::{
     transport,
 };
 
+use self::sight::Sight;
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
 mod faults;
+mod sight;
 
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
 const IDLE: &str = "1h";
@@ -30,7 +32,11 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let (at, mut plan) = (listening(&args.listen)?, plan(&args)?);
     let (faults, fault_log) = faults::of(&args, voice)?;
     plan.faults = faults;
-    let observer = Observer::new(None, args.metrics.is_some(), voice);
+    let on_stdio = plan.to.iter().chain(&plan.tee).chain([&at]).any(|address| address.scheme == "stdio");
+    let sight = Sight::new(&args.see, on_stdio, voice)?;
+    plan.traffic = sight.traffic.clone();
+    let metrics = args.metrics.as_ref().map(|_| (&sight.traffic, vec![plan.name.clone()]));
+    let observer = Observer::of_relays(metrics, sight.timeline(voice));
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
     voice.log_keys(&scope);
     let mut server = Server::new(scope);
@@ -38,9 +44,10 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
         None => None,
     };
-    let name = format!("relay to {}", plan.name);
-    listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
-    let ended = wait(server, signals, args.grace, voice).await;
+    let (to, name) = (plan.name.clone(), format!("relay to {}", plan.name));
+    let bound = listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
+    let ended = wait(server, signals, sight.look(&format!("{bound} → {to}"), voice), args.grace, voice).await;
+    sight.finish(voice);
     if let Some(lines) = fault_log {
         lines.finish();
     }

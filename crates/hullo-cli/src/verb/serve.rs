@@ -69,7 +69,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     for one in &config.serve {
         one.open(&mut server, voice, &mut codes).await?;
     }
-    let ended = wait(server, signals, args.grace, voice).await;
+    let ended = wait(server, signals, std::future::pending(), args.grace, voice).await;
     observer.finish();
     ended
 }
@@ -374,12 +374,19 @@ impl Signals {
     }
 }
 
-/// Serves until a signal, or until there is nothing left to serve; then lets what is in flight finish.
-pub(super) async fn wait(mut server: Server, mut signals: Signals, grace: Duration, voice: Voice) -> Result<ExitCode> {
-    tokio::select! {
-        () = signals.any() => {}
-        ended = server.ended() => ended?,
-    }
+/// Serves until a signal, until there is nothing left to serve, or until that; then lets what is in flight finish.
+pub(super) async fn wait(
+    mut server: Server,
+    mut signals: Signals,
+    until: impl Future<Output = Result<()>>,
+    grace: Duration,
+    voice: Voice,
+) -> Result<ExitCode> {
+    let over = tokio::select! {
+        () = signals.any() => Ok(()),
+        ended = server.ended() => Ok(ended?),
+        over = until => over,
+    };
     let finished = tokio::select! {
         finished = server.end(grace) => finished,
         // Who asks twice does not want to wait; the programs of exec go all the same.
@@ -388,7 +395,7 @@ pub(super) async fn wait(mut server: Server, mut signals: Signals, grace: Durati
     if !finished {
         voice.say("cut", "some conversations were cut off", json!({}));
     }
-    Ok(ExitCode::SUCCESS)
+    over.map(|()| ExitCode::SUCCESS)
 }
 
 /// One current-thread runtime for each core: a connection stays where it began, and no work is stolen.

@@ -1,10 +1,11 @@
 //! The faults of one relay, as they are now, and who must know when they change.
 
 use std::{
+    any::Any,
     collections::{BTreeSet, HashMap},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Waker},
@@ -16,8 +17,10 @@ use crate::{peer::Peer, traffic::Way};
 /// Who is told of every [`Hit`].
 pub type Log = Arc<dyn Fn(&Hit) + Send + Sync>;
 
-/// A fault has taken hold of a conversation, or something has come of it. There is no time in it: the same seed and the
-/// same bytes make the same hits.
+/// A fault has taken hold of a conversation, or something has come of it.
+///
+/// There is no time in it: the same seed and the same bytes make the same hits of a fault, in the same order. Those of
+/// several faults, ways and conversations come between each other as it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// The number of the conversation.
@@ -55,6 +58,8 @@ struct State {
     /// Which tasks wait for a change, by the number of their chain.
     waiting: HashMap<u64, Waker>,
     chains: u64,
+    /// What stages of several conversations share, while one of them has it.
+    shared: HashMap<String, Weak<dyn Any + Send + Sync>>,
 }
 
 impl Faults {
@@ -147,6 +152,21 @@ impl Faults {
     /// That chain is gone.
     pub(super) fn forget(&self, chain: u64) {
         self.state().waiting.remove(&chain);
+    }
+
+    /// What all stages share that ask for it by that name.
+    pub(super) fn shared<T: Any + Default + Send + Sync>(&self, name: String) -> Arc<T> {
+        let mut state = self.state();
+        let had = state.shared.get(&name).and_then(Weak::upgrade).and_then(|had| had.downcast().ok());
+        had.unwrap_or_else(|| {
+            let new = Arc::<T>::default();
+            if state.shared.len() == state.shared.capacity() {
+                state.shared.retain(|_, had| had.strong_count() > 0);
+            }
+            let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&(new.clone() as _));
+            state.shared.insert(name, weak);
+            new
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

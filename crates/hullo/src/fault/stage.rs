@@ -9,7 +9,7 @@ use super::{
     draw::Draw,
     line::{Item, Line},
     list::{Faults, Hit},
-    words::After,
+    words::{After, time_of},
 };
 use crate::{message::Message, peer::Peer, traffic::Way};
 
@@ -75,8 +75,8 @@ pub(super) struct Place<'a> {
     pub(super) peer: &'a Peer,
     pub(super) way: Way,
     pub(super) packets: bool,
-    /// How many bytes have come to the fault already, before it was altered.
-    pub(super) came: u64,
+    /// How many bytes the stage before it has taken, if the fault was altered.
+    pub(super) taken: u64,
 }
 
 /// A fault at work in one direction of one conversation.
@@ -101,13 +101,25 @@ pub(super) trait Stage: Send {
     }
 }
 
+/// What only lets everything pass.
+pub(super) struct Pass;
+
+impl Stage for Pass {
+    fn take(&mut self, piece: Message, at: Instant, hold: &mut Hold) {
+        hold.pass(Item::Piece(piece), at);
+    }
+}
+
 /// What every stage has.
 pub(super) struct Hold {
     line: Line,
     pub(super) draw: Draw,
     pub(super) packets: bool,
-    /// How many bytes have come, that which is being taken not counted.
+    /// How many bytes have come before what is being taken, and how many pieces.
     pub(super) came: u64,
+    pub(super) pieces: u64,
+    /// How many bytes came after the fault had begun.
+    taken: u64,
     faults: Arc<Faults>,
     fault: Arc<Fault>,
     flow: u64,
@@ -125,6 +137,11 @@ impl Hold {
         }
     }
 
+    fn count(&mut self, bytes: u64) {
+        self.came += bytes;
+        self.pieces += 1;
+    }
+
     /// Tells what happens here.
     pub(super) fn tell(&self, what: impl FnOnce() -> String) {
         self.faults.tell(|| Hit { flow: self.flow, fault: self.fault.name.clone(), way: Some(self.way), what: what() });
@@ -139,8 +156,8 @@ pub(super) struct Slot {
     since: Instant,
     /// Whether what it is to wait for has been.
     begun: bool,
-    /// When it ends the conversation.
-    ends: Option<(Instant, End)>,
+    /// When it ends the conversation, how, and how that is told.
+    ends: Option<(Instant, End, Duration)>,
     booked: Option<(usize, Instant)>,
 }
 
@@ -160,13 +177,15 @@ impl Slot {
             draw: Draw::new(faults.seed(), flow, &fault.name, Some(way)),
             packets,
             came: 0,
+            pieces: 0,
+            taken: 0,
             faults: faults.clone(),
             fault: fault.clone(),
             flow,
             way,
             over: false,
         };
-        let stage = fault.kind.stage(&Place { faults, fault: &fault, peer, way, packets, came: 0 });
+        let stage = fault.kind.stage(&Place { faults, fault: &fault, peer, way, packets, taken: 0 });
         let mut slot = Self { fault, stage, hold, since: now, begun: false, ends: None, booked: None };
         slot.wait(now);
         slot
@@ -175,8 +194,8 @@ impl Slot {
     /// The same fault with other parameters: what it holds goes on, and it knows how far it was.
     pub(super) fn alter(&mut self, fault: Arc<Fault>, peer: &Peer, now: Instant) -> Vec<Item> {
         let held = self.hold.line.drain().collect();
-        let Hold { faults, way, packets, came, .. } = &self.hold;
-        let place = Place { faults, fault: &fault, peer, way: *way, packets: *packets, came: *came };
+        let Hold { faults, way, packets, taken, .. } = &self.hold;
+        let place = Place { faults, fault: &fault, peer, way: *way, packets: *packets, taken: *taken };
         self.stage = fault.kind.stage(&place);
         self.hold.line.set_room(fault.kind.room());
         self.hold.fault = fault.clone();
@@ -197,7 +216,7 @@ impl Slot {
             && let Some(After::Time(time)) = self.fault.after
         {
             // The end is known already, and comes even if nothing else does.
-            self.ends = self.fault.kind.end().map(|(wait, end)| (now + time + wait, end));
+            self.ends = self.fault.kind.end().map(|(wait, end)| (now + time + wait, end, time + wait));
         }
     }
 
@@ -210,7 +229,7 @@ impl Slot {
                 self.hold.tell(|| format!("{} behind byte {bytes}", end.word()));
                 self.hold.pass(end.item(), at);
             }
-            (_, Some((wait, end))) => self.ends = self.ends.or(Some((at + wait, end))),
+            (_, Some((wait, end))) => self.ends = self.ends.or(Some((at + wait, end, wait))),
         }
     }
 
@@ -224,17 +243,20 @@ impl Slot {
 
     /// When it ends the conversation, and how.
     pub(super) fn ends(&self) -> Option<Instant> {
-        self.ends.map(|(at, _)| at)
+        self.ends.map(|(at, ..)| at)
     }
 
     /// Its end has come.
     pub(super) fn finish(&mut self) -> Option<End> {
-        let (at, end) = self.ends.take()?;
+        let (at, end, time) = self.ends.take()?;
         self.hold.over = true;
         if !self.begun {
             self.begin(at);
         }
-        self.hold.tell(|| end.word().to_owned());
+        self.hold.tell(|| match time {
+            Duration::ZERO => format!("{} at once", end.word()),
+            time => format!("{} after {}", end.word(), time_of(time)),
+        });
         Some(end)
     }
 
@@ -245,7 +267,8 @@ impl Slot {
                 if let Some(piece) = self.late(piece, at) {
                     let bytes = piece.bytes.len() as u64;
                     self.stage.take(piece, at, &mut self.hold);
-                    self.hold.came += bytes;
+                    self.hold.taken += bytes;
+                    self.hold.count(bytes);
                 }
             }
             Item::End if self.is_begun(at) => self.stage.end(at, &mut self.hold),
@@ -264,7 +287,7 @@ impl Slot {
         };
         let early = usize::try_from(early).unwrap_or(usize::MAX).min(piece.bytes.len());
         let early = Message { bytes: piece.bytes.split_to(early), text: piece.text };
-        self.hold.came += early.bytes.len() as u64;
+        self.hold.count(early.bytes.len() as u64);
         self.hold.pass(Item::Piece(early), at);
         let late = self.is_begun(at) && !piece.bytes.is_empty();
         late.then_some(piece)

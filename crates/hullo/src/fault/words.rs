@@ -84,6 +84,12 @@ impl<'a> Words<'a> {
         value.and_then(read).ok_or_else(|| self.wrong(value))
     }
 
+    /// The value, where there may be one.
+    pub(super) fn value_or<T>(&mut self, read: impl FnOnce(&'a str) -> Option<T>) -> Result<Option<T>> {
+        let value = self.value();
+        value.map(|value| read(value).ok_or_else(|| self.wrong(Some(value)))).transpose()
+    }
+
     /// An attribute that `read` can read.
     pub(super) fn optional<T>(
         &mut self,

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 pub(crate) struct Bench {
     pub(crate) faults: Arc<Faults>,
     hits: Arc<Mutex<Vec<String>>>,
+    began: Instant,
 }
 
 impl Bench {
@@ -25,7 +26,7 @@ impl Bench {
         let hits = Arc::new(Mutex::new(Vec::new()));
         let log = hits.clone();
         let tell = move |hit: &hullo::fault::Hit| log.lock().unwrap().push(hit.to_string());
-        let bench = Self { faults: Arc::new(Faults::new(seed, Some(Arc::new(tell)))), hits };
+        let bench = Self { faults: Arc::new(Faults::new(seed, Some(Arc::new(tell)))), hits, began: Instant::now() };
         bench.set(faults);
         bench
     }
@@ -47,8 +48,13 @@ impl Bench {
     }
 
     pub(crate) fn run(&self, flow: u64, way: Way, packets: bool) -> Run {
-        let now = Instant::now();
-        let chain = self.faults.chain(flow, &peer("10.0.0.1:5"), way, packets);
+        self.of_peer(flow, "10.0.0.1:5", way, packets)
+    }
+
+    pub(crate) fn of_peer(&self, flow: u64, address: &str, way: Way, packets: bool) -> Run {
+        // One beginning for all, so that those who share something have one clock.
+        let now = self.began;
+        let chain = self.faults.chain(flow, &peer(address), way, packets);
         Run { chain, began: now, now, waiting: VecDeque::new(), out: Vec::new() }
     }
 }
@@ -59,6 +65,11 @@ pub(crate) fn peer(address: &str) -> Peer {
 
 pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+/// Bytes of which none stands for another for long.
+pub(crate) fn content(bytes: usize) -> Vec<u8> {
+    (0..bytes as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
 /// One direction, and its clock.
@@ -75,7 +86,11 @@ pub(crate) struct Run {
 impl Run {
     /// The source says something now.
     pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.waiting.push_back(Some(Message::binary(bytes.as_ref().to_vec())));
+        self.hear(Message::binary(bytes.as_ref().to_vec()))
+    }
+
+    pub(crate) fn hear(&mut self, piece: Message) -> &mut Self {
+        self.waiting.push_back(Some(piece));
         self.until(self.now - self.began)
     }
 
@@ -118,6 +133,15 @@ impl Run {
         self
     }
 
+    /// Lets so much time pass, counted from the beginning, in which nobody looks.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.now = self.began + time;
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Until nothing more is to come.
     pub(crate) fn finish(&mut self) -> &mut Self {
         self.until(Duration::from_secs(100_000))
@@ -125,9 +149,17 @@ impl Run {
 
     /// The bytes that came.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let pieces =
-            self.out.iter().filter_map(|(_, out)| if let Out::Piece(piece) = out { Some(piece) } else { None });
-        pieces.flat_map(|piece| piece.bytes.to_vec()).collect()
+        self.pieces().flat_map(|piece| piece.bytes.to_vec()).collect()
+    }
+
+    /// How many bytes came.
+    pub(crate) fn count(&self) -> usize {
+        self.pieces().map(|piece| piece.bytes.len()).sum()
+    }
+
+    /// The pieces that came.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Message> {
+        self.out.iter().filter_map(|(_, out)| if let Out::Piece(piece) = out { Some(piece) } else { None })
     }
 
     /// What came that is no piece, and when.

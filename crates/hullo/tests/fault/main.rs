@@ -2,4 +2,8 @@
 //! Faults, driven as a relay drives them, under a clock of our own.
 
 mod bench;
+mod changes;
+mod packets;
+mod seeds;
 mod streams;
+mod words;

@@ -24,6 +24,11 @@ impl Clock {
         format!("{:02}:{:02}", at.hour(), at.minute())
     }
 
+    /// The same with the seconds and their thousandths.
+    pub(crate) fn precise(&self, millis: i64) -> String {
+        self.at(millis).strftime("%H:%M:%S%.3f").to_string()
+    }
+
     /// The day, for telling it from the next one.
     pub(crate) fn day(&self, millis: i64) -> Date {
         self.at(millis).date()
@@ -51,6 +56,7 @@ mod tests {
             (clock.time(1_700_000_000_000), clock.words(1_700_000_000_000)),
             ("22:13".into(), "Tue 14 Nov 2023".into())
         );
+        assert_eq!(clock.precise(1_700_000_000_007), "22:13:20.007");
         assert_eq!(clock.time(i64::MAX), "00:00", "what is no time does no harm");
     }
 }

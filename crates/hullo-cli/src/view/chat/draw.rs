@@ -88,7 +88,7 @@ fn bar() -> Style {
 }
 
 /// As much of the text as fits, with a mark where some of it does not.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     use unicode_segmentation::UnicodeSegmentation;
     if text.width() <= width {
         return text.to_owned();

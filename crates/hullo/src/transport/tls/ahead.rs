@@ -24,13 +24,15 @@ thread_local! {
 /// A stream of which something may have been read that nobody has asked for yet. While nothing comes it holds nothing.
 pub(in crate::transport) struct Ahead<S> {
     stream: S,
+    /// What was read, from `at` to `end`; of the full size while so much comes that it is read into directly.
     rest: Vec<u8>,
     at: usize,
+    end: usize,
 }
 
 impl<S> Ahead<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, rest: Vec::new(), at: 0 }
+        Self { stream, rest: Vec::new(), at: 0, end: 0 }
     }
 
     pub(super) fn get_ref(&self) -> &S {
@@ -44,26 +46,42 @@ impl<S: Stream> Stream for Ahead<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Ahead<S> {
+    /// Reads into the thread's space, and keeps what `buf` has no room for.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Whatever comes of this, what was kept has been asked for.
+        (self.rest, self.at, self.end) = (Vec::new(), 0, 0);
+        SPACE.with_borrow_mut(|space| {
+            space.resize(SIZE, 0);
+            let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.stream), space))?;
+            let now = n.min(buf.remaining());
+            buf.put_slice(&space[..now]);
+            self.rest = space[now..n].to_vec();
+            self.end = self.rest.len();
+            if n == SIZE {
+                self.rest.resize(SIZE, 0);
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.at == this.rest.len() {
-            let came = SPACE.with_borrow_mut(|space| {
-                space.resize(SIZE, 0);
-                let n = ready!(scratch::poll_read(cx, Pin::new(&mut this.stream), space))?;
-                let now = n.min(buf.remaining());
-                buf.put_slice(&space[..now]);
-                this.rest.clear();
-                this.rest.extend_from_slice(&space[now..n]);
-                this.at = 0;
-                Poll::Ready(Ok(()))
-            });
-            if came.is_pending() {
-                (this.rest, this.at) = (Vec::new(), 0);
+        if this.at == this.end {
+            if this.rest.len() < SIZE {
+                return this.poll_fill(cx, buf);
             }
-            return came;
+            match scratch::poll_read(cx, Pin::new(&mut this.stream), &mut this.rest) {
+                Poll::Ready(read) => (this.at, this.end) = (0, read?),
+                Poll::Pending => {
+                    (this.rest, this.at, this.end) = (Vec::new(), 0, 0);
+                    return Poll::Pending;
+                }
+            }
         }
-        let n = buf.remaining().min(this.rest.len() - this.at);
+        let n = buf.remaining().min(this.end - this.at);
         buf.put_slice(&this.rest[this.at..this.at + n]);
         this.at += n;
         Poll::Ready(Ok(()))
