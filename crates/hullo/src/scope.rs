@@ -84,6 +84,8 @@ pub struct Scope(Arc<Inner>);
 struct Inner {
     limits: Limits,
     frame: Option<&'static framing::Spec>,
+    /// Streams do not read as ended when it stops: whoever opens them passes on an end that it is told of.
+    is_outward: bool,
     life: Arc<Life>,
 }
 
@@ -135,7 +137,7 @@ impl Scope {
             key_log: OnceLock::new(),
             dialer: OnceLock::new(),
         };
-        Self(Arc::new(Inner { limits, frame: None, life: Arc::new(life) }))
+        Self(Arc::new(Inner { limits, frame: None, is_outward: false, life: Arc::new(life) }))
     }
 
     /// The same scope under the options of an address.
@@ -149,7 +151,14 @@ impl Scope {
         limits.quiet = options.time("quiet").flatten().unwrap_or(limits.quiet);
         limits.timeout = options.time("timeout").flatten().unwrap_or(limits.timeout);
         let frame = options.text("frame").map(framing::find).transpose()?;
-        Ok(Self(Arc::new(Inner { limits, frame, life: self.0.life.clone() })))
+        Ok(Self(Arc::new(Inner { limits, frame, is_outward: self.0.is_outward, life: self.0.life.clone() })))
+    }
+
+    /// The same scope for links to a server on behalf of a client. When the scope stops, the client's side reads as ended,
+    /// which is passed on; what the server then still says is the answer, and it ends when the server ends it.
+    pub(crate) fn outward(&self) -> Self {
+        let Inner { limits, frame, life, .. } = &*self.0;
+        Self(Arc::new(Inner { limits: limits.clone(), frame: *frame, is_outward: true, life: life.clone() }))
     }
 
     /// The bounds in force.
@@ -297,7 +306,7 @@ impl Scope {
 
     /// The same for somebody who is polled often.
     pub(crate) fn poll_stopped(&self, bell: &mut Bell, cx: &mut Context<'_>) -> bool {
-        bell.rung(&self.0.life.stop, cx)
+        !self.0.is_outward && bell.rung(&self.0.life.stop, cx)
     }
 
     /// Drops whatever still runs.

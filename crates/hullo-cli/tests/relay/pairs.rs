@@ -44,9 +44,12 @@ fn a_late_answer_arrives_through_every_pair_of_transports() {
 fn a_server_may_end_first_and_go_on_listening() {
     let home = Home::new();
     let heard = home.path("heard");
-    let (_server, to) = everywhere(&home, &["sh", "-c", &format!("printf 0123456789; exec >&-; cat >>{heard}")]);
+    let (_server, to) =
+        everywhere(&home, &["sh", "-c", &format!("printf 0123456789; exec >&-; read line; echo $line >>{heard}")]);
     let said = Mutex::new(Vec::new());
-    at_once(&pairs(), |(front, back)| {
+    // A client of WebSockets has no more to say to a server that has said good-bye: hullo and browsers leave.
+    let pairs: Vec<_> = pairs().into_iter().filter(|(front, _)| !front.starts_with("ws")).collect();
+    at_once(&pairs, |(front, back)| {
         let name = format!("{front} to {}", SCHEMES[*back]);
         let at = listening(&home, front, &format!("relay-{back}"));
         let relay = relay(&home, &[&at, &to[*back]]);
@@ -68,7 +71,8 @@ fn a_server_may_end_first_and_go_on_listening() {
 fn a_late_answer_arrives_in_an_exchange_of_http() {
     let home = Home::new();
     let (_server, to) = everywhere(&home, LATE);
-    let cases: Vec<_> = ["http", "https"].iter().flat_map(|front| (0..SCHEMES.len()).map(move |at| (*front, at))).collect();
+    let cases: Vec<_> =
+        ["http", "https"].iter().flat_map(|front| (0..SCHEMES.len()).map(move |at| (*front, at))).collect();
     at_once(&cases, |(front, back)| {
         let relay = relay(&home, &[&format!("{front}://:0"), &to[*back]]);
         let name = format!("{front} to {}", SCHEMES[*back]);

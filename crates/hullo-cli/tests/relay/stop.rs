@@ -13,15 +13,15 @@ use super::{
 #[test]
 fn a_conversation_finishes_within_the_grace() {
     let home = Home::new();
-    let marks = home.path("marks");
-    let late = format!("cat >/dev/null; echo here >>{marks}; sleep 1; printf 0123456789");
     at_once(&["tcp", "tls", "ws", "wss"], |scheme| {
+        let mark = home.path(scheme);
+        let late = format!("cat >/dev/null; echo here >{mark}; sleep 1; printf 0123456789");
         let server = programs(&home, &[&format!("{scheme}://:0")], &["sh", "-c", &late]);
         let relay = relay(&home, &[&format!("{scheme}://:0"), &server.client(0), "--grace", "9s"]);
         let mut client = Program::start(&mut home.hullo(&["connect", &relay.client(0)]));
         client.say("hello\n");
         client.hang_up();
-        super::common::eventually("it thinks", || Path::new(&marks).exists());
+        super::common::eventually("it thinks", || Path::new(&mark).exists());
         relay.program.signal(Signal::INT);
         let ended = client.ended();
         assert_eq!((ended.code, &*ended.out), (0, ANSWER), "{scheme}: {}", ended.err);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     address::Address,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     link::Link,
     scope::Scope,
     watch::Event,
@@ -105,7 +105,7 @@ impl Targets {
         for target in self.in_turn() {
             target.conversations.fetch_add(1, Relaxed);
             let lease = Lease(target.clone());
-            let dialled = scope.dial(&target.address).await;
+            let dialled = scope.outward().dial(&target.address).await;
             if self.all.len() > 1 || dialled.is_ok() {
                 target.learn(scope, dialled.as_ref().err(), FIRST);
             }
@@ -114,7 +114,7 @@ impl Targets {
                 Err(error) => failed = Some(error),
             }
         }
-        Err(failed.unwrap_or_else(|| Error::usage("a relay has nowhere to lead to")))
+        Err(failed.map_or_else(|| Error::usage("a relay has nowhere to lead to"), unreached))
     }
 
     /// All servers, those that are there first, in the order in which they are to be tried.
@@ -133,6 +133,15 @@ impl Targets {
             all.sort_by_key(|target| target.is_absent(now));
         }
         all
+    }
+}
+
+/// A server was not reached, whatever stood in the way: who runs the relay is to hear of it, and a client of HTTP that it is
+/// not their fault.
+fn unreached(error: Error) -> Error {
+    match error.kind() {
+        Kind::Resolve | Kind::Refused => error,
+        _ => error.of(Kind::Unreachable),
     }
 }
 
@@ -162,7 +171,8 @@ impl Target {
         *state = State { absent: Some(Instant::now() + patience), patience: patience * 2 };
         drop(state);
         if !was_absent {
-            scope.tell(&Event::Note(&format!("{address} is passed over: {error}")));
+            let error = Error::new(Kind::Unreachable, format!("{address} is passed over")).because(error.to_string());
+            scope.tell(&Event::Trouble { peer: None, error: &error });
         }
     }
 }
