@@ -84,8 +84,8 @@ pub struct Scope(Arc<Inner>);
 struct Inner {
     limits: Limits,
     frame: Option<&'static framing::Spec>,
-    /// Streams do not read as ended when it stops: whoever opens them passes on an end that it is told of.
-    is_outward: bool,
+    /// The client on whose behalf links are made.
+    client: Option<Peer>,
     life: Arc<Life>,
 }
 
@@ -137,7 +137,7 @@ impl Scope {
             key_log: OnceLock::new(),
             dialer: OnceLock::new(),
         };
-        Self(Arc::new(Inner { limits, frame: None, is_outward: false, life: Arc::new(life) }))
+        Self(Arc::new(Inner { limits, frame: None, client: None, life: Arc::new(life) }))
     }
 
     /// The same scope under the options of an address.
@@ -151,14 +151,20 @@ impl Scope {
         limits.quiet = options.time("quiet").flatten().unwrap_or(limits.quiet);
         limits.timeout = options.time("timeout").flatten().unwrap_or(limits.timeout);
         let frame = options.text("frame").map(framing::find).transpose()?;
-        Ok(Self(Arc::new(Inner { limits, frame, is_outward: self.0.is_outward, life: self.0.life.clone() })))
+        Ok(Self(Arc::new(Inner { limits, frame, client: self.0.client.clone(), life: self.0.life.clone() })))
     }
 
     /// The same scope for links to a server on behalf of a client. When the scope stops, the client's side reads as ended,
     /// which is passed on; what the server then still says is the answer, and it ends when the server ends it.
-    pub(crate) fn outward(&self) -> Self {
+    pub(crate) fn on_behalf_of(&self, client: &Peer) -> Self {
         let Inner { limits, frame, life, .. } = &*self.0;
-        Self(Arc::new(Inner { limits: limits.clone(), frame: *frame, is_outward: true, life: life.clone() }))
+        let client = Some(client.clone());
+        Self(Arc::new(Inner { limits: limits.clone(), frame: *frame, client, life: life.clone() }))
+    }
+
+    /// The client on whose behalf links are made, where there is one.
+    pub(crate) fn client(&self) -> Option<&Peer> {
+        self.0.client.as_ref()
     }
 
     /// The bounds in force.
@@ -306,7 +312,7 @@ impl Scope {
 
     /// The same for somebody who is polled often.
     pub(crate) fn poll_stopped(&self, bell: &mut Bell, cx: &mut Context<'_>) -> bool {
-        !self.0.is_outward && bell.rung(&self.0.life.stop, cx)
+        self.0.client.is_none() && bell.rung(&self.0.life.stop, cx)
     }
 
     /// Drops whatever still runs.

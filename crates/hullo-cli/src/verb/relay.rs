@@ -67,7 +67,7 @@ fn plan(args: &args::Relay) -> Result<Plan> {
 
 /// An address to listen on, with the silence that a relay allows.
 fn listening(text: &str) -> Result<Address> {
-    let mut address: Address = text.parse()?;
+    let mut address = Address::typed(text)?;
     transport::find(&address, End::Listen)?;
     if address.scheme == "memory" {
         return Err(Error::usage(format!("cannot listen on {address}: a simulated link is inside one process")));
@@ -81,7 +81,7 @@ fn listening(text: &str) -> Result<Address> {
 
 /// An address to connect to.
 fn leading(text: &str) -> Result<Address> {
-    let address: Address = text.parse()?;
+    let address = Address::typed(text)?;
     transport::find(&address, End::Connect)?;
     Ok(address)
 }

@@ -5,6 +5,7 @@
 mod common;
 mod datagrams;
 mod dead;
+mod exec;
 mod haproxy;
 mod messages;
 mod pairs;

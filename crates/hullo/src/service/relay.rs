@@ -112,9 +112,10 @@ impl Relay {
         if self.faults.as_ref().is_some_and(|faults| faults.refuses(place)) {
             return Ok(());
         }
-        let (server, _lease) = self.targets.reach(&client.scope).await?;
+        let scope = client.scope.on_behalf_of(&client.peer);
+        let (server, _lease) = self.targets.reach(&scope).await?;
         let flow = self.traffic.open(&self.name, client.peer.clone(), server.peer.clone());
-        let tee = self.tee.as_ref().map(|to| Tee::new(to, &client.scope));
+        let tee = self.tee.as_ref().map(|to| Tee::new(to, &scope));
         let chain =
             |way, packets| self.faults.as_ref().map(|faults| faults.chain(place, &flow.flow().client, way, packets));
         let mut joint = Joint::new(client, server, chain, &flow, tee);

@@ -81,7 +81,8 @@ impl Targets {
     /// Tries each server now and then, if that is wished.
     pub(super) fn begin(self: Arc<Self>, scope: &Scope) {
         let Some(every) = self.check.filter(|_| !self.begun.swap(true, Relaxed)) else { return };
-        for target in self.all.clone() {
+        // To start a program tells nothing of how it will do the next time.
+        for target in self.all.iter().filter(|target| target.address.scheme != "exec").cloned() {
             let of = scope.clone();
             scope.spawn(async move {
                 while !of.is_stopping() {
@@ -105,7 +106,7 @@ impl Targets {
         for target in self.in_turn() {
             target.conversations.fetch_add(1, Relaxed);
             let lease = Lease(target.clone());
-            let dialled = scope.outward().dial(&target.address).await;
+            let dialled = scope.dial(&target.address).await;
             if self.all.len() > 1 || dialled.is_ok() {
                 target.learn(scope, dialled.as_ref().err(), FIRST);
             }
@@ -140,7 +141,7 @@ impl Targets {
 /// not their fault.
 fn unreached(error: Error) -> Error {
     match error.kind() {
-        Kind::Resolve | Kind::Refused => error,
+        Kind::Resolve | Kind::Refused | Kind::Program => error,
         _ => error.of(Kind::Unreachable),
     }
 }

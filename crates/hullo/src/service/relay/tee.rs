@@ -51,7 +51,7 @@ impl Tee {
 
 /// Hands over a copy to its end, and hears nothing of what is answered.
 async fn copy(to: &Address, scope: &Scope, mut pieces: mpsc::Receiver<Message>) -> crate::Result<()> {
-    let mut session = scope.outward().dial(to).await?.session(&framing::raw::SPEC);
+    let mut session = scope.dial(to).await?.session(&framing::raw::SPEC);
     loop {
         tokio::select! {
             piece = pieces.recv() => match piece {
