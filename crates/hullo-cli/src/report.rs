@@ -117,26 +117,37 @@ impl Voice {
 /// Tells the timeline; of a server without `-v` only what is its own trouble, and not its clients' unless that is wanted.
 pub(crate) struct Timeline {
     voice: Voice,
-    troubles: bool,
+    /// Which troubles are told without `-v`.
+    ours: fn(Kind) -> bool,
 }
 
 impl Timeline {
     pub(crate) fn new(voice: Voice) -> Self {
-        Self { voice, troubles: false }
+        Self { voice, ours: is_ours }
+    }
+
+    /// One of a relay: a server that is not reached is its own trouble too.
+    pub(crate) fn of_relay(voice: Voice) -> Self {
+        let ours = |kind| is_ours(kind) || matches!(kind, Kind::Resolve | Kind::Refused | Kind::Unreachable);
+        Self { voice, ours }
     }
 
     /// One that tells of all troubles, and without `-v` of nothing else.
     pub(crate) fn of_troubles(voice: Voice) -> Self {
-        Self { voice, troubles: true }
+        Self { voice, ours: |_| true }
     }
 
     fn is_wanted(&self, event: &Event<'_>) -> bool {
-        let ours = |kind| matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other);
-        let is_trouble = matches!(event, Event::Trouble { error, .. } if self.troubles || ours(error.kind()));
+        let is_trouble = matches!(event, Event::Trouble { error, .. } if (self.ours)(error.kind()));
         // What a server shows is long: to look at it is what `check` is for.
         let is_long = matches!(event, Event::Shown(_)) && !self.voice.json;
         (self.voice.verbose || is_trouble) && !is_long
     }
+}
+
+/// Whether a trouble of that kind is a server's own.
+fn is_ours(kind: Kind) -> bool {
+    matches!(kind, Kind::Program | Kind::File | Kind::Bind | Kind::Other)
 }
 
 impl Watch for Timeline {

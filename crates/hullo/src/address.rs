@@ -17,7 +17,7 @@ use crate::{
 
 /// Where to listen or to connect, and how.
 ///
-/// [`FromStr`] and [`Display`](fmt::Display) are inverse to each other.
+/// [`FromStr`] and [`Display`](fmt::Display) are inverse to each other; for `exec`, [`Address::typed`] and it are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The transport, as in `tcp`.
@@ -44,6 +44,11 @@ fn is_for_us(name: &str, value: &str) -> bool {
     matches!(name, "ca" | "insecure" | "pin") || name == "via" && is_proxy()
 }
 
+/// The scheme whose addresses are commands.
+const PROGRAM: &str = "exec";
+
+/// What cannot stand in a command as it is.
+const COMMAND: &AsciiSet = &CONTROLS.add(b'?').add(b'#').add(b'%');
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'?').add(b'#').add(b'%').add(b'"').add(b'<').add(b'>');
 pub(crate) const VALUE: &AsciiSet = &PATH.add(b'&').add(b'+');
 
@@ -55,11 +60,28 @@ impl FromStr for Address {
     /// On `http`, `https`, `ws` and `wss` the names in the query that are not options belong to the server and stay in
     /// [`query`](Address::query); everywhere else an unknown option is an error. After a `#` everything is an option.
     fn from_str(text: &str) -> Result<Self> {
-        parse(text, "tcp", |name, _| find(name).is_some())
+        let address = Self::typed(text)?;
+        if address.scheme == PROGRAM {
+            return Err(Error::usage(format!(
+                "'{}' runs a program, which no address from elsewhere may do",
+                brief(text)
+            ))
+            .hint("type it where hullo connect, hullo ask or hullo relay take an address"));
+        }
+        Ok(address)
     }
 }
 
 impl Address {
+    /// Reads an address that a person has typed: it may be an `exec:`, which runs a program. [`FromStr`] refuses that, so
+    /// that no configuration, redirect or message can have us run one.
+    ///
+    /// # Errors
+    /// As [`FromStr`].
+    pub fn typed(text: &str) -> Result<Self> {
+        parse(text, "tcp", |name, _| find(name).is_some())
+    }
+
     /// An address of that scheme, host and port.
     pub fn new(scheme: &str, host: &str, port: u16) -> Self {
         let (scheme, host) = (scheme.to_owned(), host.to_owned());
@@ -127,7 +149,8 @@ fn parse(text: &str, default: &str, ours: fn(&str, &str) -> bool) -> Result<Addr
     if text.is_empty() || text.len() > 8192 {
         return Err(wrong(if text.is_empty() { "it is empty" } else { "it is longer than 8192 bytes" }));
     }
-    if text.contains(|c: char| c.is_control() || c == ' ') {
+    let is_command = scheme_of(text).is_some_and(|(scheme, _)| scheme == PROGRAM);
+    if text.contains(|c: char| c.is_control() || c == ' ' && !is_command) {
         return Err(wrong("it has a space or a control character in it").hint("write %20 for a space"));
     }
     let text_ = match text {
@@ -157,7 +180,7 @@ fn parse(text: &str, default: &str, ours: fn(&str, &str) -> bool) -> Result<Addr
         if resource && !ours(name, value) {
             theirs.push(pair);
         } else {
-            option(&mut options, name, value)?;
+            option(&mut options, name, value).map_err(|error| in_command(error, is_command))?;
         }
     }
     for pair in fragment.into_iter().flat_map(|options| options.split('&')).filter(|pair| !pair.is_empty()) {
@@ -166,7 +189,7 @@ fn parse(text: &str, default: &str, ours: fn(&str, &str) -> bool) -> Result<Addr
             None if resource && find(pair).is_none() => {}
             named => {
                 let (name, value) = named.unwrap_or((pair, ""));
-                option(&mut options, name, value)?;
+                option(&mut options, name, value).map_err(|error| in_command(error, is_command))?;
             }
         }
     }
@@ -198,6 +221,14 @@ fn option(options: &mut Options, name: &str, value: &str) -> Result<()> {
         return Err(Error::usage(format!("the option '{name}' stands there twice")));
     }
     options.set(name, value)
+}
+
+/// What was meant as a part of a command is no option.
+fn in_command(error: Error, is_command: bool) -> Error {
+    match is_command {
+        true => error.hint("what follows a ? or # in exec: are options; in a command write %3F for ? and %23 for #"),
+        false => error,
+    }
 }
 
 /// The scheme and what follows its colon; `host:port` has none.
@@ -267,7 +298,8 @@ impl fmt::Display for Address {
             let port = slashes.is_empty() && !first.is_empty() && first.bytes().all(|c| c.is_ascii_digit());
             let (digit, rest) = self.path.split_at(usize::from(port));
             digit.bytes().try_for_each(|digit| write!(f, "%{digit:02X}"))?;
-            write!(f, "{}", utf8_percent_encode(rest, PATH))?;
+            let as_it_is = if self.scheme == PROGRAM { COMMAND } else { PATH };
+            write!(f, "{}", utf8_percent_encode(rest, as_it_is))?;
         }
         if let Some(query) = &self.query {
             write!(f, "?{query}")?;
@@ -328,6 +360,17 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_an_address_that_only_a_person_may_type() {
+        let command = Address::typed("exec:sed -u 's/a%3F b/\"x\"/'?idle=2s").unwrap();
+        assert_eq!(command.path, "sed -u 's/a? b/\"x\"/'");
+        assert_eq!(command.options.time("idle"), Some(Some(std::time::Duration::from_secs(2))));
+        assert_eq!(command.to_string(), "exec:sed -u 's/a%3F b/\"x\"/'?idle=2s");
+        assert!("exec:true".parse::<Address>().unwrap_err().to_string().contains("no address from elsewhere"));
+        let error = Address::typed("exec:grep a?b").unwrap_err();
+        assert!(error.advice().is_some_and(|hint| hint.contains("%3F")), "{error}");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, why) in [
             ("", "empty"),
@@ -373,9 +416,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(text in "[a-z:/?#&=%0-9.\\[\\]@-]{0,40}|(tcp|ws|unix):(//)?[a-z]{0,3}(:[0-9]{1,5})?/?[a-z%?=&#]{0,9}") {
-            if let Ok(first) = text.parse::<Address>() {
-                let again = first.to_string().parse::<Address>();
+        fn what_is_written_is_read(text in "[a-z:/?#&=%0-9.\\[\\]@-]{0,40}|(tcp|ws|unix):(//)?[a-z]{0,3}(:[0-9]{1,5})?/?[a-z%?=&#]{0,9}|exec:[a-z/ ?%'#2-4]{0,12}") {
+            if let Ok(first) = Address::typed(&text) {
+                let again = Address::typed(&first.to_string());
                 prop_assert_eq!(again.ok(), Some(first.clone()), "{} from {}", first, text);
             }
         }

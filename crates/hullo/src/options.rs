@@ -56,7 +56,7 @@ pub enum End {
 
 const TLS: &[&str] = &["https", "tls", "wss"];
 const TCP: &[&str] = &["http", "https", "tcp", "tls", "ws", "wss"];
-const STREAMS: &[&str] = &["memory", "stdio", "tcp", "tls", "unix"];
+const STREAMS: &[&str] = &["exec", "memory", "stdio", "tcp", "tls", "unix"];
 const PACKETS: &[&str] = &["udp", "unix-dgram"];
 const PROXIED: &[&str] = &["http", "https", "tcp", "tls", "unix", "ws", "wss"];
 const NET: &[&str] = &["http", "https", "tcp", "tls", "udp", "ws", "wss"];

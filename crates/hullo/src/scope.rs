@@ -224,6 +224,15 @@ impl Scope {
         &self.0.behalf
     }
 
+    /// The client on whose behalf links are made, where there is one. When the scope stops, the client's side reads as ended,
+    /// which is passed on; what the server then still says is the answer, and it ends when the server ends it.
+    pub(crate) fn client(&self) -> Option<&Peer> {
+        match &self.0.behalf {
+            Behalf::Client(client) => Some(client),
+            Behalf::Own | Behalf::Nobody => None,
+        }
+    }
+
     /// The bounds in force.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
@@ -380,7 +389,7 @@ impl Scope {
 
     /// The same for somebody who is polled often.
     pub(crate) fn poll_stopped(&self, bell: &mut Bell, cx: &mut Context<'_>) -> bool {
-        bell.rung(&self.0.life.stop, cx)
+        self.client().is_none() && bell.rung(&self.0.life.stop, cx)
     }
 
     /// Drops whatever still runs.

@@ -221,7 +221,7 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         Kind::Usage | Kind::Protocol | Kind::Cut => StatusCode::BAD_REQUEST,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
-        Kind::Program => StatusCode::BAD_GATEWAY,
+        Kind::Program | Kind::Resolve | Kind::Refused | Kind::Unreachable => StatusCode::BAD_GATEWAY,
         Kind::Denied => StatusCode::FORBIDDEN,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -60,7 +60,7 @@ macro_rules! transports {
     };
 }
 
-transports! { http, memory, stdio, tcp, tls, udp, unix, unix_dgram, ws }
+transports! { exec, http, memory, stdio, tcp, tls, udp, unix, unix_dgram, ws }
 
 /// Every scheme, in the order of the table.
 pub fn schemes() -> impl Iterator<Item = &'static Spec> {

@@ -13,7 +13,8 @@ use super::{Gate, see::See, time};
 #[derive(ClapArgs)]
 #[command(after_help = relay_help())]
 pub(crate) struct Relay {
-    /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock or stdio:
+    /// Where to listen, as in tcp://:9000, tls://0.0.0.0:8443, ws://:8080, udp://:5300, unix:/tmp/x.sock, stdio: or
+    /// exec:PROGRAM
     #[arg(value_name = "LISTEN", required_unless_present_any = ["api", "config"])]
     pub(crate) listen: Option<String>,
 
@@ -141,6 +142,7 @@ const EXAMPLES: &str = r#"Examples:
   hullo relay udp://:5300 udp://9.9.9.9:53                                       one upstream socket for each peer
   hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
   hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
+  hullo relay :9000 'exec:tr a-z A-Z'                                            a program for each client (? is %3F in it)
   hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
   hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
   hullo relay :9000 db:5432 --fault latency:200ms~50ms                           a slow network

@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) async fn run(args: Ask, voice: Voice) -> Result<ExitCode> {
-    let address: Address = args.address.parse()?;
+    let address = Address::typed(&args.address)?;
     voice.warn_of_trust(&address);
     let mut limits = Limits::default();
     limits.quiet = args.quiet;

@@ -32,7 +32,7 @@ use crate::{args::Connect, report::Voice};
 const DATAGRAM: usize = 16 << 10;
 
 pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
-    let address: Address = args.address.parse()?;
+    let address = Address::typed(&args.address)?;
     let service = args.serve.as_deref().map(|name| service(name, &args)).transpose()?;
     let link = dial(&address, &voice.scope(Limits::default())).await?;
     voice.warn_of_trust(&address);

@@ -156,7 +156,7 @@ fn leads(to: &[Address]) -> String {
 
 /// An address to listen on, with the silence that a relay allows.
 fn listening(text: &str) -> Result<Address> {
-    let mut address: Address = text.parse()?;
+    let mut address = Address::typed(text)?;
     transport::find(&address, End::Listen)?;
     if address.scheme == "memory" {
         return Err(Error::usage(format!("cannot listen on {address}: a simulated link is inside one process")));
@@ -170,7 +170,7 @@ fn listening(text: &str) -> Result<Address> {
 
 /// An address to connect to.
 fn leading(text: &str) -> Result<Address> {
-    let address: Address = text.parse()?;
+    let address = Address::typed(text)?;
     transport::find(&address, End::Connect)?;
     Ok(address)
 }

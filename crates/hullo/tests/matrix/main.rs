@@ -95,8 +95,10 @@ rows! {
 }
 
 /// The schemes that have no line above, and why.
-const ELSEWHERE: &[(&str, &str)] =
-    &[("stdio", "it is this process's own stdin and stdout: the command's tests run it")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("exec", "it is a program: the command's tests run it"),
+    ("stdio", "it is this process's own stdin and stdout: the command's tests run it"),
+];
 
 /// A line of the table of services.
 struct Column {

@@ -58,7 +58,7 @@ impl Sight {
 
     /// Whoever tells what else happens: a table has room for the troubles of each connection.
     pub(super) fn timeline(&self, voice: Voice) -> Timeline {
-        if self.live.is_some() { Timeline::of_troubles(voice) } else { Timeline::new(voice) }
+        if self.live.is_some() { Timeline::of_troubles(voice) } else { Timeline::of_relay(voice) }
     }
 
     /// Shows what is to be shown, until the person wants all of it to end, or nobody reads it any more.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     address::Address,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     link::Link,
     scope::Scope,
     watch::Event,
@@ -81,7 +81,8 @@ impl Targets {
     /// Tries each server now and then, if that is wished.
     pub(super) fn begin(self: Arc<Self>, scope: &Scope) {
         let Some(every) = self.check.filter(|_| !self.begun.swap(true, Relaxed)) else { return };
-        for target in self.all.clone() {
+        // To start a program tells nothing of how it will do the next time.
+        for target in self.all.iter().filter(|target| target.address.scheme != "exec").cloned() {
             let of = scope.on_nobodys_behalf();
             scope.spawn(async move {
                 while !of.is_stopping() {
@@ -114,7 +115,7 @@ impl Targets {
                 Err(error) => failed = Some(error),
             }
         }
-        Err(failed.unwrap_or_else(|| Error::usage("a relay has nowhere to lead to")))
+        Err(failed.map_or_else(|| Error::usage("a relay has nowhere to lead to"), unreached))
     }
 
     /// All servers, those that are there first, in the order in which they are to be tried.
@@ -133,6 +134,15 @@ impl Targets {
             all.sort_by_key(|target| target.is_absent(now));
         }
         all
+    }
+}
+
+/// A server was not reached, whatever stood in the way: who runs the relay is to hear of it, and a client of HTTP that it is
+/// not their fault.
+fn unreached(error: Error) -> Error {
+    match error.kind() {
+        Kind::Resolve | Kind::Refused | Kind::Program => error,
+        _ => error.of(Kind::Unreachable),
     }
 }
 
@@ -162,7 +172,8 @@ impl Target {
         *state = State { absent: Some(Instant::now() + patience), patience: patience * 2 };
         drop(state);
         if !was_absent {
-            scope.tell(&Event::Note(&format!("{address} is passed over: {error}")));
+            let error = Error::new(Kind::Unreachable, format!("{address} is passed over")).because(error.to_string());
+            scope.tell(&Event::Trouble { peer: None, error: &error });
         }
     }
 }
