@@ -106,8 +106,8 @@ impl Faults {
         fault.is_some()
     }
 
-    /// What one direction of a conversation goes through. `flow` is its number among those of the relay, from 1, and
-    /// `peer` its client.
+    /// What one direction of a conversation goes through, which begins now. `flow` is its number among those of the relay,
+    /// from 1, and `peer` its client.
     pub fn chain(self: &Arc<Self>, flow: u64, peer: &Peer, way: Way, packets: bool) -> Chain {
         let id = {
             let mut state = self.state();
