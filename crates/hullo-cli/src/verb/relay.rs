@@ -30,8 +30,8 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
     let (at, mut plan) = (listening(&args.listen)?, plan(&args)?);
-    let (faults, fault_log) = faults::of(&args, voice)?;
-    plan.faults = faults;
+    let trouble = faults::of(&args, voice)?;
+    plan.faults = trouble.faults.clone();
     let on_stdio = plan.to.iter().chain(&plan.tee).chain([&at]).any(|address| address.scheme == "stdio");
     let sight = Sight::new(&args.see, on_stdio, voice)?;
     plan.traffic = sight.traffic.clone();
@@ -46,11 +46,10 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     };
     let (to, name) = (plan.name.clone(), format!("relay to {}", plan.name));
     let bound = listen(&mut server, &at.to_string(), &name, Relay::new(plan)?, voice).await?;
+    trouble.tell(voice);
     let ended = wait(server, signals, sight.look(&format!("{bound} → {to}"), voice), args.grace, voice).await;
     sight.finish(voice);
-    if let Some(lines) = fault_log {
-        lines.finish();
-    }
+    trouble.finish();
     ended
 }
 

@@ -118,19 +118,28 @@ impl Relay {
         let chain =
             |way, packets| self.faults.as_ref().map(|faults| faults.chain(place, &flow.flow().client, way, packets));
         let mut joint = Joint::new(client, server, chain, &flow, tee);
-        let joined = joint.run().await;
-        let broken = match &joined {
-            Ok(over) => *over == Over::Reset,
-            Err(error) => error.kind() != Kind::Timeout,
-        };
-        if broken {
-            joint.cut_off();
+        match joint.run().await {
+            Ok(Over::Ended) => flow.close(None),
+            Ok(Over::Cut) => {
+                joint.close().await;
+                flow.close(None);
+            }
+            Ok(Over::Reset) => {
+                joint.cut_off();
+                drop(joint);
+                flow.close(Some(&Error::new(Kind::Cut, "a fault has broken it off")));
+            }
+            Err(error) => {
+                // Silence ends a conversation in good order.
+                if error.kind() != Kind::Timeout {
+                    joint.cut_off();
+                }
+                drop(joint);
+                flow.close(Some(&error));
+                return Err(error);
+            }
         }
-        drop(joint);
-        let reset = || Error::new(Kind::Cut, "a fault has broken it off");
-        let reset = joined.as_ref().is_ok_and(|over| *over == Over::Reset).then(reset);
-        flow.close(joined.as_ref().err().or(reset.as_ref()));
-        joined.map(drop)
+        Ok(())
     }
 }
 

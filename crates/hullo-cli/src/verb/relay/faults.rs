@@ -10,17 +10,39 @@ use serde_json::{Value, json};
 
 use crate::{args, observe::lines::Lines, report::Voice};
 
+/// What goes wrong.
+#[derive(Default)]
+pub(super) struct Trouble {
+    pub(super) faults: Option<Arc<Faults>>,
+    log: Option<Arc<Lines>>,
+    /// The number that chance is drawn from, where nobody chose it.
+    seed: Option<u64>,
+}
+
+impl Trouble {
+    /// Tells how to have the same again.
+    pub(super) fn tell(&self, voice: Voice) {
+        if let Some(seed) = self.seed {
+            voice.say("seed", &format!("  --seed {seed} makes the same faults again"), json!({ "seed": seed }));
+        }
+    }
+
+    /// Sees to it that the last lines of the log are written.
+    pub(super) fn finish(&self) {
+        if let Some(lines) = &self.log {
+            lines.finish();
+        }
+    }
+}
+
 /// The faults of the command line, if there are some, and their log.
-pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<(Option<Arc<Faults>>, Option<Arc<Lines>>)> {
+pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<Trouble> {
     let lines = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
     let lines = lines.transpose()?;
     if args.fault.is_empty() {
-        return Ok((None, lines));
+        return Ok(Trouble { log: lines, ..Trouble::default() });
     }
-    let seed = args.seed.unwrap_or_else(rand_seed);
-    if args.seed.is_none() {
-        voice.say("seed", &format!("  --seed {seed} makes the same faults again"), json!({ "seed": seed }));
-    }
+    let seed = args.seed.unwrap_or_else(any_seed);
     let (log, begun) = (lines.clone(), Instant::now());
     let tell = move |hit: &Hit| {
         let seconds = begun.elapsed().as_secs_f64();
@@ -33,7 +55,7 @@ pub(super) fn of(args: &args::Relay, voice: Voice) -> Result<(Option<Arc<Faults>
     };
     let faults = Faults::new(seed, Some(Arc::new(tell)));
     faults.set(args.fault.clone());
-    Ok((Some(Arc::new(faults)), lines))
+    Ok(Trouble { faults: Some(Arc::new(faults)), log: lines, seed: args.seed.is_none().then_some(seed) })
 }
 
 fn facts(hit: &Hit, seconds: f64) -> Value {
@@ -46,7 +68,7 @@ fn object(hit: &Hit, seconds: f64) -> String {
 }
 
 /// A number of six digits, which people can type.
-fn rand_seed() -> u64 {
+fn any_seed() -> u64 {
     let mut bytes = [0; 8];
     // Where the system has no randomness, any number does: nothing secret is made of it.
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -2,8 +2,11 @@
 
 use std::{
     future::poll_fn,
+    io,
     task::{Context, Poll},
 };
+
+use futures_util::{FutureExt, future::join};
 
 use super::{
     direct::Direct,
@@ -14,7 +17,7 @@ use crate::{
     error::{Error, Result},
     fault::Chain,
     framing,
-    io::linger::cut_off,
+    io::linger::{close, cut_off},
     link::{BoxStream, Link, Stream as _, Wire},
     message::Message,
     pipe::settled,
@@ -95,6 +98,19 @@ impl<'a> Joint<'a> {
     /// One of them broke off.
     pub(super) async fn run(&mut self) -> Result<Over> {
         poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Closes both ends so that they can read what they were told, though they may not have ended.
+    pub(super) async fn close(self) {
+        // Who is gone already is none the worse for it.
+        let _ = match self.pair {
+            Pair::Direct(mut client, mut server, _) => join(close(&mut client), close(&mut server)).await,
+            Pair::Bytes(client, server, _) => join(client.close(), server.close()).await,
+            Pair::Messages(client, server, _) => {
+                let io = |closed: Result<()>| closed.map_err(io::Error::from);
+                join(client.close().map(io), server.close().map(io)).await
+            }
+        };
     }
 
     /// Has both ends see that it broke off, once this is dropped.

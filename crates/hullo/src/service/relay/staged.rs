@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     error::{Error, Result},
     fault::{Chain, Out},
-    io::scratch,
+    io::{linger, scratch},
     link::{BoxStream, Stream as _},
     message::Message,
     session::Session,
@@ -85,6 +85,12 @@ pub(super) struct Pieces {
 impl Pieces {
     pub(super) fn new(stream: BoxStream) -> Self {
         Self { stream, outgoing: Bytes::new() }
+    }
+}
+
+impl Pieces {
+    pub(super) async fn close(mut self) -> io::Result<()> {
+        linger::close(&mut self.stream).await
     }
 }
 
