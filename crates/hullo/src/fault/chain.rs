@@ -143,9 +143,9 @@ impl Chain {
         }
     }
 
-    /// What the clock alone brings, whatever is held: a reset, a cut, when there will be one, or nothing. Whoever cannot
-    /// hand over what was given asks this instead of [`give`](Self::give), which has it too. A reset and a cut that only `give` has come behind
-    /// what was given before: that is to be handed over first.
+    /// What the clock alone brings, whatever is held: a reset, a cut, when there will be one, or nothing. Whoever
+    /// cannot hand over what was given asks this instead of [`give`](Self::give), which has it too. A reset and a cut
+    /// that only `give` has come behind what was given before: that is to be handed over first.
     pub fn breaks(&mut self, now: Instant) -> Out {
         let due = self.slots.iter().enumerate().filter_map(|(at, slot)| slot.ends().map(|ends| (ends, at)));
         match due.min() {
@@ -232,8 +232,8 @@ impl Chain {
         self.slots = slots.collect();
     }
 
-    /// Where each of the faults has stood before, by its name and kind. They are found in their order alone: if two have
-    /// changed places, one of them begins anew, so that nothing overtakes anything.
+    /// Where each of the faults has stood before, by its name and kind. They are found in their order alone: if two
+    /// have changed places, one of them begins anew, so that nothing overtakes anything.
     fn places(&self, wanted: &[Arc<Fault>]) -> Vec<Option<usize>> {
         let mut from = 0;
         let place = |fault: &Arc<Fault>| {
@@ -245,8 +245,8 @@ impl Chain {
         wanted.iter().map(place).collect()
     }
 
-    /// Takes the slots that stay, altered where their faults are. What the others hold, and what those held that are altered,
-    /// goes on to the next that stays: the last come first, so that the order is kept.
+    /// Takes the slots that stay, altered where their faults are. What the others hold, and what those held that are
+    /// altered, goes on to the next that stays: the last come first, so that the order is kept.
     fn settle(&mut self, wanted: &[Arc<Fault>], places: &[Option<usize>], now: Instant) -> VecDeque<Slot> {
         let mut stay: VecDeque<Slot> = VecDeque::new();
         while let Some(mut slot) = self.slots.pop() {

@@ -1,8 +1,8 @@
 //! `hullo relay --fault loss:0.1 udp://:9000 udp://dns:53`: a share of packets is lost.
 //!
-//! Of a stream, that share of its blocks of 1,460 bytes is missing, counted from its beginning, as if nobody had sent them
-//! again. TCP never does that to its users; a protocol that must find out can be tried with it. What lost packets come to
-//! beneath TCP is time: `latency` with much jitter for a share of conversations.
+//! Of a stream, that share of its blocks of 1,460 bytes is missing, counted from its beginning, as if nobody had sent
+//! them again. TCP never does that to its users; a protocol that must find out can be tried with it. What lost packets
+//! come to beneath TCP is time: `latency` with much jitter for a share of conversations.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! `hullo relay --fault timeout:5s :9000 tcp://db:5432`: nothing passes, and after that time the conversation is cut.
 //!
-//! Without a time it is cut when one end says that it has ended. What a stream has said meanwhile is lost, so that it cannot go
-//! on if the fault is taken away: then it is cut. Packets go on. (`bandwidth:0` is for a stream that goes on.)
+//! Without a time it is cut when one end says that it has ended. What a stream has said meanwhile is lost, so that it
+//! cannot go on if the fault is taken away: then it is cut. Packets go on. (`bandwidth:0` is for a stream that goes
+//! on.)
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{error::Result, message::Message};
 /// This fault's line of the table.
 pub(super) const SPEC: Spec = Spec {
     name: "timeout",
-    about: "nothing passes, and after that time the conversation is cut; never without a time",
+    about: "nothing passes, and after that time, if one is said, the conversation is cut",
     example: "timeout:5s",
     unit: "TIME",
     attributes: &[],

@@ -270,12 +270,17 @@ proptest! {
         let mut latest = ms(0);
         for ((came, _), said) in run.out.iter().zip(times) {
             latest = latest.max(ms(said + delay + jitter));
-            prop_assert!(*came >= ms(said + delay.saturating_sub(jitter)) && *came <= latest, "{came:?} after {said} ms");
+            let earliest = ms(said + delay.saturating_sub(jitter));
+            prop_assert!(*came >= earliest && *came <= latest, "{came:?} after {said} ms");
         }
     }
 
     #[test]
-    fn slices_have_the_sizes_and_the_pauses_that_are_said(talk in talk(), size in 1..500_u64, spread in 0..500_u64, delay in 0..3000_u64) {
+    fn slices_have_the_sizes_and_the_pauses_that_are_said(
+        talk in talk(),
+        (size, spread) in (1..500_u64, 0..500_u64),
+        delay in 0..3000_u64,
+    ) {
         let spread = spread % size;
         let bench = Bench::new(1, &[&format!("slicer:{size}~{spread},delay={delay}us")]);
         let mut run = bench.stream(1);
@@ -312,6 +317,7 @@ proptest! {
         run.end().finish();
         let cut = said.len() >= limit;
         prop_assert_eq!(run.bytes(), &said[..said.len().min(limit)]);
-        prop_assert_eq!(run.ends().into_iter().map(|(_, end)| end).collect::<Vec<_>>(), [if cut { Out::Cut } else { Out::End }]);
+        let ends: Vec<_> = run.ends().into_iter().map(|(_, end)| end).collect();
+        prop_assert_eq!(ends, [if cut { Out::Cut } else { Out::End }]);
     }
 }

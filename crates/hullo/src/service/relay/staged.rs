@@ -198,8 +198,8 @@ impl Staged {
         }
     }
 
-    /// Holds the next piece that may go on, unless there is one already; or says how it all ends at once, even if nothing
-    /// can be handed over.
+    /// Holds the next piece that may go on, unless there is one already; or says how it all ends at once, even if
+    /// nothing can be handed over.
     fn next(&mut self, cx: &mut Context<'_>) -> Option<Over> {
         let chain = self.chain.as_mut()?;
         chain.poll_changed(cx, Instant::now());
