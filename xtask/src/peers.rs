@@ -33,6 +33,7 @@ const PEERS: &[Peer] = &[
     program("argon2", "argon2"),
     program("chromium", "chromium"),
     program("curl", "curl"),
+    program("haproxy", "haproxy"),
     program("nc.openbsd", "netcat-openbsd"),
     program("nc.traditional", "netcat-traditional"),
     program("ncat", "ncat"),

@@ -8,7 +8,7 @@ use hullo::{
     service::relay,
 };
 
-use super::{see::See, time};
+use super::{Gate, see::See, time};
 
 #[derive(ClapArgs)]
 #[command(after_help = relay_help())]
@@ -50,6 +50,18 @@ pub(crate) struct Relay {
     /// Conversations at once; more wait to be accepted [default: 16384]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
+
+    /// Conversations at once with one peer's address (of IPv6: with one /64); more are closed [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_per_peer: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+
+    /// Conversations that may begin in a second from one peer's address (of IPv6: from one /64), and as many at once; more
+    /// are closed [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
 
     /// On Ctrl-C or SIGTERM, let conversations finish for this long
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]

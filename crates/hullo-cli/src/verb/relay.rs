@@ -25,7 +25,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     if let Some(most) = args.max_connections {
         limits.max_connections = most as usize;
     }
-    limits.max_per_peer = limits.max_connections;
+    limits.max_per_peer = args.max_per_peer.map_or(limits.max_connections, |most| most as usize);
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
@@ -37,9 +37,10 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     plan.traffic = sight.traffic.clone();
     let metrics = args.metrics.as_ref().map(|_| (&sight.traffic, vec![plan.name.clone()]));
     let observer = Observer::of_relays(metrics, sight.timeline(voice));
+    let gate = args.gate.made(&[], &[], args.rate)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.log_keys(&scope);
-    let mut server = Server::new(scope);
+    voice.equip(&scope);
+    let mut server = Server::new(gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate)));
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
         None => None,

@@ -25,9 +25,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("name", 0),
     ("options", 0),
     ("peer", 0),
+    ("proxy_header", 0),
+    ("proxy", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
     ("folder", 1),
+    ("gate", 1),
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
@@ -118,6 +121,7 @@ const HELPERS: &[(&str, &str)] = &[
     ("service/accounts.rs", "the names and passwords that services share"),
     ("service/relay.rs", "a verb of its own makes it, out of more than settings"),
     ("service/sqlite.rs", "what the databases of services share"),
+    ("service/tunnel.rs", "what the two kinds of proxy share"),
     ("transport/accept.rs", "the accept loop that stream listeners share"),
 ];
 
