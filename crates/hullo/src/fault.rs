@@ -129,6 +129,19 @@ pub const COMMON: &[Attribute] = &[
     attribute("way", "up (to the server), down (to the client) or both"),
 ];
 
+/// The tables as the help of a command shows them: each fault with the attributes of its own, then those of all.
+pub fn help() -> String {
+    let line = |word: &str, about: &str| format!("  {word:<26} {about}\n");
+    let attribute = |one: &Attribute| line(&format!("  ,{}=", one.name), one.about);
+    let fault = |spec: &Spec| {
+        let written = if spec.unit.is_empty() { spec.name.to_owned() } else { format!("{}:{}", spec.name, spec.unit) };
+        line(&written, spec.about) + &spec.attributes.iter().map(attribute).collect::<String>()
+    };
+    let common = COMMON.iter().map(|one| line(&format!(",{}=", one.name), one.about));
+    let (faults, common): (String, String) = (FAULTS.iter().map(fault).collect(), common.collect());
+    format!("Faults, as in --fault latency:200ms~50ms,way=down,p=0.5:\n{faults}\nWhat each of them takes:\n{common}")
+}
+
 /// The directions in which a fault holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ways {
