@@ -5,7 +5,7 @@
 //!
 //! | fault | what it does |
 //! | --- | --- |
-//! | `bandwidth:1MB` | so many bytes a second; `per=peer` and `per=relay` have conversations share them; `0` holds everything |
+//! | `bandwidth:1MB` | so many bytes a second, which conversations may share (`per=relay`); `0` holds everything |
 //! | `corrupt:0.001` | a bit flips in that share of the bytes of a stream, or of packets |
 //! | `down` | a new conversation ends at once, and nobody is dialled for it |
 //! | `duplicate:0.05` | that share of packets comes twice |
@@ -13,31 +13,31 @@
 //! | `limit:1MB` | after so many bytes the conversation is cut: these pass, and not one more |
 //! | `loss:0.1` | that share of packets is lost; on a stream, of its blocks of 1,460 bytes |
 //! | `reorder:0.1` | that share of packets is held back (`by=10ms`), so that others overtake them |
-//! | `reset:2s` | the conversation is reset (a TCP RST) after that time; `reset` at once, `reset:after=1MB` behind so much |
+//! | `reset:2s` | both ends are reset (a TCP RST) after that time, or `reset:after=1MB` behind so much |
 //! | `slicer:100~50` | a stream leaves in small pieces; `delay=10us` is waited between two of them |
 //! | `slow_close:2s` | the end is passed on later |
-//! | `timeout:5s` | nothing passes, and after that time the conversation is cut; without a time it never is |
+//! | `timeout:5s` | nothing passes, and after that time, if one is said, the conversation is cut |
 //!
 //! # Which conversations, and from when
 //!
 //! A fault holds in both directions, each by itself, unless `way` names one. `first=3` is for the first 3 conversations
-//! of the relay, `every=10` for each tenth, and `p=0.2` for a share of them. `after=1MB` lets so many bytes pass before the
-//! fault begins, `after=5s` so much time. Several faults stand behind each other in the order of their list: what the
-//! first lets go comes to the second. What is to happen behind a number of bytes happens behind them, wherever they are
-//! held up on their way. What is to happen by the clock happens at that moment, and what is still held is lost.
+//! of the relay, `every=10` for each tenth, and `p=0.2` for a share of them. `after=1MB` lets so many bytes pass before
+//! the fault begins, `after=5s` so much time. Several faults stand behind each other in the order of their list: what
+//! the first lets go comes to the second. What is to happen behind a number of bytes happens behind them, wherever they
+//! are held up on their way. What is to happen by the clock happens at that moment, and what is still held is lost.
 //!
 //! # The same again
 //!
-//! All that is drawn is drawn from the seed, the number of the conversation, the name of the fault and the way. It does not
-//! depend on the time, on other conversations, or, but for the jitter of streams, on how the bytes came in pieces. The
-//! same seed makes the same decisions, and [`Hit`] tells them.
+//! All that is drawn is drawn from the seed, the number of the conversation, the name of the fault and the way. It does
+//! not depend on the time, on other conversations, or, but for the jitter of streams, on how the bytes came in pieces.
+//! The same seed makes the same decisions, and [`Hit`] tells them.
 //!
 //! # Changes
 //!
-//! [`Faults::set`] takes effect at once, on the conversations that are going on too (but for `down`). What a fault that is
-//! gone or altered still held goes on at once and in order. The others keep what they hold, and how far they have come. Only a
-//! `timeout` that has swallowed a part of a stream cuts the conversation as it goes; `bandwidth:0` stops one that can
-//! go on.
+//! [`Faults::set`] takes effect at once, on the conversations that are going on too (but for `down`). What a fault that
+//! is gone or altered still held goes on at once and in order. The others keep what they hold, and how far they have
+//! come. Only a `timeout` that has swallowed a part of a stream cuts the conversation as it goes; `bandwidth:0` stops
+//! one that can go on.
 //!
 //! # Another fault
 //!
@@ -122,12 +122,25 @@ const fn attribute(name: &'static str, about: &'static str) -> Attribute {
 /// The attributes that every fault takes.
 pub const COMMON: &[Attribute] = &[
     attribute("after", "begin after so many bytes of each way (1MB), or that time (5s)"),
-    attribute("every", "for every so manieth conversation of the relay only"),
-    attribute("first", "for the first so many conversations of the relay only"),
-    attribute("name", "what it is called in the log, and changed by; otherwise as its kind"),
+    attribute("every", "only for each Nth conversation of the relay"),
+    attribute("first", "only for the first N conversations of the relay"),
+    attribute("name", "what it is called in the log, otherwise as its kind"),
     attribute("p", "the share of conversations that have it, 0 to 1"),
     attribute("way", "up (to the server), down (to the client) or both"),
 ];
+
+/// The tables as the help of a command shows them: each fault with the attributes of its own, then those of all.
+pub fn help() -> String {
+    let line = |word: &str, about: &str| format!("  {word:<26} {about}\n");
+    let attribute = |one: &Attribute| line(&format!("  ,{}=", one.name), one.about);
+    let fault = |spec: &Spec| {
+        let written = if spec.unit.is_empty() { spec.name.to_owned() } else { format!("{}:{}", spec.name, spec.unit) };
+        line(&written, spec.about) + &spec.attributes.iter().map(attribute).collect::<String>()
+    };
+    let common = COMMON.iter().map(|one| line(&format!(",{}=", one.name), one.about));
+    let (faults, common): (String, String) = (FAULTS.iter().map(fault).collect(), common.collect());
+    format!("Faults, as in --fault latency:200ms~50ms,way=down,p=0.5:\n{faults}\nWhat each of them takes:\n{common}")
+}
 
 /// The directions in which a fault holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,7 +172,7 @@ pub struct Fault {
     pub share: f64,
     /// Only for the first so many conversations.
     pub first: Option<u64>,
-    /// Only for every so manieth.
+    /// Only for each conversation whose number is a multiple of this.
     pub every: Option<u64>,
     after: Option<After>,
     spec: &'static Spec,

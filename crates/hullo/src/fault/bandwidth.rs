@@ -1,8 +1,9 @@
 //! `hullo relay --fault bandwidth:1MB,per=relay :9000 tcp://db:5432`: so many bytes a second, and no more.
 //!
-//! The rate is that of each conversation, or one that all conversations of a client (`per=peer`) or of the relay share, a
-//! little for each in turn. Each way has its own, as a line has. A stream leaves in pieces of 10 ms; what is held here is
-//! what leaves in 20 ms, so that a sender soon feels the rate. `bandwidth:0` holds everything, until it is taken away.
+//! The rate is that of each conversation, or one that all conversations of a client (`per=peer`) or of the relay share,
+//! a little for each in turn. Each way has its own, as a line has. A stream leaves in pieces of 10 ms; what is held
+//! here is what leaves in 20 ms, so that a sender soon feels the rate. `bandwidth:0` holds everything, until it is
+//! taken away.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     Fault, Faults,
     line::Item,
-    stage::{End, Given, Room, Slot},
+    stage::{Given, Room, Slot},
 };
 use crate::{message::Message, peer::Peer, traffic::Way};
 
@@ -40,7 +40,7 @@ pub struct Chain {
     peer: Peer,
     way: Way,
     packets: bool,
-    /// The change that it was made by; 0 before it was made.
+    /// The change that it was made by.
     version: u64,
     waker: Option<Waker>,
     slots: Vec<Slot>,
@@ -69,7 +69,7 @@ pub enum Out {
 
 impl Chain {
     pub(super) fn new(faults: Arc<Faults>, id: u64, (flow, peer, way, packets): (u64, Peer, Way, bool)) -> Self {
-        Self {
+        let mut chain = Self {
             faults,
             id,
             flow,
@@ -82,7 +82,9 @@ impl Chain {
             ready: VecDeque::new(),
             ready_bytes: 0,
             over: false,
-        }
+        };
+        chain.renew(Instant::now());
+        chain
     }
 
     /// Whether something may be put in: what is held is bounded, by 1 MiB or 1,024 pieces for each fault, and for a
@@ -101,7 +103,7 @@ impl Chain {
     /// Whether it does nothing to what goes through, and holds nothing, so that bytes may be moved without it, until
     /// [`poll_changed`](Self::poll_changed) says that something has changed.
     pub fn is_clear(&self) -> bool {
-        self.version != 0 && self.slots.is_empty() && self.ready.is_empty() && !self.over
+        self.slots.is_empty() && self.ready.is_empty() && !self.over
     }
 
     /// Puts in a piece of a stream, or a packet.
@@ -117,7 +119,6 @@ impl Chain {
     }
 
     fn put(&mut self, item: Item, now: Instant) {
-        self.begin(now);
         match self.slots.first_mut() {
             _ if self.over => {}
             Some(slot) => slot.take(item, now),
@@ -125,27 +126,34 @@ impl Chain {
         }
     }
 
-    /// Takes out what is due. After an end, a reset and a cut there is nothing more.
+    /// Takes out what is due. After a reset and a cut there is nothing more, after an end only these.
     pub fn give(&mut self, now: Instant) -> Out {
-        self.begin(now);
         if self.over {
             return Out::Nothing;
         }
-        if let Some(end) = self.deadline(now) {
-            return self.out(end.item());
+        match self.breaks(now) {
+            end @ (Out::Reset | Out::Cut) => end,
+            _ => match self.ready.pop_front() {
+                Some(item) => {
+                    self.ready_bytes -= item.len();
+                    self.out(item)
+                }
+                None => self.pull(now),
+            },
         }
-        if let Some(item) = self.ready.pop_front() {
-            self.ready_bytes -= item.len();
-            return self.out(item);
-        }
-        self.pull(now)
     }
 
-    /// How a fault ends the conversation by now, whatever is held.
-    fn deadline(&mut self, now: Instant) -> Option<End> {
+    /// What the clock alone brings, whatever is held: a reset, a cut, when there will be one, or nothing. Whoever
+    /// cannot hand over what was given asks this instead of [`give`](Self::give), which has it too. A reset and a cut
+    /// that only `give` has come behind what was given before: that is to be handed over first.
+    pub fn breaks(&mut self, now: Instant) -> Out {
         let due = self.slots.iter().enumerate().filter_map(|(at, slot)| slot.ends().map(|ends| (ends, at)));
-        let (ends, at) = due.min()?;
-        if ends <= now { self.slots[at].finish() } else { None }
+        match due.min() {
+            Some(_) if self.over => Out::Nothing,
+            None => Out::Nothing,
+            Some((ends, _)) if ends > now => Out::Until(ends),
+            Some((_, at)) => self.slots[at].finish().map_or(Out::Nothing, |end| self.out(end.item())),
+        }
     }
 
     /// The first thing that comes out of the last slot. What is due goes on from slot to slot as far as there is room.
@@ -195,7 +203,6 @@ impl Chain {
     /// Whether the faults have changed: then the chain has been made anew, what it held goes on in order, and
     /// [`give`](Self::give) is to be asked again. Otherwise the task is woken by the next change.
     pub fn poll_changed(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        self.begin(now);
         if self.faults.version() == self.version {
             if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 return false;
@@ -208,13 +215,6 @@ impl Chain {
         self.waker = None;
         self.renew(now);
         true
-    }
-
-    /// It is made when its clock is first known.
-    fn begin(&mut self, now: Instant) {
-        if self.version == 0 {
-            self.renew(now);
-        }
     }
 
     fn renew(&mut self, now: Instant) {
@@ -232,8 +232,8 @@ impl Chain {
         self.slots = slots.collect();
     }
 
-    /// Where each of the faults has stood before, by its name and kind. They are found in their order alone: if two have
-    /// changed places, one of them begins anew, so that nothing overtakes anything.
+    /// Where each of the faults has stood before, by its name and kind. They are found in their order alone: if two
+    /// have changed places, one of them begins anew, so that nothing overtakes anything.
     fn places(&self, wanted: &[Arc<Fault>]) -> Vec<Option<usize>> {
         let mut from = 0;
         let place = |fault: &Arc<Fault>| {
@@ -245,8 +245,8 @@ impl Chain {
         wanted.iter().map(place).collect()
     }
 
-    /// Takes the slots that stay, altered where their faults are. What the others hold, and what those held that are altered,
-    /// goes on to the next that stays: the last come first, so that the order is kept.
+    /// Takes the slots that stay, altered where their faults are. What the others hold, and what those held that are
+    /// altered, goes on to the next that stays: the last come first, so that the order is kept.
     fn settle(&mut self, wanted: &[Arc<Fault>], places: &[Option<usize>], now: Instant) -> VecDeque<Slot> {
         let mut stay: VecDeque<Slot> = VecDeque::new();
         while let Some(mut slot) = self.slots.pop() {

@@ -2,8 +2,9 @@
 
 use crate::traffic::Way;
 
-/// A generator of its own for each fault of each conversation and way: SplitMix64 (Steele, Lea, Flood, 2014), whose state is
-/// one word, since there is one for each of thousands of connections. Its beginning is a BLAKE3 hash of whose it is.
+/// A generator of its own for each fault of each conversation and way: SplitMix64 (Steele, Lea, Flood, 2014), whose
+/// state is one word, since there is one for each of thousands of connections. Its beginning is a BLAKE3 hash of whose
+/// it is.
 pub(super) struct Draw(u64);
 
 impl Draw {
@@ -40,6 +41,6 @@ impl Draw {
 
     /// A number from 0 to `most`.
     pub(super) fn up_to(&mut self, most: u64) -> u64 {
-        (u128::from(self.next()) * (u128::from(most) + 1) >> 64) as u64
+        ((u128::from(self.next()) * (u128::from(most) + 1)) >> 64) as u64
     }
 }

@@ -1,8 +1,8 @@
 //! `hullo relay --fault latency:200ms~50ms :9000 tcp://db:5432`: everything comes later.
 //!
 //! The end comes as late as the bytes, as it does over a long way. What a stream carries keeps its order, whatever is
-//! drawn; packets may overtake each other. A sender is not slowed down as long as what is under way is no more than 32 MiB,
-//! which is what Toxiproxy holds: over 100 ms that is 320 MB a second.
+//! drawn; packets may overtake each other. A sender is not slowed down as long as what is under way is no more than 32
+//! MiB, which is what Toxiproxy holds: over 100 ms that is 320 MB a second.
 
 use std::{sync::Arc, time::Duration};
 

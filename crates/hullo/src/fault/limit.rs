@@ -1,7 +1,7 @@
 //! `hullo relay --fault limit:1MB,way=down :9000 tcp://db:5432`: the conversation is cut after so many bytes.
 //!
-//! So many bytes pass, each way by itself, and not one more: then both ends are closed. A packet that would go beyond does not
-//! pass.
+//! So many bytes pass, each way by itself, and not one more: then both ends are closed. A packet that would go beyond
+//! does not pass.
 
 use std::sync::Arc;
 

@@ -63,8 +63,8 @@ struct State {
 }
 
 impl Faults {
-    /// No faults yet. What is drawn is drawn from `seed`, and `log` is told what comes of it; it is called from many threads, and
-    /// must neither wait nor change the faults.
+    /// No faults yet. What is drawn is drawn from `seed`, and `log` is told what comes of it; it is called from many
+    /// threads, and must neither wait nor change the faults.
     pub fn new(seed: u64, log: Option<Log>) -> Self {
         Self { seed, log, version: AtomicU64::new(1), state: Mutex::default() }
     }
@@ -95,8 +95,8 @@ impl Faults {
         self.state().list.is_empty()
     }
 
-    /// Whether that conversation is to end at once, before anybody is dialled for it. `flow` is its number among those of
-    /// the relay, from 1.
+    /// Whether that conversation is to end at once, before anybody is dialled for it. `flow` is its number among those
+    /// of the relay, from 1.
     pub fn refuses(&self, flow: u64) -> bool {
         let (_, list) = self.current();
         let fault = list.iter().find(|fault| fault.spec.on == On::Conversations && fault.chooses(self.seed, flow));
@@ -106,8 +106,8 @@ impl Faults {
         fault.is_some()
     }
 
-    /// What one direction of a conversation goes through. `flow` is its number among those of the relay, from 1, and
-    /// `peer` its client.
+    /// What one direction of a conversation goes through, which begins now. `flow` is its number among those of the
+    /// relay, from 1, and `peer` its client.
     pub fn chain(self: &Arc<Self>, flow: u64, peer: &Peer, way: Way, packets: bool) -> Chain {
         let id = {
             let mut state = self.state();

@@ -1,7 +1,7 @@
 //! `hullo relay --fault reset:after=1MB :9000 tcp://db:5432`: both ends are reset.
 //!
-//! It is a real reset (on TCP an RST) of both connections: after a time, whether or not anything is said, or behind so many bytes
-//! of one way, or at once. Until then everything passes.
+//! It is a real reset (on TCP an RST) of both connections: after a time, whether or not anything is said, or behind so
+//! many bytes of one way, or at once. Until then everything passes.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! `hullo relay --fault slicer:100~50,delay=10us :9000 tcp://db:5432`: a stream leaves in small pieces.
 //!
-//! Each has as many bytes as are said, give or take; the last of what has come is what is left. It is for streams: a packet
-//! is whole.
+//! Each has as many bytes as are said, give or take; the last of what has come is what is left. It is for streams: a
+//! packet is whole.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,8 @@
 //! `hullo relay --fault timeout:5s :9000 tcp://db:5432`: nothing passes, and after that time the conversation is cut.
 //!
-//! Without a time it never is, until its source ends. What a stream has said meanwhile is lost, so that it cannot go on if the
-//! fault is taken away: then it is cut. Packets go on. (`bandwidth:0` is for a stream that goes on.)
+//! Without a time it is cut when one end says that it has ended. What a stream has said meanwhile is lost, so that it
+//! cannot go on if the fault is taken away: then it is cut. Packets go on. (`bandwidth:0` is for a stream that goes
+//! on.)
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{error::Result, message::Message};
 /// This fault's line of the table.
 pub(super) const SPEC: Spec = Spec {
     name: "timeout",
-    about: "nothing passes, and after that time the conversation is cut; never without a time",
+    about: "nothing passes, and after that time, if one is said, the conversation is cut",
     example: "timeout:5s",
     unit: "TIME",
     attributes: &[],
@@ -42,7 +43,7 @@ impl Kind for Timeout {
     }
 
     fn stage(&self, place: &Place<'_>) -> Box<dyn Stage> {
-        Box::new(Silence { packets: place.packets, lost: place.taken > 0 })
+        Box::new(Silence { lost: place.taken > 0 && !place.packets, forever: self.wait.is_none() })
     }
 
     fn end(&self) -> Option<(Duration, End)> {
@@ -51,21 +52,25 @@ impl Kind for Timeout {
 }
 
 struct Silence {
-    packets: bool,
+    /// Whether something is missing that nobody can do without.
     lost: bool,
+    forever: bool,
 }
 
 impl Stage for Silence {
-    fn take(&mut self, _: Message, _: Instant, _: &mut Hold) {
-        self.lost = true;
+    fn take(&mut self, _: Message, _: Instant, hold: &mut Hold) {
+        self.lost |= !hold.packets;
     }
 
-    /// Nothing would ever end a conversation that its source has left.
     fn end(&mut self, at: Instant, hold: &mut Hold) {
-        hold.pass(if self.packets { Item::End } else { Item::Cut }, at);
+        self.lost = true;
+        // Nothing else would ever end a conversation that its source has left.
+        if self.forever {
+            hold.pass(Item::Cut, at);
+        }
     }
 
     fn leave(&mut self) -> Option<End> {
-        (self.lost && !self.packets).then_some(End::Cut)
+        self.lost.then_some(End::Cut)
     }
 }

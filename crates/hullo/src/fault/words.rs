@@ -31,7 +31,8 @@ impl fmt::Display for After {
     }
 }
 
-/// What is written behind the name of a kind. Each word is taken once, and [`done`](Words::done) finds those that nobody took.
+/// What is written behind the name of a kind. Each word is taken once, and [`done`](Words::done) finds those that
+/// nobody took.
 pub(super) struct Words<'a> {
     spec: &'static Spec,
     value: Option<&'a str>,

@@ -12,13 +12,17 @@ use hullo::{
     fault::{Chain, Fault, Faults, Out},
     traffic::Way,
 };
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
 
 /// Faults, and what they have told.
 pub(crate) struct Bench {
     pub(crate) faults: Arc<Faults>,
     hits: Arc<Mutex<Vec<String>>>,
-    began: Instant,
+    /// Stands still, so that a chain and its test begin at the same moment.
+    clock: Runtime,
 }
 
 impl Bench {
@@ -26,7 +30,8 @@ impl Bench {
         let hits = Arc::new(Mutex::new(Vec::new()));
         let log = hits.clone();
         let tell = move |hit: &hullo::fault::Hit| log.lock().unwrap().push(hit.to_string());
-        let bench = Self { faults: Arc::new(Faults::new(seed, Some(Arc::new(tell)))), hits, began: Instant::now() };
+        let clock = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let bench = Self { faults: Arc::new(Faults::new(seed, Some(Arc::new(tell)))), hits, clock };
         bench.set(faults);
         bench
     }
@@ -52,8 +57,8 @@ impl Bench {
     }
 
     pub(crate) fn of_peer(&self, flow: u64, address: &str, way: Way, packets: bool) -> Run {
-        // One beginning for all, so that those who share something have one clock.
-        let now = self.began;
+        let _clock = self.clock.enter();
+        let now = Instant::now();
         let chain = self.faults.chain(flow, &peer(address), way, packets);
         Run { chain, began: now, now, waiting: VecDeque::new(), out: Vec::new() }
     }

@@ -178,7 +178,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn nothing_is_lost_doubled_or_overtaken_whatever_changes_when(first in harmless(), steps in vec(step(), 0..40), packets: bool) {
+    fn nothing_is_lost_doubled_or_overtaken_whatever_changes_when(
+        first in harmless(),
+        steps in vec(step(), 0..40),
+        packets: bool,
+    ) {
         let bench = Bench::new(1, &first);
         let mut run = bench.run(1, Way::Down, packets);
         let (mut said, mut now, mut pieces) = (Vec::new(), 0, Vec::new());

@@ -10,8 +10,7 @@ use crate::bench::{Bench, content, ms};
 const ALL: &[&str] =
     &["limit:20000,every=2,after=10b", "corrupt:0.01,p=0.5", "loss:0.3,way=up", "slow_close:1s", "reset:7s,first=3"];
 
-/// What is told of conversations in which the same is said, in such pieces and with such waits. Each fault is told of in
-/// order.
+/// What is told of conversations in which the same is said, in such pieces and with such waits, sorted by fault.
 fn told(seed: u64, pieces: &[(usize, u64)]) -> Vec<String> {
     let bench = Bench::new(seed, ALL);
     for flow in 1..=4 {

@@ -15,6 +15,18 @@ fn every_example_of_the_table_is_read_and_written_as_it_stands() {
 }
 
 #[test]
+fn the_help_names_every_fault_and_every_attribute() {
+    let help = hullo::fault::help();
+    let names = FAULTS.iter().flat_map(|spec| {
+        spec.attributes.iter().map(|own| format!("\n    ,{}= ", own.name)).chain([format!("\n  {}", spec.name)])
+    });
+    for name in names.chain(COMMON.iter().map(|common| format!("\n  ,{}= ", common.name))) {
+        assert!(help.contains(&name), "no {name:?} in {help}");
+    }
+    assert!(help.lines().all(|line| line.len() <= 120), "{help}");
+}
+
+#[test]
 fn what_is_written_has_one_form() {
     let cases = [
         ("latency:0.2", "latency:200ms"),

@@ -152,8 +152,8 @@ pub(super) struct Staged {
     /// The reader has ended, and the writer is to be told.
     ended: bool,
     ends: bool,
-    /// And then both ends are closed.
-    cut: bool,
+    /// A fault ends it, behind all that was given.
+    breaks: Option<Over>,
     unflushed: bool,
     refused: bool,
 }
@@ -184,10 +184,13 @@ impl Staged {
                 self.refused = true;
                 return Poll::Ready(Err(error));
             }
+            if let (Some(over), None, false) = (self.breaks, &self.held, self.unflushed) {
+                return Poll::Ready(Ok(over));
+            }
             if self.ends && self.held.is_none() {
                 let finished = ready!(to.poll_finish(cx));
                 self.refused = finished.is_err();
-                return Poll::Ready(finished.map(|()| if self.cut { Over::Cut } else { Over::Ended }));
+                return Poll::Ready(finished.map(|()| Over::Ended));
             }
             if !self.poll_take(cx, from)?.is_ready() && !given.is_ready() {
                 return Poll::Pending;
@@ -195,30 +198,37 @@ impl Staged {
         }
     }
 
-    /// Holds the next piece that may go on, unless there is one already; or says how it all ends.
+    /// Holds the next piece that may go on, unless there is one already; or says how it all ends at once, even if
+    /// nothing can be handed over.
     fn next(&mut self, cx: &mut Context<'_>) -> Option<Over> {
         let chain = self.chain.as_mut()?;
         chain.poll_changed(cx, Instant::now());
-        while self.held.is_none() && !self.ends {
-            match chain.give(Instant::now()) {
+        loop {
+            let now = Instant::now();
+            let clock = chain.breaks(now);
+            match clock {
+                Out::Reset => return Some(Over::Reset),
+                Out::Cut => return Some(Over::Cut),
+                _ => {}
+            }
+            let wants = self.held.is_none() && !self.ends && self.breaks.is_none();
+            match if wants { chain.give(now) } else { clock } {
                 Out::Piece(piece) => self.held = Some(piece),
                 Out::End => self.ends = true,
-                Out::Reset => return Some(Over::Reset),
-                // What it let go before that arrives.
-                Out::Cut => (self.cut, self.ends) = (true, true),
-                Out::Nothing => break,
+                Out::Reset => self.breaks = Some(Over::Reset),
+                Out::Cut => self.breaks = Some(Over::Cut),
+                Out::Nothing => return None,
                 Out::Until(due) => {
                     let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
                     if alarm.deadline() != due {
                         alarm.as_mut().reset(due);
                     }
                     if alarm.as_mut().poll(cx).is_pending() {
-                        break;
+                        return None;
                     }
                 }
             }
         }
-        None
     }
 
     /// Hands over what is held; ready if something was.
