@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{By, Folder, Raw, cores, in_time, service, serving_in, still_serves};
-use hullo::{Address, Endpoint, Event, Gate, Kind, Limits, Link, Peer, Scope, Server, Service};
+use hullo::{Address, Endpoint, Event, Gate, Kind, Limits, Link, Peer, Scope, Server, Service, Session};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream, UdpSocket},
@@ -163,6 +163,45 @@ async fn those_who_may_not_be_inside_any_more_must_go() {
         closed(&mut ann).await;
         assert_eq!(log.count("nonsense"), 1, "it is said once: {:?}", log.0);
     }
+}
+
+#[tokio::test]
+async fn they_must_go_from_every_transport() {
+    for at in ["tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0", "udp://127.0.0.1:0"] {
+        let (folder, log) = (Folder::new(), Log::default());
+        let file = folder.path().join("list");
+        fs::write(&file, "").unwrap();
+        let gate = Gate::new(&[], &[format!("@{}", file.display())], None).unwrap().unwrap();
+        // A service that has a conversation on each of them.
+        let server = serving_in(log.scope(Limits::server()).behind(gate), at, service("exec")).await;
+        let client = async |ip: &str| {
+            let mut to = server.address().clone();
+            to.options = hullo::options::Options::default();
+            to.options.set("bind", ip).unwrap();
+            if matches!(to.scheme.as_str(), "tls" | "wss") {
+                to.options.set("insecure", "true").unwrap();
+            }
+            let mut session = hullo::dial(&to, &Scope::default()).await.unwrap().session(&hullo::framing::raw::SPEC);
+            assert!(says(&mut session, "hello").await, "{at} {ip}");
+            session
+        };
+        let (mut ann, mut bob) = (client("127.0.0.2").await, client("127.0.0.3").await);
+        replace(&file, "127.0.0.3");
+        log.has("127.0.0.3 may not be here any more").await;
+        if !at.starts_with("udp") {
+            let end = in_time("the end", bob.recv()).await;
+            assert!(!matches!(end, Ok(Some(_))), "{at}: {end:?}");
+        }
+        assert!(says(&mut ann, "still here").await, "{at}");
+    }
+}
+
+/// Whether what is said is given back; to a program a text message is a line.
+async fn says(session: &mut Session, text: &'static str) -> bool {
+    session.send(text.into()).await.unwrap();
+    session.flush().await.unwrap();
+    let heard = in_time("the echo", session.recv()).await;
+    heard.is_ok_and(|heard| common::text(heard).is_some_and(|heard| heard.trim_end() == text))
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ impl Rate {
         Self { each_second: f64::from(each_second), peers: Mutex::default() }
     }
 
-    /// Whether this peer may once more now.
+    /// Whether this peer may come or ask once more now.
     pub(crate) fn allows(&self, peer: IpAddr, now: Instant) -> bool {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         if peers.len() >= PEERS {
