@@ -32,7 +32,14 @@ pub async fn connect(address: &str) -> Result<Link> {
 /// As [`connect`].
 pub async fn dial(to: &Address, scope: &Scope) -> Result<Link> {
     let transport = transport::find(to, End::Connect)?.transport;
+    // A service that talks over the link may have to reach out itself, as a proxy does.
+    lend(scope);
     transport.connect(to.on_a_host(), scope.under(&to.options)?).await
+}
+
+/// Gives the services of a scope the way to reach out.
+pub(crate) fn lend(scope: &Scope) {
+    scope.dial_by(|to, scope| Box::pin(async move { dial(&to, &scope).await }));
 }
 
 /// Sends one message to an address and returns the reply.

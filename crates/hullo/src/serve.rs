@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     address::Address,
-    dial::dial,
+    dial::lend,
     error::{Error, Result},
     options::End,
     scope::{Limits, Scope},
@@ -57,7 +57,7 @@ pub struct Server {
 impl Server {
     /// A server without an address yet.
     pub fn new(scope: Scope) -> Self {
-        scope.dial_by(|to, scope| Box::pin(async move { dial(&to, &scope).await }));
+        lend(&scope);
         Self { scope, bound: Vec::new(), ended: mpsc::unbounded_channel() }
     }
 

@@ -229,6 +229,18 @@ async fn who_says_nothing_or_nonsense_is_let_go_and_the_next_is_served() {
     }
 }
 
+#[tokio::test]
+async fn a_proxy_may_be_the_end_that_connects() {
+    let (listener, echo) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), serving("tcp://127.0.0.1:0", service("echo")).await);
+    let at = format!("tcp://{}", listener.local_addr().unwrap());
+    let (link, accepted) = tokio::join!(hullo::connect(&at), listener.accept());
+    tokio::spawn(service("socks5").serve(link.unwrap()));
+    let mut client = Raw(accepted.unwrap().0);
+    client.say([&socks5(echo.address())[..], b"through"].concat()).await;
+    assert!(client.until("through").await.starts_with("\u{5}\0\u{5}\0"));
+}
+
 /// A proxy that answers that to whatever comes, and then waits.
 async fn saying(words: &'static [u8]) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -182,7 +182,7 @@ pub(crate) struct Request {
     #[arg(long, value_name = "VERSION", help_heading = "Connection", value_parser = ["1.1", "2"])]
     pub(crate) http: Option<String>,
 
-    /// Go through http://host:port, socks5://host:port, or socks5h://host:port, which resolves names there [default:
+    /// Go through http://host:port, socks4a:// or socks5://host:port, or socks5h://, which resolves names there [default:
     /// the variables http_proxy, https_proxy, all_proxy and no_proxy]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
