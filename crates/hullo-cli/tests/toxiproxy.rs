@@ -97,10 +97,11 @@ fn a_stop_lets_the_connections_of_proxies_finish() {
     let body = format!(r#"{{"name":"a","listen":"127.0.0.1:0","upstream":"{}"}}"#, place(&echo, 0));
     let made = asked(&api, 0, "POST", "/proxies", &body);
     let at = made.split("\"listen\":\"").nth(1).unwrap().split('"').next().unwrap();
-    let slow = r#"{"type":"latency","attributes":{"latency":500}}"#;
-    asked(&api, 0, "POST", "/proxies/a/toxics", slow);
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"led on\n").unwrap();
+    assert_eq!(read_until(&mut stream, "\n").unwrap(), "led on\n");
+    asked(&api, 0, "POST", "/proxies/a/toxics", r#"{"type":"latency","attributes":{"latency":500}}"#);
     stream.write_all(b"to be heard\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let ended = std::thread::spawn(move || api.interrupted());
