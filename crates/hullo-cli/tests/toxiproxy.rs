@@ -151,10 +151,16 @@ fn what_is_wrong_with_a_configuration_is_said() {
     let home = Home::new();
     for (content, wanted) in [
         ("[[relay]]\nname = \"a\"\n", "missing field `listen`"),
-        ("[[relay]]\nname = \"a\"\nlisten = \":0\"\nto = [\":1\"]\nfaults = [\"latncy:1s\"]\n", "no fault is called 'latncy'"),
+        (
+            "[[relay]]\nname = \"a\"\nlisten = \":0\"\nto = [\":1\"]\nfaults = [\"latncy:1s\"]\n",
+            "no fault is called 'latncy'",
+        ),
         ("[[relay]]\nname = \"a\"\nlisten = \":0\"\nto = []\n", "nowhere to lead to"),
         ("[{\"name\":\"a\"}]", "missing required field: upstream at proxy 1"),
-        ("[{\"name\":\"a\",\"listen\":\"127.0.0.1:0\",\"upstream\":\"a:1\",\"toxics\":[{\"type\":\"x\"}]}]", "invalid toxic type"),
+        (
+            "[{\"name\":\"a\",\"listen\":\"127.0.0.1:0\",\"upstream\":\"a:1\",\"toxics\":[{\"type\":\"x\"}]}]",
+            "invalid toxic type",
+        ),
     ] {
         let file = home.file("config", content);
         let ended = home.run(&["relay", "--config", &file], "");

@@ -104,13 +104,7 @@ impl Toxiproxy {
     /// No proxies yet. Each will have a scope beside that one, and what `plan` makes of its name and of where it leads.
     pub fn new(scope: Scope, plan: impl Fn(Arc<str>, Vec<Address>) -> Plan + Send + Sync + 'static) -> Arc<Self> {
         let plan = Box::new(plan);
-        Arc::new(Self {
-            scope,
-            plan,
-            proxies: Mutex::default(),
-            turn: Turn::default(),
-            requests: AtomicU64::default(),
-        })
+        Arc::new(Self { scope, plan, proxies: Mutex::default(), turn: Turn::default(), requests: AtomicU64::default() })
     }
 
     /// A relay that was planned elsewhere: from now on it listens, and is one of the proxies.

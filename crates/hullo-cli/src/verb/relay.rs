@@ -35,7 +35,8 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
     let faults = Maker::of(&args, voice)?;
-    let mut own = args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
+    let mut own =
+        args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
     let config = args.config.as_deref().map(Config::read).transpose()?;
     let sight = Sight::new(&args.see, own.as_ref().is_some_and(is_on_stdio), voice)?;
     if let Some((_, plan)) = &mut own {
@@ -79,11 +80,7 @@ fn plans(
     faults: Maker,
     traffic: Arc<Traffic>,
 ) -> impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan + Clone + Send + Sync + 'static {
-    move |name, to, list| Plan {
-        faults: Some(faults.make(list)),
-        traffic: traffic.clone(),
-        ..Plan::to(&name, to)
-    }
+    move |name, to, list| Plan { faults: Some(faults.make(list)), traffic: traffic.clone(), ..Plan::to(&name, to) }
 }
 
 /// Opens the relay of the command line, as one of the proxies where there are some, and gives it a title.

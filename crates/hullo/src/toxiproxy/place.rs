@@ -79,7 +79,10 @@ fn address(text: &str, end: End) -> Result<Address, Problem> {
 
 /// Whether that text says by which transport.
 fn has_scheme(text: &str) -> bool {
-    text == "-" || text.parse::<Address>().is_ok_and(|address| text.starts_with(&format!("{}:", address.scheme)) && !is_host_port(text))
+    text == "-"
+        || text
+            .parse::<Address>()
+            .is_ok_and(|address| text.starts_with(&format!("{}:", address.scheme)) && !is_host_port(text))
 }
 
 /// `udp:53` is a host with a port.
