@@ -7,7 +7,9 @@ use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
     chat::Chat,
+    gate::Gate,
     relay::Relay,
+    replay::Replay,
     request::{Compress, Login, Request},
     see::See,
     transfer::{Meeting, Receive, Send, Times},
@@ -15,7 +17,9 @@ pub(crate) use self::{
 use crate::{observe::access::Format, report};
 
 mod chat;
+mod gate;
 mod relay;
+mod replay;
 mod request;
 mod see;
 mod transfer;
@@ -50,6 +54,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Join any address to any address
     Relay(Box<Relay>),
+    /// Say again what recorded clients said, and compare the answers
+    Replay(Replay),
     /// Talk in rooms: a screen on a terminal, lines in a pipe
     Chat(Chat),
     /// Send files and folders, resumed and verified
@@ -142,8 +148,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", requires = "upload", value_parser = size)]
     pub(crate) max_upload: Option<u64>,
 
-    /// Who may use files, as name:password, or @FILE with one a line; the password may be its argon2 hash. Others may not.
-    /// In chat these names are theirs alone
+    /// Who may use files, socks5 and connect, as name:password, or @FILE with one a line; the password may be its argon2
+    /// hash. Others may not. In chat these names are theirs alone
     #[arg(long, value_name = "ACCOUNT")]
     pub(crate) auth: Vec<String>,
 
@@ -163,7 +169,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
 
-    /// Conversations at once with one peer's address; more are closed [default: half of max-connections]
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+
+    /// Conversations at once with one peer's address (of IPv6: with one /64); more are closed [default: half of max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_per_peer: Option<u32>,
 
@@ -216,7 +225,9 @@ impl Serve {
   hullo connect ws://127.0.0.1:7107/ --hex      see every byte
   tar c . | hullo connect host:9000             a pipe gets bytes, exactly; its end is a half-close
   tail -f log | hullo connect --lines wss://example.org/log
-  hullo connect ws://example.org/ --serve echo  a service talks instead of us: here it gives back what comes")]
+  hullo connect ws://example.org/ --serve echo  a service talks instead of us: here it gives back what comes
+  hullo connect 'tls://example.org:443?via=socks5://ada@gate:1080&via=http://next:3128'
+                                                through two proxies, with HULLO_VIA_PASSWORD for ada")]
 pub(crate) struct Connect {
     /// The address
     pub(crate) address: String,
@@ -287,7 +298,8 @@ Of TLS it shows what was agreed on, and the certificates with what is wrong with
 Examples:
   hullo check https://example.org
   hullo check --expiring 30d https://example.org         fail when a certificate has no more than that left
-  hullo check --wait 30s localhost:5432 && ./migrate     wait for a server to be up"
+  hullo check --wait 30s localhost:5432 && ./migrate     wait for a server to be up
+  hullo check 'tcp://db:5432?via=socks5://gate:1080'     the steps through a proxy, too"
 )]
 pub(crate) struct Check {
     /// The address
@@ -379,6 +391,10 @@ fn manual() -> String {
             ("HULLO_BUS", "brokers as of serve --bus, with a password which the command line would show to everybody"),
             ("HULLO_CODE", "the code of send and receive; at the end that listens, one of your own"),
             ("HULLO_PASSWORD", "the password of request --auth and of chat --login"),
+            (
+                "HULLO_VIA_PASSWORD",
+                "the password of proxies (?via=, request --proxy) whose addresses have a name and none",
+            ),
             ("NO_COLOR", "no colours, whatever its value"),
             ("SSLKEYLOGFILE", "file that the secrets of TLS are added to, which Wireshark decrypts with"),
         ]
@@ -403,6 +419,9 @@ fn serve_help() -> String {
   hullo serve chat tcp://:7060 --bus nats://10.0.0.5
                                                  the same on each of several machines: one chat
   hullo serve rest http://:8000 --db items.db    items of JSON; open http://127.0.0.1:8000
+  hullo serve socks5 :1080                       a proxy; then: curl -x socks5h://127.0.0.1:1080 https://example.org
+  hullo serve connect tcp://0.0.0.0:3128 --auth @accounts
+                                                 an HTTP proxy for who has an account
   hullo serve echo http://:7080 --access-log combined --metrics http://127.0.0.1:9090
   hullo serve --config hullo.toml
 

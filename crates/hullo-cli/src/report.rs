@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch};
+use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch, proxy::Proxy};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -21,6 +21,9 @@ use crate::{
 
 /// When we began: the zero of every timeline.
 pub(crate) static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The password of the proxies that an address names without one. No command line shows it.
+pub(crate) const VIA_PASSWORD: &str = "HULLO_VIA_PASSWORD";
 
 /// How to talk.
 #[derive(Clone, Copy)]
@@ -65,8 +68,16 @@ impl Voice {
         }
     }
 
-    /// Says loudly that nobody is verified, where the address wants it so.
+    /// Says loudly that nobody is verified, where the address wants it so, and that its passwords are no secrets.
     pub(crate) fn warn_of_trust(self, address: &Address) {
+        let has_password = |text| Proxy::via(text).is_ok_and(|proxy| matches!(proxy.user, Some((_, Some(_)))));
+        if address.options.all("via").any(has_password) {
+            let note = format!(
+                "the password of a proxy on the command line can be read by everybody on this machine, with ps; {VIA_PASSWORD} \
+                 cannot"
+            );
+            self.say("note", &format!("note: {note}"), json!({ "message": note }));
+        }
         if address.options.flag("insecure", false) {
             self.say("insecure", "warning: nobody has verified who this is; use pin or ca", json!({}));
         }
@@ -75,8 +86,16 @@ impl Voice {
     /// A client's scope, whose timeline is told with `-v`.
     pub(crate) fn scope(self, limits: Limits) -> Scope {
         let scope = Scope::new(limits, self.watch());
-        self.log_keys(&scope);
+        self.equip(&scope);
         scope
+    }
+
+    /// Gives a scope what the environment has for all that happens in it.
+    pub(crate) fn equip(self, scope: &Scope) {
+        self.log_keys(scope);
+        if let Ok(password) = std::env::var(VIA_PASSWORD) {
+            scope.keep_proxy_password(password);
+        }
     }
 
     /// Has the secrets of TLS written to the file that `SSLKEYLOGFILE` names, as browsers and curl do. Where that cannot

@@ -18,6 +18,7 @@ mod generate;
 mod playground;
 mod prompt;
 mod relay;
+mod replay;
 mod request;
 pub(crate) mod screen;
 pub(crate) mod serve;
@@ -34,6 +35,7 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
         Verb::Request(args) => request::run(*args, voice).await,
         Verb::Check(args) => check::run(args, voice).await,
         Verb::Relay(args) => relay::run(*args, voice).await,
+        Verb::Replay(args) => replay::run(args, voice).await,
         Verb::Chat(args) => chat::run(args, voice).await,
         Verb::Send(args) => transfer::send(args, voice).await,
         Verb::Receive(args) => transfer::receive(args, voice).await,

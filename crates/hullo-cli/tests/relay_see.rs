@@ -8,44 +8,32 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
-use common::{Home, Program, Server, peer, run};
+use common::{Ended, Home, Program, Server, peer, run, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// A relay to a server, with its address.
-fn relay(home: &Home, words: &[&str]) -> (Program, String) {
-    let relay = Program::start(&mut home.hullo(&[&["relay"], words].concat()));
-    let at = relay.tells(|said| address(said)).unwrap_or_else(|| panic!("it said {}", relay.so_far()));
-    (relay, at)
-}
-
-/// Where the relay listens, as it says.
-fn address(said: &str) -> Option<String> {
-    let line = said.lines().find(|line| line.contains(" (relay to ") || line.contains("\"relay to "))?;
-    let from = line.find("tcp://")?;
-    Some(line[from..].split(['"', ' ']).next()?.to_owned())
+/// A relay, which listens on that many addresses.
+fn relay(home: &Home, words: &[&str], addresses: usize) -> Server {
+    Server::start(&mut home.hullo(&[&["relay", "tcp://127.0.0.1:0"], words].concat()), addresses)
 }
 
 fn echo(home: &Home) -> Server {
     home.serve(&["echo", "tcp://127.0.0.1:0"], 1)
 }
 
-fn ended(relay: Program) -> common::Ended {
-    relay.signal(Signal::TERM);
-    relay.ended()
+fn ended(relay: Server) -> Ended {
+    relay.program.signal(Signal::TERM);
+    relay.program.ended()
 }
 
 #[test]
 fn what_passes_by_is_on_stdout_and_nothing_else_is() {
     let home = Home::new();
     let server = echo(&home);
-    let (relay, at) = relay(&home, &["tcp://127.0.0.1:0", &server.at[0], "--inspect=text"]);
-    assert_eq!(
-        home.run(&["connect", &at], "hello \x1b[2J\n").text(),
-        "hello \x1b[2J\n",
-        "what is relayed is as it was"
-    );
-    relay.heard("#1 closed after ");
+    let relay = relay(&home, &[&server.at[0], "--inspect=text"], 1);
+    let answer = home.run(&["connect", &relay.at[0]], "hello \x1b[2J\n").text();
+    assert_eq!(answer, "hello \x1b[2J\n", "what is relayed is as it was");
+    relay.program.heard("#1 closed after ");
     let text = ended(relay).text();
     let lines: Vec<_> = text.lines().map(|line| line.split_once("#1 ").map_or(line, |(_, rest)| rest)).collect();
     let (opened, rest) = lines.split_first().unwrap();
@@ -72,11 +60,11 @@ fn the_heads_of_http_are_shown_as_they_pass() {
     let home = Home::new();
     let server = home.serve(&["httpbin", "http://127.0.0.1:0"], 1);
     let to = server.at[0].trim_end_matches('/').replace("http://", "tcp://");
-    let (relay, at) = relay(&home, &["tcp://127.0.0.1:0", &to, "--inspect=http"]);
-    let at = at.replace("tcp://", "http://");
+    let relay = relay(&home, &[&to, "--inspect=http"], 1);
+    let at = relay.at[0].replace("tcp://", "http://");
     home.run(&["request", &format!("{at}/stream/3")], "").good();
     home.run(&["request", "POST", &format!("{at}/post"), "name=Ada"], "").good();
-    relay.heard_by(|said| said.matches(" closed after ").count() == 2);
+    relay.program.heard_by(|said| said.matches(" closed after ").count() == 2);
     let text = ended(relay).text();
     for line in [
         "\n  GET /stream/3 HTTP/1.1\n",
@@ -94,9 +82,9 @@ fn the_heads_of_http_are_shown_as_they_pass() {
 fn programs_read_an_object_for_each_event() {
     let home = Home::new();
     let server = echo(&home);
-    let (relay, at) = relay(&home, &["--json", "tcp://127.0.0.1:0", &server.at[0], "--inspect", "--inspect-max", "4"]);
-    home.run(&["ask", &at, "hello"], "").good();
-    relay.heard("\"closed\"");
+    let relay = relay(&home, &["--json", &server.at[0], "--inspect", "--inspect-max", "4"], 1);
+    home.run(&["ask", &relay.at[0], "hello"], "").good();
+    relay.program.heard("\"closed\"");
     let text = ended(relay).text();
     let objects: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(objects[0]["event"], "opened", "{text}");
@@ -154,13 +142,14 @@ fn the_numbers_move_while_a_connection_lives() {
     let home = Home::new();
     let server = echo(&home);
     let to = &server.at[0];
-    let (relay, at) = relay(&home, &["tcp://127.0.0.1:0", to, "--metrics", "http://127.0.0.1:0"]);
-    let page_at = relay.tells(|said| Some(said[said.find("http://")?..].split(' ').next()?.to_owned())).unwrap();
+    // The metrics listen first.
+    let relay = relay(&home, &[to, "--metrics", "http://127.0.0.1:0"], 2);
+    let (page_at, at) = (&relay.at[0], &relay.at[1]);
     let has = |page: &str, name: &str, more: &str, value: u32| {
         let line = format!("hullo_relay_{name}{{relay=\"{to}\"{more}}} {value}\n");
         assert!(page.contains(&line), "no {line} in {page}");
     };
-    let page = metrics(&home, &page_at);
+    let page = metrics(&home, page_at);
     has(&page, "flows_total", "", 0);
     has(&page, "live_flows", "", 0);
     let mut client = TcpStream::connect(at.trim_start_matches("tcp://")).unwrap();
@@ -168,7 +157,7 @@ fn the_numbers_move_while_a_connection_lives() {
     for round in 1..=3 {
         client.write_all(&[b'x'; 1000]).unwrap();
         client.read_exact(&mut heard).unwrap();
-        let page = metrics(&home, &page_at);
+        let page = metrics(&home, page_at);
         has(&page, "flows_total", "", 1);
         has(&page, "live_flows", "", 1);
         has(&page, "bytes_total", ",way=\"up\"", round * 1000);
@@ -176,7 +165,7 @@ fn the_numbers_move_while_a_connection_lives() {
     }
     drop(client);
     let ended = format!("hullo_relay_live_flows{{relay=\"{to}\"}} 0\n");
-    let page = (0..500).map(|_| metrics(&home, &page_at)).find(|page| page.contains(&ended)).unwrap();
+    let page = (0..500).map(|_| metrics(&home, page_at)).find(|page| page.contains(&ended)).unwrap();
     has(&page, "flows_total", "", 1);
     has(&page, "bytes_total", ",way=\"up\"", 3000);
     judged(&home, &page);
@@ -191,10 +180,8 @@ names = [family.name for family in read(open('page').read())]
 assert {'hullo_relay_flows', 'hullo_relay_live_flows', 'hullo_relay_bytes'} <= set(names), names
 print('good')";
     let Some(python) = peer("python3") else { return };
-    let has = run(home.command(python).args(["-c", "import prometheus_client"]), "").code == 0;
-    if !has {
-        eprintln!("skipped: there is no prometheus_client for python3");
-        return;
+    if run(home.command(python).args(["-c", "import prometheus_client"]), "").code != 0 {
+        return skipped("prometheus_client").unwrap_or_default();
     }
     let ended = run(home.command(python).current_dir(home.path(".")).args(["-c", script]), "");
     assert_eq!(ended.text(), "good\n");
@@ -204,18 +191,25 @@ print('good')";
 fn with_v_there_is_a_line_for_each_conversation() {
     let home = Home::new();
     let server = echo(&home);
-    let (relay_in_words, at) = relay(&home, &["-v", "tcp://127.0.0.1:0", &server.at[0]]);
-    home.run(&["ask", &at, "hello"], "").good();
-    let said = relay_in_words.told(" s: 6 bytes up, 6 down\n");
+    let in_words = relay(&home, &["-v", &server.at[0]], 1);
+    home.run(&["ask", &in_words.at[0], "hello"], "").good();
+    let said = in_words.program.told(" s: 6 bytes up, 6 down\n");
     assert!(said.contains(&format!(" is led to {}\n", server.at[0])), "{said}");
-    ended(relay_in_words);
-    let (relay, at) = relay(&home, &["-v", "--json", "tcp://127.0.0.1:0", &server.at[0]]);
-    home.run(&["ask", &at, "hello"], "").good();
-    relay.told("\"relayed\"");
+    ended(in_words);
+    let relay = relay(&home, &["-v", "--json", &server.at[0]], 1);
+    home.run(&["ask", &relay.at[0], "hello"], "").good();
+    relay.program.told("\"relayed\"");
     let objects = ended(relay).objects();
     let one = objects.iter().find(|object| object["event"] == "relayed").unwrap();
     assert_eq!((&one["up"], &one["down"], &one["why"]), (&6.into(), &6.into(), &Value::Null));
     assert_eq!(one["server"], Value::from(&*server.at[0]));
+}
+
+/// Where the relay listens, as it says.
+fn address(said: &str) -> Option<String> {
+    let line = said.lines().find(|line| line.contains("listening"))?;
+    let (at, _) = line[line.find("tcp://")?..].split_once(['"', ' '])?;
+    Some(at.to_owned())
 }
 
 /// A relay on a terminal of its own: its number and where it listens.

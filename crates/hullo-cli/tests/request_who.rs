@@ -321,7 +321,7 @@ fn proxies_are_gone_through() {
         assert!(said.contains(line), "no {line} in {said}");
     }
     let refused = through("all_proxy", "socks5h", &["http://forbidden.example/"]);
-    assert!(refused.code == 16 && refused.err.contains("its rules forbid it"), "{}", refused.err);
+    assert!(refused.code == 21 && refused.err.contains("its rules forbid it"), "{}", refused.err);
     // Around it, though it is named.
     let broken = |words: &[&str], except: &str| {
         let mut command = home.hullo(&[&["request"], words].concat());
@@ -338,7 +338,7 @@ fn proxies_are_gone_through() {
     // Without a name and password it is the proxy that refuses, and says why.
     let bare = format!("127.0.0.1:{}", proxy.port);
     let ended = home.run(&["request", "--proxy", &bare, &secure], "");
-    assert!(ended.code == 16 && ended.err.contains("name and a password"), "{}", ended.err);
+    assert!(ended.code == 21 && ended.err.contains("name and a password"), "{}", ended.err);
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn a_wrong_name_names_the_nearest() {
     }
     // What is near nothing is told what there is.
     let ended = home.run(&["serve", "xyzzy", ":0"], "");
-    assert!(ended.code == 2 && ended.err.contains("chargen, chat, convert"), "{}", ended.err);
+    assert!(ended.code == 2 && ended.err.contains("chargen, chat, connect, convert"), "{}", ended.err);
     let ended = home.run(&["ask", "example.org:http", "x"], "");
     assert!(ended.code == 2 && ended.err.contains("host:port"), "{}", ended.err);
 }

@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use crate::{
     error::{Error, Result, brief, unknown},
     options::{Options, find},
+    proxy::Proxy,
 };
 
 /// Where to listen or to connect, and how.
@@ -36,8 +37,12 @@ pub struct Address {
 /// Schemes whose query belongs to the resource that they name.
 const RESOURCES: &[&str] = &["http", "https", "ws", "wss"];
 
-/// The options that [`Address::resource`] takes out of a query; all others it leaves to the server.
-const TRUST: &[&str] = &["ca", "insecure", "pin"];
+/// Whether [`Address::resource`] takes that out of a query; all else it leaves to the server. Proxies are taken, but not
+/// whatever else somebody calls so.
+fn is_for_us(name: &str, value: &str) -> bool {
+    let is_proxy = || decode(value).is_some_and(|text| text.starts_with("socks") || Proxy::via(&text).is_ok());
+    matches!(name, "ca" | "insecure" | "pin") || name == "via" && is_proxy()
+}
 
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'?').add(b'#').add(b'%').add(b'"').add(b'<').add(b'>');
 pub(crate) const VALUE: &AsciiSet = &PATH.add(b'&').add(b'+');
@@ -50,7 +55,7 @@ impl FromStr for Address {
     /// On `http`, `https`, `ws` and `wss` the names in the query that are not options belong to the server and stay in
     /// [`query`](Address::query); everywhere else an unknown option is an error. After a `#` everything is an option.
     fn from_str(text: &str) -> Result<Self> {
-        parse(text, "tcp", |name| find(name).is_some())
+        parse(text, "tcp", |name, _| find(name).is_some())
     }
 }
 
@@ -61,14 +66,14 @@ impl Address {
         Self { scheme, host, port: Some(port), path: String::new(), query: None, options: Options::default() }
     }
 
-    /// Reads the URL of a resource: its query is the server's, except for `pin`, `ca` and `insecure`; a URL without a
+    /// Reads the URL of a resource: its query is the server's, except for `pin`, `ca`, `insecure` and proxies (`via`); a URL without a
     /// scheme is `http`, and one without a host is on this machine.
     ///
     /// # Errors
     /// As [`FromStr`].
     pub fn resource(text: &str) -> Result<Self> {
         let text = text.strip_prefix("://").map_or_else(|| text.to_owned(), |rest| format!("http://{rest}"));
-        parse(&text, "http", |name| TRUST.contains(&name)).map(|address| address.on_a_host())
+        parse(&text, "http", is_for_us).map(|address| address.on_a_host())
     }
 
     /// The same address with a host where it names a resource: without one it is on this machine.
@@ -110,14 +115,14 @@ impl Address {
     /// Names the part.
     pub fn without(&self, part: &str, present: bool) -> Result<()> {
         if present {
-            Err(Error::usage(format!("{self} has a {part}, which {} has no use for", self.scheme)))
+            Err(Error::usage(format!("{} has a {part}, which {} has no use for", self.bare(), self.scheme)))
         } else {
             Ok(())
         }
     }
 }
 
-fn parse(text: &str, default: &str, ours: fn(&str) -> bool) -> Result<Address> {
+fn parse(text: &str, default: &str, ours: fn(&str, &str) -> bool) -> Result<Address> {
     let wrong = |why: &str| Error::usage(format!("'{}' is not an address: {why}", brief(&without_user(text))));
     if text.is_empty() || text.len() > 8192 {
         return Err(wrong(if text.is_empty() { "it is empty" } else { "it is longer than 8192 bytes" }));
@@ -149,7 +154,7 @@ fn parse(text: &str, default: &str, ours: fn(&str) -> bool) -> Result<Address> {
     let mut theirs = Vec::new();
     for pair in query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty() || resource) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if resource && !ours(name) {
+        if resource && !ours(name, value) {
             theirs.push(pair);
         } else {
             option(&mut options, name, value)?;
@@ -169,8 +174,13 @@ fn parse(text: &str, default: &str, ours: fn(&str) -> bool) -> Result<Address> {
     Ok(Address { scheme: scheme.to_owned(), host, port, path, query, options })
 }
 
-/// The text without the name and password that somebody may have put before the host: an error is no place for them.
+/// The text without the name and password that somebody may have put before the host, and without the proxies, which may
+/// have some too: an error is no place for them.
 fn without_user(text: &str) -> String {
+    if let Some((before, proxy)) = text.split_once("via=") {
+        let rest = proxy.find(['&', '#']).map_or("", |at| &proxy[at..]);
+        return format!("{}via=…{}", without_user(before), without_user(rest));
+    }
     let start = text.find("//").map_or(0, |at| at + 2);
     let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
     match text[start..end].rfind('@') {
@@ -184,7 +194,7 @@ fn option(options: &mut Options, name: &str, value: &str) -> Result<()> {
     if value.contains(char::is_control) {
         return Err(Error::usage(format!("the value of the option '{name}' has a control character in it")));
     }
-    if options.iter().any(|(known, _)| known == name) {
+    if find(name).is_none_or(|spec| !spec.many) && options.iter().any(|(known, _)| known == name) {
         return Err(Error::usage(format!("the option '{name}' stands there twice")));
     }
     options.set(name, value)
@@ -312,6 +322,9 @@ mod tests {
         assert!(page.options.flag("insecure", false));
         assert_eq!(page.options.time("timeout"), Some(Some(std::time::Duration::from_secs(2))));
         assert_eq!(Address::resource(":8080/x").unwrap().to_string(), "http://localhost:8080/x");
+        let shared = Address::resource("http://h/?via=ann&via=socks5://p&via=https://h/&via=http://q").unwrap();
+        assert_eq!((shared.target().as_str(), shared.options.all("via").count()), ("/?via=ann&via=https://h/", 2));
+        assert!(Address::resource("http://h/?via=socks5://me:hidden@p:x").is_err(), "it is not told to the server");
     }
 
     #[test]
@@ -327,10 +340,35 @@ mod tests {
             ("tcp://me:secret@h:1", "do not belong"),
             ("tcp://a b:1", "space"),
             ("tcp://h\u{1b}:1", "control"),
+            ("tcp://h:x?via=socks5://p", "not a number"),
+            ("tcp://h:1?via=ftp://p", "no proxy that can be used"),
+            ("tcp://h:1?idle=1&idle=2", "twice"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        for text in [
+            "tcp://me:hidden@h:1",
+            "tcp://h:x?via=socks5://me:hidden@p",
+            "tcp://h:x?idle=1&via=socks5%3A%2F%2Fme:hidden@p&via=http://me:hidden@q#x",
+            "tcp://h:1?via=https://me:hidden@p",
+            "tcp://h:1?via=socks5://me:hidden@p:70000",
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(!format!("{error:?} {:?}", error.advice()).contains("hidden"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_proxies_is_an_option_that_stands_there_several_times() {
+        let chained = address("wss://h/p?x=1&via=socks5://[::1]:1080&via=http://me:a%2540b@q:3128");
+        assert_eq!(chained.options.all("via").collect::<Vec<_>>(), ["socks5://[::1]:1080", "http://me:a%40b@q:3128"]);
+        assert_eq!((chained.target().as_str(), address(&chained.to_string())), ("/p?x=1", chained.clone()));
+        assert_eq!(chained.bare().to_string(), "wss://h/p?x=1");
     }
 
     proptest! {

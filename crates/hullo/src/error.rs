@@ -75,6 +75,8 @@ kinds! {
     Program = 20, "program";
     /// The other end does not let us do that.
     Denied = 21, "denied";
+    /// The answers were other ones than those they were compared with.
+    Different = 22, "different";
 }
 
 impl Error {

@@ -13,6 +13,7 @@ pub(crate) mod nearby;
 pub(crate) mod paced;
 pub(crate) mod packet_stream;
 pub(crate) mod prefixed;
+pub(crate) mod proxied;
 pub(crate) mod ranges;
 pub(crate) mod registered;
 pub(crate) mod reliable;

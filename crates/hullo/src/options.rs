@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use crate::error::{Error, Result, brief, unknown};
+use crate::{
+    error::{Error, Result, brief, unknown},
+    proxy::Proxy,
+};
 
 /// What an option's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub enum Value {
     Text,
     /// A number from 0 to 1.
     Share,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A proxy, as in `socks5://name:password@host:1080`.
+    Proxy,
 }
 
 /// One option: a line of the table that addresses, help and the book are made from.
@@ -30,6 +37,8 @@ pub struct Spec {
     pub on: &'static [&'static str],
     /// Which of the two ends it means something to.
     pub end: End,
+    /// Whether it may stand there several times.
+    pub many: bool,
     /// One line of help.
     pub about: &'static str,
 }
@@ -49,10 +58,18 @@ const TLS: &[&str] = &["https", "tls", "wss"];
 const TCP: &[&str] = &["http", "https", "tcp", "tls", "ws", "wss"];
 const STREAMS: &[&str] = &["memory", "stdio", "tcp", "tls", "unix"];
 const PACKETS: &[&str] = &["udp", "unix-dgram"];
+const PROXIED: &[&str] = &["http", "https", "tcp", "tls", "unix", "ws", "wss"];
 const NET: &[&str] = &["http", "https", "tcp", "tls", "udp", "ws", "wss"];
 
 /// Every option, sorted by name.
 pub const OPTIONS: &[Spec] = &[
+    option(
+        "accept-proxy",
+        Value::Flag,
+        PROXIED,
+        End::Listen,
+        "connections begin with a PROXY header (version 1 or 2), which names the client; those without one are closed",
+    ),
     option("alpn", Value::Text, TLS, End::Both, "protocols to agree on inside TLS, in order: h2,http/1.1"),
     option("amplify", Value::Flag, PACKETS, End::Listen, "answer a stranger with more than 3 times what it sent"),
     option("bind", Value::Text, NET, End::Connect, "local address, or address:port, to connect from"),
@@ -111,15 +128,32 @@ pub const OPTIONS: &[Spec] = &[
         End::Connect,
         "trust only the certificate or the key with this fingerprint: sha256:…",
     ),
+    option(
+        "proxy",
+        Value::Word(&["v1", "v2"]),
+        PROXIED,
+        End::Connect,
+        "begin with a PROXY header of version 1 or 2, which names the client that we connect for: v1 or v2",
+    ),
     option("quiet", Value::Time, &[], End::Both, "a message without an end counts as whole after this pause"),
     option("seed", Value::Text, &["memory"], End::Listen, "number that what happens to packets is drawn from"),
     option("sni", Value::Text, TLS, End::Connect, "name to ask for and to check, instead of the host"),
     option("timeout", Value::Time, &[], End::Both, "time for connecting and for handshakes"),
     option("tls", Value::Text, TLS, End::Both, "the lowest version of TLS to agree on: 1.2 (the default) or 1.3"),
+    Spec {
+        many: true,
+        ..option(
+            "via",
+            Value::Proxy,
+            TCP,
+            End::Connect,
+            "proxy to go through: socks5://, socks4a:// or http://[name@]host:port; several are a chain, the nearest first",
+        )
+    },
 ];
 
 const fn option(name: &'static str, value: Value, on: &'static [&'static str], end: End, about: &'static str) -> Spec {
-    Spec { name, value, on, end, about }
+    Spec { name, value, on, end, many: false, about }
 }
 
 /// The option of that name.
@@ -132,7 +166,7 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 pub struct Options(Vec<(&'static str, String)>);
 
 impl Options {
-    /// Adds an option, or replaces it.
+    /// Adds an option, or replaces it; of one that may stand there several times, adds one more.
     ///
     /// # Errors
     /// An unknown name, with the nearest known one, or a value that is not of its kind.
@@ -140,7 +174,7 @@ impl Options {
         let spec = find(name).ok_or_else(|| unknown("option", name, OPTIONS.iter().map(|spec| spec.name)))?;
         let value = value.into();
         check(spec, &value)?;
-        match self.0.iter_mut().find(|(known, _)| *known == spec.name) {
+        match self.0.iter_mut().find(|(known, _)| *known == spec.name && !spec.many) {
             Some((_, old)) => *old = value,
             None => self.0.push((spec.name, value)),
         }
@@ -166,10 +200,15 @@ impl Options {
         self.0.retain(|(name, _)| find(name).is_some_and(|spec| spec.on.is_empty() || spec.on.contains(&scheme)));
     }
 
-    /// The value as it was written.
+    /// The value as it was written; the first one where there are several.
     pub fn text(&self, name: &str) -> Option<&str> {
         debug_assert!(find(name).is_some(), "no option {name}");
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of an option that may stand there several times, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether the flag is set; `otherwise` where the address does not say.
@@ -218,12 +257,18 @@ impl Options {
 }
 
 fn check(spec: &Spec, value: &str) -> Result<()> {
+    if spec.value == Value::Proxy {
+        // It says by itself what is wrong, and without the password.
+        return Proxy::via(value).map(drop);
+    }
+    let words = if let Value::Word(words) = spec.value { words.join(" or ") } else { String::new() };
     let (good, form) = match spec.value {
         Value::Flag => (flag(value).is_some(), "true or false"),
         Value::Time => (time(value).is_some(), "a time like 200ms, 30s or 5m, or off"),
         Value::Size => (size(value).is_some_and(|size| size > 0), "a size like 4096, 64k or 1MiB"),
         Value::Share => (share(value).is_some(), "a number from 0 to 1"),
-        Value::Text => (!value.is_empty(), "a value"),
+        Value::Text | Value::Proxy => (!value.is_empty(), "a value"),
+        Value::Word(known) => (known.contains(&value), words.as_str()),
     };
     let shown = brief(value);
     let name = spec.name;
@@ -310,5 +355,21 @@ mod tests {
         options.set("cert", "a.pem").unwrap();
         assert!(options.suit("tcp", End::Listen).unwrap_err().to_string().contains("means nothing on tcp"));
         options.suit("tls", End::Listen).unwrap();
+    }
+
+    #[test]
+    fn a_chain_of_proxies_stands_in_its_order() {
+        let mut options = Options::default();
+        for proxy in ["socks5://a", "http://me:a%26b@b:3128"] {
+            options.set("via", proxy).unwrap();
+        }
+        options.set("idle", "3s").unwrap();
+        options.set("idle", "4s").unwrap();
+        assert_eq!(options.to_string(), "via=socks5://a&via=http://me:a%2526b@b:3128&idle=4s");
+        assert_eq!(options.all("via").collect::<Vec<_>>(), ["socks5://a", "http://me:a%26b@b:3128"]);
+        let error = options.set("via", "https://me:hidden@h").unwrap_err();
+        assert!(!format!("{error} {:?}", error.advice()).contains("hidden"), "{error}");
+        options.unset("via");
+        assert_eq!(options.to_string(), "idle=4s");
     }
 }

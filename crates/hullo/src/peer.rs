@@ -18,6 +18,18 @@ struct Facts {
     local: Endpoint,
     path: Option<Box<str>>,
     name: Option<Box<str>>,
+    tls: Option<Box<Tls>>,
+}
+
+/// What was agreed on in the TLS of a client, as a listener knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The version, as in `TLSv1.3`.
+    pub version: Option<&'static str>,
+    /// The protocol inside (ALPN).
+    pub alpn: Option<Box<[u8]>>,
+    /// The name that was asked for (SNI).
+    pub sni: Option<Box<str>>,
 }
 
 /// One end of a link: small, since every idle connection holds two.
@@ -55,7 +67,7 @@ impl fmt::Display for Endpoint {
 impl Peer {
     /// A peer that was reached over a transport.
     pub fn new(scheme: &'static str, remote: Endpoint, local: Endpoint) -> Self {
-        Self(Arc::new(Facts { scheme, remote, local, path: None, name: None }))
+        Self(Arc::new(Facts { scheme, remote, local, path: None, name: None, tls: None }))
     }
 
     /// The same peer, which asked for that path.
@@ -66,6 +78,17 @@ impl Peer {
     /// The same peer, whose certificate has that name.
     pub fn named(&self, name: &str) -> Self {
         Self(Arc::new(Facts { name: Some(name.into()), ..Facts::clone(&self.0) }))
+    }
+
+    /// The same peer, whose encryption ends here or at a proxy before us.
+    pub fn inside(&self, tls: Tls) -> Self {
+        Self(Arc::new(Facts { tls: Some(Box::new(tls)), ..Facts::clone(&self.0) }))
+    }
+
+    /// The client at `source` for whom this peer speaks, which it connected to `destination`.
+    pub(crate) fn proxied(&self, source: SocketAddr, destination: SocketAddr) -> Self {
+        let (remote, local) = (Endpoint::Net(source), Endpoint::Net(destination));
+        Self(Arc::new(Facts { remote, local, ..Facts::clone(&self.0) }))
     }
 
     /// The transport's scheme, as in an address.
@@ -91,6 +114,11 @@ impl Peer {
     /// The name in the certificate by which a client has shown who it is: a listener with `client-ca` has verified it.
     pub fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
+    }
+
+    /// What was agreed on in its TLS, where there was any that ended here or at a proxy before us.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.0.tls.as_deref()
     }
 
     /// Our end written as an address; the peer's own is its [`Display`](fmt::Display).

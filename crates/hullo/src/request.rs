@@ -45,7 +45,8 @@ use crate::{
 };
 pub use crate::{
     io::codings::{ACCEPTED, Coding, encoded},
-    transport::http::{Proxy, Way},
+    proxy::Proxy,
+    transport::http::Way,
 };
 
 mod auth;
@@ -184,8 +185,9 @@ impl Client {
     fn add_options(&self, to: &mut Address, at_home: bool) -> Result<()> {
         let mut options = self.options.clone();
         options.keep(&to.scheme);
+        let own = to.options.clone();
         for (name, value) in options.iter() {
-            if to.options.text(name).is_none() && (at_home || !PERSONAL.contains(&name)) {
+            if own.text(name).is_none() && (at_home || !PERSONAL.contains(&name)) {
                 to.options.set(name, value)?;
             }
         }

@@ -26,6 +26,7 @@ use crate::{
     address::Address,
     error::{Error, Kind, Result},
     framing,
+    gate::Gate,
     link::Link,
     options::Options,
     peer::Peer,
@@ -81,10 +82,25 @@ impl Limits {
 #[derive(Clone)]
 pub struct Scope(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     limits: Limits,
     frame: Option<&'static framing::Spec>,
+    gate: Option<Gate>,
+    behalf: Behalf,
     life: Arc<Life>,
+}
+
+/// On whose behalf connections are made: whom their PROXY header names.
+#[derive(Clone, Default)]
+pub(crate) enum Behalf {
+    /// Our own: the header names our own end.
+    #[default]
+    Own,
+    /// Nobody's: we only look whether somebody is there.
+    Nobody,
+    /// That client's.
+    Client(Peer),
 }
 
 /// What all scopes of one server, or of one client, share.
@@ -98,6 +114,7 @@ struct Life {
     kept: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     key_log: OnceLock<Arc<File>>,
     dialer: OnceLock<Dialer>,
+    proxy_password: OnceLock<String>,
 }
 
 /// What makes links to addresses: it is handed in from where the transports are known.
@@ -135,8 +152,9 @@ impl Scope {
             kept: Mutex::default(),
             key_log: OnceLock::new(),
             dialer: OnceLock::new(),
+            proxy_password: OnceLock::new(),
         };
-        Self(Arc::new(Inner { limits, frame: None, life: Arc::new(life) }))
+        Self(Arc::new(Inner { limits, frame: None, gate: None, behalf: Behalf::Own, life: Arc::new(life) }))
     }
 
     /// A scope beside this one, for what is to be stopped alone: under the same limits, on the same cores and watched by
@@ -155,8 +173,9 @@ impl Scope {
             kept: Mutex::default(),
             key_log: life.key_log.clone(),
             dialer: life.dialer.clone(),
+            proxy_password: life.proxy_password.clone(),
         };
-        Self(Arc::new(Inner { limits: self.0.limits.clone(), frame: self.0.frame, life: Arc::new(beside) }))
+        Self(Arc::new(Inner { life: Arc::new(beside), ..Inner::clone(&self.0) }))
     }
 
     /// The same scope under the options of an address.
@@ -170,7 +189,39 @@ impl Scope {
         limits.quiet = options.time("quiet").flatten().unwrap_or(limits.quiet);
         limits.timeout = options.time("timeout").flatten().unwrap_or(limits.timeout);
         let frame = options.text("frame").map(framing::find).transpose()?;
-        Ok(Self(Arc::new(Inner { limits, frame, life: self.0.life.clone() })))
+        Ok(Self(Arc::new(Inner { limits, frame, ..Inner::clone(&self.0) })))
+    }
+
+    /// The same scope for a server that lets in whom the gate lets in. Its files are looked at from now on, as long as the
+    /// scope lasts, by a task of the current runtime.
+    pub fn behind(&self, gate: Gate) -> Self {
+        gate.watch_files(self);
+        Self(Arc::new(Inner { gate: Some(gate), ..Inner::clone(&self.0) }))
+    }
+
+    /// Who may come in, where not everybody may.
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.gate.as_ref()
+    }
+
+    /// The same scope for connections that are made for that client: those to an address with `proxy=v1` or `proxy=v2`
+    /// say so.
+    pub fn on_behalf_of(&self, client: &Peer) -> Self {
+        self.on_behalf(Behalf::Client(client.clone()))
+    }
+
+    /// The same scope for connections that are made for nobody, to see whether somebody is there.
+    pub fn on_nobodys_behalf(&self) -> Self {
+        self.on_behalf(Behalf::Nobody)
+    }
+
+    fn on_behalf(&self, behalf: Behalf) -> Self {
+        Self(Arc::new(Inner { behalf, ..Inner::clone(&self.0) }))
+    }
+
+    /// On whose behalf connections are made.
+    pub(crate) fn behalf(&self) -> &Behalf {
+        &self.0.behalf
     }
 
     /// The bounds in force.
@@ -212,6 +263,17 @@ impl Scope {
     /// The file for the secrets of TLS, if they are to be written.
     pub(crate) fn key_log(&self) -> Option<Arc<File>> {
         self.0.life.key_log.get().cloned()
+    }
+
+    /// Keeps the password for the proxies whose addresses have a name and none: so it stands in no address.
+    pub fn keep_proxy_password(&self, password: String) {
+        // The first one stays, since connections may have used it.
+        let _ = self.0.life.proxy_password.set(password);
+    }
+
+    /// That password, if there is one.
+    pub(crate) fn proxy_password(&self) -> Option<&str> {
+        self.0.life.proxy_password.get().map(String::as_str)
     }
 
     /// Gives a service the way to reach out.

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     options::End,
     scope::{Limits, Scope},
-    service::Service,
+    service::{Needs, Service},
     transport,
 };
 
@@ -24,16 +24,27 @@ pub async fn serve(address: &str, service: impl Service) -> Result<Server> {
     Ok(server)
 }
 
-/// Refuses the addresses on which a service for the web, or another one, cannot be served.
+/// Refuses the addresses on which a service that needs something cannot be served.
 ///
 /// # Errors
-/// A service for the web where no HTTP is spoken.
-pub fn suits(web: bool, at: &Address) -> Result<()> {
-    if !web || matches!(at.scheme.as_str(), "http" | "https") {
-        return Ok(());
-    }
-    let about = format!("cannot serve it on {}: it answers HTTP requests and nothing else", at.bare());
-    Err(Error::usage(about).hint("use an address with http:// or https://"))
+/// A service for the web where no HTTP is spoken, or one that needs a stream of bytes where there is none.
+pub fn suits(needs: Needs, at: &Address) -> Result<()> {
+    let scheme = at.scheme.as_str();
+    let (is_http, is_lossy) = (matches!(scheme, "http" | "https"), matches!(scheme, "udp" | "unix-dgram"));
+    let (why, hint) = match needs {
+        Needs::Http if !is_http => {
+            ("it answers HTTP requests and nothing else", "use an address with http:// or https://")
+        }
+        Needs::Bytes if is_http => (
+            "it speaks with its clients itself, below HTTP",
+            "write tcp:// instead of http://, and tls:// instead of https://",
+        ),
+        Needs::Bytes if is_lossy => {
+            ("it needs a stream, and datagrams are none", "use an address with tcp:// or tls://")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("cannot serve it on {}: {why}", at.bare())).hint(hint))
 }
 
 /// Services on addresses. Dropping it ends all of them at once; [`end`](Server::end) lets them finish.
@@ -57,7 +68,7 @@ impl Server {
     /// The address, or that it cannot be listened on.
     pub async fn listen(&mut self, at: &Address, service: Arc<dyn Service>) -> Result<Vec<String>> {
         let transport = transport::find(at, End::Listen)?.transport;
-        suits(service.is_web(), at)?;
+        suits(service.needs(), at)?;
         let mut at = at.clone();
         for (name, value) in service.options() {
             at.options.prefer(name, value, &at.scheme)?;
@@ -67,7 +78,7 @@ impl Server {
         service.clone().begin(&scope);
         self.bound.push(listener.address());
         let (mut notes, ended) = (listener.notes(), self.ended.0.clone());
-        notes.extend(service.notes());
+        notes.extend(service.notes(&listener.address()));
         let served = listener.serve(service, scope);
         self.scope.spawn(async move {
             // Nobody may be waiting for it.

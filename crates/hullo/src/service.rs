@@ -32,6 +32,7 @@ use http::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::{
+    address::Address,
     error::{Error, Kind, Result, unknown},
     framing,
     io::{
@@ -69,9 +70,14 @@ pub trait Service: Send + Sync + 'static {
         Box::pin(as_conversation(self, request, peer, scope))
     }
 
-    /// Whether it answers HTTP requests and nothing else: then no other transport takes it.
+    /// What it needs of the addresses that it is served on.
+    fn needs(&self) -> Needs {
+        Needs::Nothing
+    }
+
+    /// Whether it answers HTTP requests and nothing else.
     fn is_web(&self) -> bool {
-        false
+        self.needs() == Needs::Http
     }
 
     /// Whether the pages of every site may talk to it from a browser. Where not, only those of our own host may, and those
@@ -93,10 +99,21 @@ pub trait Service: Send + Sync + 'static {
     /// Is called for each address that it is served on, before anybody comes: what it does of its own lives in the scope.
     fn begin(self: Arc<Self>, _scope: &Scope) {}
 
-    /// What a person should know who has started it, one sentence each.
-    fn notes(&self) -> Vec<String> {
+    /// What a person should know who has started it at that address, one sentence each.
+    fn notes(&self, _at: &Address) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// What a service needs of the addresses that it is served on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it runs on every transport.
+    Nothing,
+    /// HTTP requests, which it answers: no other transport takes it.
+    Http,
+    /// Bytes in order, with both their ends, which are a protocol of its own: datagrams and HTTP have no such thing.
+    Bytes,
 }
 
 /// Begins a conversation, and tells whoever watches.
@@ -423,8 +440,8 @@ pub struct Spec {
     pub sample: &'static str,
     /// The settings that mean something to it.
     pub takes: &'static [Setting],
-    /// Whether it answers HTTP requests and nothing else, as its [`Service::is_web`] says too.
-    pub web: bool,
+    /// What it needs of its addresses, as its [`Service::needs`] says too.
+    pub needs: Needs,
     /// Makes one.
     ///
     /// # Errors
@@ -445,8 +462,9 @@ mod accounts;
 pub mod relay;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tunnel;
 
-services! { chargen, chat, convert, discard, echo, exec, files, greet, httpbin, json, rest }
+services! { chargen, chat, connect, convert, discard, echo, exec, files, greet, httpbin, json, rest, socks5 }
 
 /// The service of that name.
 ///

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{error::Error, peer::Peer};
+use crate::{address::Address, error::Error, peer::Peer};
 
 /// Somebody who wants to know. Called from many threads at once, and must not wait.
 pub trait Watch: Send + Sync + 'static {
@@ -35,10 +35,14 @@ pub enum Event<'a> {
     Failed { address: SocketAddr, why: &'a str },
     /// The connection stands.
     Connected { peer: &'a Peer },
+    /// A proxy that we go through has connected to there: to the next one, or to who is meant.
+    Tunnelled { proxy: &'a Address, to: &'a str },
     /// A server showed its certificates, whether it is then trusted or not.
     Shown(&'a Shown),
     /// The encryption stands.
     Secured(&'a Secured),
+    /// A proxy, `by`, speaks for the peer: it says so in the connection's PROXY header.
+    Proxied { peer: &'a Peer, by: &'a Peer },
     /// A server's encryption with a client stands.
     Admitted { peer: &'a Peer, secured: &'a Secured },
     /// The other protocol above it stands: a WebSocket, an HTTP connection.

@@ -65,14 +65,36 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let packets = texts("packet");
     let good = packets.iter().filter(|bytes| hullo::reliable::packet::Packet::read(bytes).is_some()).count();
     assert!(good >= 8 && packets.len() - good >= 8, "{good} good packets of {}", packets.len());
+    let headers = texts("proxy");
+    let good = headers.iter().filter(|bytes| is_header(&bytes[1..])).count();
+    assert!(good >= 10 && headers.len() - good >= 10, "{good} good PROXY headers of {}", headers.len());
+    let asked = texts("connect").into_iter().filter(|bytes| bytes[0] == 0).collect::<Vec<_>>();
+    let good = asked.iter().filter(|bytes| matches!(hullo::proxy::connect::request(&bytes[1..]), Ok(Some(_)))).count();
+    assert!(good >= 3 && asked.len() - good >= 5, "{good} good requests for a tunnel of {}", asked.len());
+    let socks = texts("socks").into_iter().map(|bytes| bytes[0] % 7).collect::<BTreeSet<_>>();
+    assert_eq!(socks, (0..7).collect(), "everything that is said in SOCKS has a file");
     let words = texts("transfer_words");
     let (good, bad): (Vec<_>, Vec<_>) = words.iter().partition(|bytes| whole(bytes));
     assert!(good.len() >= 4 && bad.len() >= 8, "{} good words of a transfer, {} bad", good.len(), bad.len());
+    let captures = texts("capture");
+    let good = captures.iter().filter(|bytes| hullo::capture::read(&bytes[..]).is_ok_and(|read| found(&read))).count();
+    assert!(good >= 8 && captures.len() - good >= 5, "{good} good captures of {}", captures.len());
     let chat: Vec<_> = texts("chat").into_iter().filter_map(|bytes| String::from_utf8(bytes).ok()).collect();
     for (what, is_good) in KINDS {
         let good = chat.iter().filter(|text| is_good(text)).count();
         assert!(good >= 5 && chat.len() - good >= 5, "{good} good {what} of a chat in {}", chat.len());
     }
+}
+
+/// Whether bytes begin with a PROXY header.
+fn is_header(bytes: &[u8]) -> bool {
+    hullo::proxy_header::Reader::default().read(bytes).is_ok_and(|(_, header)| header.is_some())
+}
+
+/// Whether there are conversations in a capture, and all of them are whole.
+fn found(capture: &hullo::capture::Capture) -> bool {
+    let conversations = &capture.conversations;
+    !conversations.is_empty() && conversations.iter().all(|one| one.fault.is_none() && !one.events.is_empty())
 }
 
 /// Something that a text may be, and whether it is that.

@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hullo::{
     BoxFuture, Event, Limits, Link, Peer, Result, Scope, Server, Service, Watch,
     exchange::{Body, Interim, collect, full, text},
+    service::Needs,
 };
 use hyper::body::Frame;
 use tokio::{io::AsyncWriteExt, sync::Notify};
@@ -77,8 +78,8 @@ impl Service for Web {
         })
     }
 
-    fn is_web(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Http
     }
 }
 

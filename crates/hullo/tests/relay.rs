@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use common::{Folder, in_time};
 use hullo::{
     Address, Answer, Limits, Link, Message, Peer, Reply, Result, Scope, Server,
+    fault::{Fault, Faults, Hit},
     service::{
         self, Settings,
         relay::{Balance, Plan, Relay},
@@ -128,6 +129,37 @@ async fn whoever_looks_sees_every_byte_and_the_kernel_is_left_out() {
     assert!(*sight.up.lock().unwrap() == *sight.down.lock().unwrap());
     let words = sight.words.lock().unwrap().clone();
     assert_eq!(words, ["opened 1", "up ends", "down ends", "closed false"]);
+}
+
+/// Somebody who looks only at who comes and goes.
+#[derive(Default)]
+struct Doorkeeper(Mutex<Vec<&'static str>>);
+
+impl Tap for Doorkeeper {
+    fn see(&self, flow: &Flow, what: Seen<'_>) {
+        let ended = flow.has_ended(Way::Up) && flow.has_ended(Way::Down);
+        self.0.lock().unwrap().push(match what {
+            Seen::Opened => "opened",
+            Seen::Piece { .. } => "piece",
+            Seen::End(_) => "end",
+            Seen::Closed(None) if ended => "closed",
+            Seen::Closed(_) => "cut",
+        });
+    }
+
+    fn wants_bytes(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_no_bytes_leaves_them_to_the_kernel() {
+    let doorkeeper = Arc::<Doorkeeper>::default();
+    let taps: Vec<Arc<dyn Tap>> = vec![doorkeeper.clone()];
+    let (by_kernel, all) = in_time("bulk", bulk("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", taps)).await;
+    assert!(by_kernel > all / 2, "the kernel moved {by_kernel} of {all}");
+    assert_eq!(doorkeeper.0.lock().unwrap().first(), Some(&"opened"));
+    assert!(!doorkeeper.0.lock().unwrap().contains(&"piece"));
 }
 
 #[tokio::test]
@@ -255,4 +287,77 @@ async fn a_copy_goes_elsewhere_and_nobody_waits_for_it() {
     in_time("answer", link.read_to_end(&mut answer)).await.unwrap();
     assert_eq!(answer, b"said once");
     assert_eq!(in_time("copy", copied.recv()).await.unwrap(), b"said once");
+}
+
+/// A relay with faults, and what they tell.
+async fn faulty(at: &str, to: &Server, seed: u64, faults: &[&str]) -> (Server, Arc<Mutex<Vec<String>>>) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let tell = log.clone();
+    let faulty = Faults::new(seed, Some(Arc::new(move |hit: &Hit| tell.lock().unwrap().push(hit.to_string()))));
+    faulty.set(faults.iter().map(|text| Fault::parse(text).unwrap()).collect());
+    let plan = Plan { faults: Some(Arc::new(faulty)), ..Plan::to("test", vec![client_of(to)]) };
+    (hold(at, Relay::new(plan).unwrap()).await, log)
+}
+
+#[tokio::test]
+async fn a_reset_is_a_real_one_also_where_nothing_moves_and_whatever_lies_between() {
+    for (near, far) in [
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+        ("tls://127.0.0.1:0", "tcp://127.0.0.1:0"),
+        ("ws://127.0.0.1:0", "tls://127.0.0.1:0"),
+        ("ws://127.0.0.1:0", "ws://127.0.0.1:0"),
+        ("wss://127.0.0.1:0", "tcp://127.0.0.1:0"),
+    ] {
+        let echo = serve(far, "echo").await;
+        let (relay, log) = faulty(near, &echo, 1, &["reset:100ms"]).await;
+        let mut link = connect(&relay).await.stream();
+        let error = in_time(near, link.read_u8()).await.unwrap_err();
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        let mut is_reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+        while let Some(inner) = cause {
+            is_reset |= inner.to_string().contains("reset");
+            cause = inner.source();
+        }
+        assert!(is_reset, "{near} to {far}: {error}");
+        assert!(log.lock().unwrap().iter().any(|hit| hit.contains("reset after")), "{near} to {far}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_lets_through_what_it_says_and_not_one_byte_more() {
+    for near in ["tcp://127.0.0.1:0", "tls://127.0.0.1:0", "ws://127.0.0.1:0"] {
+        let chargen = serve("tcp://127.0.0.1:0", "chargen").await;
+        let (relay, _) = faulty(near, &chargen, 1, &["limit:300001,way=down"]).await;
+        let mut came = Vec::new();
+        in_time(near, connect(&relay).await.stream().read_to_end(&mut came)).await.unwrap();
+        assert_eq!(came.len(), 300_001, "{near}");
+    }
+}
+
+/// What a relay with that seed makes of the same 20 conversations, one after the other.
+async fn told(seed: u64) -> Vec<String> {
+    let echo = serve("tcp://127.0.0.1:0", "echo").await;
+    let faults =
+        ["latency:1ms~1ms,p=0.5", "corrupt:0.01,p=0.3,way=up", "reset:after=500B,p=0.2,way=up", "down,every=7"];
+    let (relay, log) = faulty("tcp://127.0.0.1:0", &echo, seed, &faults).await;
+    for _ in 0..20 {
+        let mut link = connect(&relay).await.stream();
+        // One that is refused or reset takes less.
+        let _ = link.write_all(&[b'a'; 1000]).await;
+        let _ = link.shutdown().await;
+        let _ = in_time("end", link.read_to_end(&mut Vec::new())).await;
+    }
+    // Both ways of a conversation tell theirs when they get to it; of each way the order is one.
+    let mut told = log.lock().unwrap().clone();
+    told.sort();
+    told
+}
+
+#[tokio::test]
+async fn the_same_seed_makes_the_same_faults() {
+    let (one, again, other) = (told(7).await, told(7).await, told(8).await);
+    assert!(one.iter().any(|hit| hit.contains("down: refused")), "{one:?}");
+    assert!(one.iter().any(|hit| hit.contains("corrupt")), "{one:?}");
+    assert_eq!(one, again);
+    assert_ne!(one, other);
 }

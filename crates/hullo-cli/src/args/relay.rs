@@ -8,7 +8,7 @@ use hullo::{
     service::relay,
 };
 
-use super::{see::See, time};
+use super::{Gate, see::See, time};
 
 #[derive(ClapArgs)]
 #[command(after_help = relay_help())]
@@ -60,9 +60,25 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "FILE")]
     pub(crate) fault_log: Option<PathBuf>,
 
+    /// Write all that is relayed to this file as packets, decrypted, for Wireshark, tshark and hullo replay; - is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
     /// Conversations at once; more wait to be accepted [default: 16384]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
+
+    /// Conversations at once with one peer's address (of IPv6: with one /64); more are closed [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_per_peer: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+
+    /// Conversations that may begin in a second from one peer's address (of IPv6: from one /64), and as many at once; more
+    /// are closed [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
 
     /// On Ctrl-C or SIGTERM, let conversations finish for this long
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
@@ -131,6 +147,8 @@ const EXAMPLES: &str = r#"Examples:
   hullo relay :9000 db:5432 --fault reset:after=1MB,p=0.1 --seed 7 --fault-log faults.log
   hullo relay :9000 a:8080 --inspect=http                                        heads, and bodies by size and type
   hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .          what is inside, for programs
+  hullo relay tls://:8443 tcp://a:8080 --record talk.pcapng                      then: tshark -r, hullo replay
+  hullo relay :9000 a:8080 --record - | wireshark -k -i -                        look at it as it comes
   hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus
 
 Toxiproxy's clients and its toxiproxy-cli work with --api, and a proxy may lead to any address:

@@ -6,6 +6,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hullo::{
     BoxFuture, Error, Event, Link, Peer, Result, Scope, Service,
     exchange::{Body, text},
+    service::Needs,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -147,8 +148,8 @@ impl Service for Page {
         })
     }
 
-    fn is_web(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Http
     }
 
     fn converses_at(&self, _: &str) -> bool {

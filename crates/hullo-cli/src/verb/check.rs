@@ -60,8 +60,8 @@ async fn until_up(args: &Check, address: &Address, voice: Voice) -> Result<ExitC
         // The steps of the first attempt are shown as they come; of later ones only those that led to an answer.
         let later = (attempts > 1 && !voice.verbose).then(Vec::new);
         let steps = Arc::new(Steps { voice, later: Mutex::new(later), ends_first: Mutex::default() });
-        let scope = Scope::new(limits.clone(), Some(steps.clone()));
-        voice.log_keys(&scope);
+        let scope = Scope::new(limits.clone(), Some(steps.clone())).on_nobodys_behalf();
+        voice.equip(&scope);
         match attempt(address, &scope).await {
             Ok(how) => {
                 steps.show_later();

@@ -14,7 +14,7 @@ use futures_util::{Sink, SinkExt, StreamExt};
 use hullo::{
     Address, BoxStream, Error, Kind, Limits, Message, Packets, Result, Service, Wire, dial,
     pipe::Pipe,
-    service::{self, Settings},
+    service::{self, Needs, Settings},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, join},
@@ -57,7 +57,7 @@ pub(super) async fn run(args: Connect, voice: Voice) -> Result<ExitCode> {
 /// The service that talks instead of us.
 fn service(name: &str, args: &Connect) -> Result<Arc<dyn Service>> {
     let spec = service::find(name)?;
-    if spec.web {
+    if spec.needs == Needs::Http {
         return Err(Error::usage(format!("{name} answers HTTP requests, and is no end of a conversation")));
     }
     let (command, path) = (args.command.clone(), std::env::var_os("PATH"));

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hullo::{
     Address, BoxFuture, Kind, Link, Peer, Result, Scope, Server, Service,
     exchange::{Body, full, text},
-    service::{SERVICES, Setting, Settings, Spec},
+    service::{Needs, SERVICES, Setting, Settings, Spec},
 };
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
     for (spec, port) in in_order() {
         let service = (spec.make)(&settings)?;
         let mut addresses = Vec::new();
-        for (scheme, hundred) in SCHEMES.iter().filter(|(scheme, _)| !spec.web || *scheme == "http") {
+        for (scheme, hundred) in SCHEMES.iter().filter(|(scheme, _)| spec.needs != Needs::Http || *scheme == "http") {
             addresses.push(easy(server, scheme, hundred + port, spec.name, &service, voice).await?);
         }
         cards.push(Card { spec, addresses });
@@ -64,8 +64,8 @@ pub(super) async fn open(server: &mut Server, voice: Voice) -> Result<()> {
 
 /// The services of the table: first those with a place, then whatever is new.
 fn in_order() -> Vec<(&'static Spec, u16)> {
-    // Nobody has said which folder may be seen.
-    let tries = |spec: &&Spec| !spec.takes.contains(&Setting::Dir);
+    // Nobody has said which folder may be seen, or that others may go through here.
+    let tries = |spec: &&Spec| !spec.takes.contains(&Setting::Dir) && spec.needs != Needs::Bytes;
     let placed =
         PLACES.iter().filter_map(|(name, port)| Some((SERVICES.iter().find(|spec| spec.name == *name)?, *port)));
     let others = SERVICES.iter().filter(|spec| !PLACES.iter().any(|(name, _)| *name == spec.name));
@@ -116,7 +116,7 @@ impl Card {
                 ("hullo", format!("hullo request POST :{http}/people name=Ada age:=36")),
                 ("curl", format!("curl 'http://127.0.0.1:{http}/people?age:gte=18'")),
             ],
-            _ if self.spec.web => vec![
+            _ if self.spec.needs == Needs::Http => vec![
                 ("hullo", format!("hullo request http://127.0.0.1:{http}{}", self.spec.sample)),
                 ("curl", format!("curl http://127.0.0.1:{http}{}", self.spec.sample)),
             ],
@@ -184,8 +184,8 @@ impl Page {
             "name": card.spec.name,
             "about": if card.spec.name == "exec" { SHOUTS } else { card.spec.about },
             "sample": card.spec.sample,
-            "ws": (!card.spec.web).then(|| format!("ws://127.0.0.1:{}/", card.port("ws"))),
-            "page": card.spec.web.then(|| format!("http://127.0.0.1:{}/", card.port("http"))),
+            "ws": (card.spec.needs != Needs::Http).then(|| format!("ws://127.0.0.1:{}/", card.port("ws"))),
+            "page": (card.spec.needs == Needs::Http).then(|| format!("http://127.0.0.1:{}/", card.port("http"))),
             "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "try": card.commands().into_iter().map(|(with, command)| json!({ "with": with, "command": command })).collect::<Vec<_>>(),
         })).collect();

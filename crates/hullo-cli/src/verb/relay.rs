@@ -13,12 +13,18 @@ use hullo::{
 };
 use serde_json::json;
 
-use self::{config::Config, faults::Maker, sight::Sight};
+use self::{
+    config::Config,
+    faults::Maker,
+    recording::{Recording, is_stdout},
+    sight::Sight,
+};
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
 use crate::{args, observe::Observer, report::Voice};
 
 mod config;
 mod faults;
+mod recording;
 mod sight;
 
 /// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
@@ -30,7 +36,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     if let Some(most) = args.max_connections {
         limits.max_connections = most as usize;
     }
-    limits.max_per_peer = limits.max_connections;
+    limits.max_per_peer = args.max_per_peer.map_or(limits.max_connections, |most| most as usize);
     raise_file_limit();
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
@@ -38,20 +44,24 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let mut own =
         args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
     let config = args.config.as_deref().map(Config::read).transpose()?;
-    let sight = Sight::new(&args.see, own.as_ref().is_some_and(is_on_stdio), voice)?;
+    let on_stdio = own.as_ref().is_some_and(is_on_stdio);
+    let recording = Recording::new(args.record.as_deref(), on_stdio, voice)?;
+    let sight = Sight::new(&args.see, on_stdio || is_stdout(args.record.as_deref()), recording.taps(), voice)?;
     if let Some((_, plan)) = &mut own {
         plan.traffic = sight.traffic.clone();
     }
     let names = own.iter().map(|(_, plan)| plan.name.clone()).collect();
     let observer = Observer::of_relays(args.metrics.as_ref().map(|_| (&sight.traffic, names)), sight.timeline(voice));
+    let gate = args.gate.made(&[], &[], args.rate)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.log_keys(&scope);
+    voice.equip(&scope);
+    let scope = gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate));
     let mut server = Server::new(scope.clone());
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
         None => None,
     };
-    let plans = plans(faults.clone(), sight.traffic.clone());
+    let plans = plans(faults.clone(), args.api.is_some(), sight.traffic.clone());
     let made = plans.clone();
     let proxies = Toxiproxy::new(scope.clone(), move |name, to| made(name, to, Vec::new()));
     let title = match own {
@@ -72,15 +82,22 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let ended = wait(server, signals, sight.look(&title, voice), args.grace, voice).await;
     sight.finish(voice);
     faults.finish();
+    recording.finish(voice).await?;
     ended
 }
 
-/// Makes the plans of all relays but that of the command line, of which each may be given faults at any time.
+/// Makes the plans of all relays but that of the command line. Where there is an API, each may be given faults at any time;
+/// where there are none, and nobody can add any, the kernel may move the bytes.
 fn plans(
     faults: Maker,
+    has_api: bool,
     traffic: Arc<Traffic>,
 ) -> impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan + Clone + Send + Sync + 'static {
-    move |name, to, list| Plan { faults: Some(faults.make(list)), traffic: traffic.clone(), ..Plan::to(&name, to) }
+    move |name, to, list| Plan {
+        faults: (has_api || !list.is_empty()).then(|| faults.make(list)),
+        traffic: traffic.clone(),
+        ..Plan::to(&name, to)
+    }
 }
 
 /// Opens the relay of the command line, as one of the proxies where there are some, and gives it a title.

@@ -144,7 +144,7 @@ impl Prepared {
         }
         let timing = Timing::new(voice.watch());
         let scope = scope(args, timing.clone());
-        voice.log_keys(&scope);
+        voice.equip(&scope);
         self.client.teller = Some(Arc::new({
             let (screen, timing) = (screen.clone(), timing.clone());
             move |step: &Step<'_>| {

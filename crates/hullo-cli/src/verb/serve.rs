@@ -14,7 +14,7 @@ use std::{
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Server, Service,
     options::{self, End},
-    service::{self, Setting, Settings},
+    service::{self, Needs, Setting, Settings},
     transport,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -55,8 +55,10 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
     let signals = Signals::new()?;
     config.check(&args)?;
     let observer = Observer::of(&args, voice)?;
+    let gate = args.gate.made(&config.allow, &config.deny, None)?;
     let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.log_keys(&scope);
+    voice.equip(&scope);
+    let scope = gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate));
     let mut server = Server::new(scope);
     let _metrics = match &args.metrics {
         Some(address) => Some(observer.serve_metrics(address, voice).await?),
@@ -80,6 +82,10 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
 struct Config {
     max_connections: Option<NonZeroU32>,
     max_per_peer: Option<NonZeroU32>,
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    deny: Vec<String>,
     #[serde(default)]
     serve: Vec<One>,
     /// Whether it was read from a file, and stands on no command line.
@@ -226,16 +232,19 @@ impl One {
         let spec = service::find(&self.service)?;
         if self.addresses.is_empty() {
             let error = Error::usage(format!("{} has no address to listen on", spec.name));
-            return Err(error.hint(match spec.web {
-                true => format!("hullo serve {} http://:8000 (or https://)", spec.name),
-                false => format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name),
+            return Err(error.hint(match spec.needs {
+                Needs::Http => format!("hullo serve {} http://:8000 (or https://)", spec.name),
+                Needs::Bytes => format!("hullo serve {} :1080 (or tcp://, tls://, unix:, ws://)", spec.name),
+                Needs::Nothing => {
+                    format!("hullo serve {} :7007 (or tcp://, udp://, ws://, http://, tls://, unix:)", spec.name)
+                }
             }));
         }
         self.settings()?.suit(spec)?;
         for address in &self.addresses {
             let address: Address = address.parse()?;
             transport::find(&address, End::Listen)?;
-            hullo::suits(spec.web, &address)?;
+            hullo::suits(spec.needs, &address)?;
             if address.scheme == "memory" {
                 let about = format!(
                     "cannot serve on {address}: a simulated link is inside one process, and nobody else is in this one"

@@ -177,7 +177,7 @@ async fn wait(work: Work, meeting: &Meeting, voice: Voice) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let progress = Progress::new(&work, voice);
     let scope = Scope::on_cores(Limits::server(), voice.watch(), serve::cores()?, None);
-    voice.log_keys(&scope);
+    voice.equip(&scope);
     let mut server = Server::new(scope);
     let times = meeting.times.map_or(Some(1), |Times(times)| times);
     let host = Host::new(work.clone(), lock.clone(), times, progress.tell());

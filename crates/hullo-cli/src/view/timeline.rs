@@ -38,6 +38,9 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
                 json!({ "peer": peer.to_string(), "local": peer.local_address() }),
             )
         }
+        Event::Tunnelled { proxy, to } => {
+            ("tunnelled", format!("{proxy} connected to {to}"), json!({ "proxy": proxy.to_string(), "to": to }))
+        }
         Event::Shown(shown) => ("certificates", certificate::lines(shown), certificate::facts(shown)),
         Event::Secured(secured) => {
             let print = secured.fingerprint.as_deref().unwrap_or("no certificate");
@@ -49,6 +52,17 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
             facts["peer"] = peer.to_string().into();
             facts["name"] = peer.name().into();
             ("admitted", format!("{peer}: {}; {}{name}", agreed(secured), secured.trust), facts)
+        }
+        Event::Proxied { peer, by } => {
+            let name = peer.name().map(|name| format!(" ('{}')", shown(name))).unwrap_or_default();
+            let sentence = format!("{by} speaks for {peer}{name}, which connected to {}", peer.local_address());
+            let tls = peer.tls().cloned().unwrap_or_default();
+            let alpn = tls.alpn.map(|alpn| String::from_utf8_lossy(&alpn).into_owned());
+            let facts = json!({
+                "peer": peer.to_string(), "local": peer.local_address(), "by": by.to_string(), "name": peer.name(),
+                "version": tls.version, "sni": tls.sni, "alpn": alpn,
+            });
+            ("proxied", sentence, facts)
         }
         Event::Agreed { protocol } => ("agreed", format!("{protocol} stands"), json!({ "protocol": protocol })),
         Event::Opened { peer } => {

@@ -23,6 +23,7 @@ use tokio::{
 use super::datagrams::{Batch, Datagrams, Source, Train};
 use crate::{
     error::{Error, Kind, Result},
+    gate::guests::{Guest, Guests},
     link::{EVERYWHERE, Link, Packets},
     message::Message,
     peer::Peer,
@@ -40,7 +41,7 @@ pub(crate) const ALWAYS: usize = 256;
 /// How many times its question an answer to a stranger may be.
 pub(crate) const TIMES: usize = 3;
 
-/// Gives each peer of the socket a link of its own, at most `max_connections` of them. One that is silent for `idle` has
+/// Gives each peer of the socket a link of its own, at most `max_connections` of them, and `max_per_peer` to one address. One that is silent for `idle` has
 /// ended its side, and one that is silent for as long again is not talked to any more.
 ///
 /// Until a peer has been heard twice, all that it is sent is at most 256 bytes or 3 times what it sent, whichever is
@@ -52,6 +53,7 @@ pub(crate) async fn by_peer<S: Service + ?Sized>(service: Arc<S>, socket: Datagr
         service,
         scope: scope.clone(),
         known: HashMap::new(),
+        guests: Guests::default(),
         ended: mpsc::unbounded_channel(),
     };
     let mut batch = Batch::new();
@@ -77,6 +79,7 @@ struct Peers<S: ?Sized> {
     service: Arc<S>,
     scope: Scope,
     known: HashMap<Source, Known>,
+    guests: Guests,
     ended: (mpsc::UnboundedSender<Source>, mpsc::UnboundedReceiver<Source>),
 }
 
@@ -86,6 +89,7 @@ type Held = (Bytes, usize);
 struct Known {
     inbox: mpsc::Sender<Held>,
     trust: Arc<Trust>,
+    _guest: Guest,
 }
 
 /// How far a peer is trusted not to be a forgery.
@@ -133,6 +137,13 @@ impl<S: Service + ?Sized> Peers<S> {
     }
 
     fn meet(&mut self, from: Source, first: Held) {
+        let peer = Peer::new(self.socket.scheme, from.endpoint(), from.local(&self.socket.local));
+        // Those who are too many are dropped, as the network does: they come again.
+        let Some(guest) = self.guests.admit(peer.remote(), self.scope.limits().max_per_peer) else { return };
+        let gate = self.scope.gate();
+        if gate.is_some_and(|gate| !gate.admits(&peer, &self.scope)) {
+            return;
+        }
         let (inbox, queue) = mpsc::channel(QUEUE);
         let trust =
             Trust { heard: 0.into(), received: 0.into(), amplify: self.socket.amplify, waiting: AtomicWaker::new() };
@@ -160,10 +171,13 @@ impl<S: Service + ?Sized> Peers<S> {
             alarm: None,
             patience: None,
         };
-        self.known.insert(from, Known { inbox, trust });
-        let peer = Peer::new(self.socket.scheme, from.endpoint(), from.local(&self.socket.local));
         let link = Link::packets(packets, peer.clone(), self.scope.clone());
-        self.scope.converse(peer, converse(self.service.clone(), link));
+        let talk = converse(self.service.clone(), link);
+        match gate.filter(|gate| gate.changes()).cloned() {
+            None => self.scope.converse(peer, talk),
+            Some(gate) => self.scope.converse(peer.clone(), gate.hold(peer, talk)),
+        }
+        self.known.insert(from, Known { inbox, trust, _guest: guest });
     }
 
     /// Forgets a peer whose conversation has ended, unless it is in a new conversation already.

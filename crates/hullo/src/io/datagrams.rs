@@ -24,7 +24,7 @@ use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::registered::registered;
-use crate::peer::Endpoint;
+use crate::{gate::Gate, peer::Endpoint};
 
 /// The most that one receive can bring: a whole datagram, or a train of them.
 const SLOT: usize = 64 << 10;
@@ -39,6 +39,8 @@ pub struct Datagrams {
     pub local: Endpoint,
     /// Strangers may be answered with more than they sent.
     pub amplify: bool,
+    /// Who may come, where not everybody may: what others send is as if it had not come.
+    gate: Option<Gate>,
 }
 
 /// What one receive brought. It is used again and again.
@@ -54,6 +56,8 @@ struct Slot {
     len: usize,
     /// The length of each datagram of a train; the last one may be shorter.
     stride: usize,
+    /// Whoever sent it may not come.
+    barred: bool,
 }
 
 /// A train of datagrams from one peer; mostly of one.
@@ -109,6 +113,13 @@ impl Source {
         path.or_else(hidden).map_or(Endpoint::Unnamed, |name| Endpoint::Name(Arc::from(name)))
     }
 
+    /// Its internet address, where it has one.
+    fn net(&self) -> Option<IpAddr> {
+        let address = self.address.as_ref()?;
+        let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+    }
+
     /// Our own end as that peer sees it, which is `bound` unless that is all addresses.
     pub(crate) fn local(&self, bound: &Endpoint) -> Endpoint {
         match (self.via, bound.net()) {
@@ -134,11 +145,8 @@ impl Batch {
     }
 
     pub(crate) fn trains(&self) -> impl Iterator<Item = Train<'_>> {
-        self.slots.iter().zip(self.space.chunks(SLOT)).map(|(slot, space)| Train {
-            from: slot.from,
-            bytes: &space[..slot.len],
-            stride: slot.stride,
-        })
+        let slots = self.slots.iter().zip(self.space.chunks(SLOT)).filter(|(slot, _)| !slot.barred);
+        slots.map(|(slot, space)| Train { from: slot.from, bytes: &space[..slot.len], stride: slot.stride })
     }
 }
 
@@ -154,13 +162,25 @@ impl Datagrams {
             Some(IpAddr::V6(ip)) if ip.is_unspecified() => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
             _ => {}
         }
-        Ok(Self { socket: registered(socket)?, scheme, local, amplify })
+        Ok(Self { socket: registered(socket)?, scheme, local, amplify, gate: None })
+    }
+
+    /// The same socket, for those whom the gate lets in.
+    pub(crate) fn behind(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
     }
 
     /// Waits for datagrams. Cancel-safe.
     pub(crate) async fn receive(&self, batch: &mut Batch) -> io::Result<()> {
         let receive = if self.local.net().is_some() { try_receive } else { try_receive_one };
-        self.socket.async_io(Interest::READABLE, |socket| receive(socket, batch)).await
+        self.socket.async_io(Interest::READABLE, |socket| receive(socket, batch)).await?;
+        if let Some(gate) = &self.gate {
+            batch
+                .slots
+                .iter_mut()
+                .for_each(|slot| slot.barred = slot.from.net().is_some_and(|from| !gate.allows(from)));
+        }
+        Ok(())
     }
 
     /// Sends one datagram to each; what the kernel refuses for one peer is no reason not to send to the others.
@@ -219,6 +239,7 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
             from: Source { address: message.address, via: None },
             len: message.bytes,
             stride: message.bytes.max(1),
+            barred: false,
         };
         for told in message.cmsgs().into_iter().flatten() {
             match told {
@@ -245,7 +266,7 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
 fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     let (len, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
-    batch.slots.push(Slot { from: Source { address: from, via: None }, len, stride: len.max(1) });
+    batch.slots.push(Slot { from: Source { address: from, via: None }, len, stride: len.max(1), barred: false });
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Service, Spec};
+use super::{Needs, Service, Spec};
 use crate::{
     error::{Error, Result},
     link::{Link, Wire},
@@ -22,7 +22,7 @@ pub const SPEC: Spec = Spec {
     about: "sends characters without end",
     sample: "go",
     takes: &[],
-    web: false,
+    needs: Needs::Nothing,
     make: |_| Ok(Arc::new(Chargen)),
 };
 

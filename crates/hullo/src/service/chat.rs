@@ -29,8 +29,9 @@ use self::{
     rules::Who,
     talk::Talk,
 };
-use super::{Service, Setting, Settings, Spec};
+use super::{Needs, Service, Setting, Settings, Spec};
 use crate::{
+    address::Address,
     chat::{LOBBY, Rules, name},
     error::{Error, Kind, Result},
     io::exchange::Body,
@@ -63,7 +64,7 @@ pub const SPEC: Spec = Spec {
     about: "rooms to talk in: plain nc, a terminal and a browser in one; history and search",
     sample: "hello",
     takes: &[Setting::Database, Setting::Flood, Setting::Keep, Setting::Operators, Setting::Auth, Setting::Bus],
-    web: false,
+    needs: Needs::Nothing,
     make: |settings| Ok(Arc::new(Chat::new(settings)?)),
 };
 
@@ -294,7 +295,7 @@ impl Service for Chat {
         }
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, _: &Address) -> Vec<String> {
         let about = |name: String| {
             format!(
                 "operator '{name}' has no account yet, and nobody else gets the name: --auth '{name}:PASSWORD' makes one"

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Reply, Spec};
+use super::{Answer, Needs, Reply, Spec};
 use crate::{
     error::{Error, Result},
     message::Message,
@@ -17,7 +17,7 @@ pub const SPEC: Spec = Spec {
     about: "converts temperatures between °C, °F and K",
     sample: "36.6",
     takes: &[],
-    web: false,
+    needs: Needs::Nothing,
     make: |_| Ok(Arc::new(Answer(Convert))),
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 
-use super::{Service, Spec};
+use super::{Needs, Service, Spec};
 use crate::{
     error::{Error, Result},
     io::{
@@ -23,7 +23,7 @@ pub const SPEC: Spec = Spec {
     about: "takes everything and says nothing",
     sample: "nobody will hear this",
     takes: &[],
-    web: false,
+    needs: Needs::Nothing,
     make: |_| Ok(Arc::new(Discard)),
 };
 

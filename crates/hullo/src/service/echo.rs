@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{Request, Response, header::CONTENT_TYPE};
 use hyper::body::Body as _;
 
-use super::{Service, Spec};
+use super::{Needs, Service, Spec};
 use crate::{
     error::{Error, Result},
     io::{
@@ -29,7 +29,7 @@ pub const SPEC: Spec = Spec {
     about: "gives back what comes, as it comes",
     sample: "hello",
     takes: &[],
-    web: false,
+    needs: Needs::Nothing,
     make: |_| Ok(Arc::new(Echo)),
 };
 

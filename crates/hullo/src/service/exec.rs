@@ -27,7 +27,7 @@ use tokio::{
     time::{Sleep, interval, sleep},
 };
 
-use super::{Service, Setting, Settings, Spec};
+use super::{Needs, Service, Setting, Settings, Spec};
 use crate::{
     error::{Error, Kind, Result},
     io::linger,
@@ -43,7 +43,7 @@ pub const SPEC: Spec = Spec {
     about: "runs a program for each link: -- CMD ARG...",
     sample: "hello",
     takes: &[Setting::Command],
-    web: false,
+    needs: Needs::Nothing,
     make: |settings| Ok(Arc::new(Exec::new(settings)?)),
 };
 

@@ -27,8 +27,9 @@ use self::{
     root::{Found, Opened, Root},
     upload::Uploads,
 };
-use super::{Service, Setting, Settings, Spec};
+use super::{Needs, Service, Setting, Settings, Spec};
 use crate::{
+    address::Address,
     error::{Error, Kind, Result},
     io::{
         condition::Failed,
@@ -61,7 +62,7 @@ pub const SPEC: Spec = Spec {
     about: "shows a folder and sends its files, whole folders as tar or zip; with --upload it takes files too",
     sample: "/",
     takes: &[Setting::Dir, Setting::Hidden, Setting::Index, Setting::Upload, Setting::Auth],
-    web: true,
+    needs: Needs::Http,
     make: |settings| Ok(Arc::new(Files::new(settings)?)),
 };
 
@@ -205,15 +206,15 @@ impl Service for Files {
         })
     }
 
-    fn is_web(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Http
     }
 
     fn converses_at(&self, _: &str) -> bool {
         false
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, _: &Address) -> Vec<String> {
         let mut notes = vec![format!("the folder is {}", self.root.shown())];
         if let Some(uploads) = &self.uploads {
             let replaces = if uploads.overwrites() { "and take the place of others" } else { "and replace nothing" };

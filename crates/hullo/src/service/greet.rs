@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{Request, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 
-use super::{Service, Setting, Spec};
+use super::{Needs, Service, Setting, Spec};
 use crate::{
     error::{Error, Result},
     io::{
@@ -28,7 +28,7 @@ pub const SPEC: Spec = Spec {
     about: "says hello and closes",
     sample: "",
     takes: &[Setting::Text],
-    web: false,
+    needs: Needs::Nothing,
     make: |settings| Ok(Arc::new(Greet::new(settings.text.as_deref().unwrap_or("Hello, World!")))),
 };
 

@@ -26,7 +26,7 @@ use self::{
     call::Call,
     routes::{Found, find},
 };
-use super::{Service, Setting, Settings, Spec, echo::Echo};
+use super::{Needs, Service, Setting, Settings, Spec, echo::Echo};
 use crate::{
     error::{Error, Result},
     io::exchange::{Body, empty, text},
@@ -62,7 +62,7 @@ pub const SPEC: Spec = Spec {
     about: "answers what httpbin.org does, to try HTTP clients on",
     sample: "/get",
     takes: &[Setting::Env],
-    web: true,
+    needs: Needs::Http,
     make: |settings| Ok(Arc::new(Httpbin::new(settings)?)),
 };
 
@@ -124,8 +124,8 @@ impl Service for Httpbin {
         Box::pin(async move { Ok(self.answer(request, peer, scope).await) })
     }
 
-    fn is_web(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Http
     }
 
     /// It is there to be asked, and has nothing to hide.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Answer, Reply, Spec};
+use super::{Answer, Needs, Reply, Spec};
 use crate::{
     error::{Error, Result},
     framing,
@@ -22,7 +22,7 @@ pub const SPEC: Spec = Spec {
     about: "answers any JSON value, and JSON-RPC 2.0",
     sample: r#"{"name":"Ada"}"#,
     takes: &[],
-    web: false,
+    needs: Needs::Nothing,
     make: |_| Ok(Arc::new(Answer(Json))),
 };
 

@@ -24,7 +24,7 @@ use crate::{
     fault::Faults,
     link::Link,
     scope::{BoxFuture, Scope},
-    traffic::Traffic,
+    traffic::{Traffic, Watched},
 };
 
 mod direct;
@@ -112,35 +112,49 @@ impl Relay {
         if self.faults.as_ref().is_some_and(|faults| faults.refuses(place)) {
             return Ok(());
         }
-        let (server, _lease) = self.targets.reach(&client.scope).await?;
+        let scope = client.scope.on_behalf_of(&client.peer);
+        let (server, _lease) = self.targets.reach(&scope).await?;
         let flow = self.traffic.open(&self.name, client.peer.clone(), server.peer.clone());
-        let tee = self.tee.as_ref().map(|to| Tee::new(to, &client.scope));
-        let chain =
-            |way, packets| self.faults.as_ref().map(|faults| faults.chain(place, &flow.flow().client, way, packets));
-        let mut joint = Joint::new(client, server, chain, &flow, tee);
-        match joint.run().await {
-            Ok(Over::Ended) => flow.close(None),
-            Ok(Over::Cut) => {
-                joint.close().await;
-                flow.close(None);
-            }
-            Ok(Over::Reset) => {
-                joint.cut_off();
-                drop(joint);
-                flow.close(Some(&Error::new(Kind::Cut, "a fault has broken it off")));
-            }
-            Err(error) => {
-                // Silence ends a conversation in good order.
-                if error.kind() != Kind::Timeout {
-                    joint.cut_off();
-                }
-                drop(joint);
-                flow.close(Some(&error));
-                return Err(error);
-            }
-        }
-        Ok(())
+        let tee = self.tee.as_ref().map(|to| Tee::new(to, &scope));
+        join((client, server), self.faults.as_ref().map(|faults| (faults, place)), flow, tee).await
     }
+}
+
+/// Joins two ends of which another service knows that they belong together, as a relay does.
+pub(super) async fn lead(client: Link, server: Link, flow: Watched) -> Result<()> {
+    join((client, server), None, flow, None).await
+}
+
+async fn join(
+    (client, server): (Link, Link),
+    faults: Option<(&Arc<Faults>, u64)>,
+    flow: Watched,
+    tee: Option<Tee>,
+) -> Result<()> {
+    let chain = |way, packets| faults.map(|(faults, place)| faults.chain(place, &flow.flow().client, way, packets));
+    let mut joint = Joint::new(client, server, chain, &flow, tee);
+    match joint.run().await {
+        Ok(Over::Ended) => flow.close(None),
+        Ok(Over::Cut) => {
+            joint.close().await;
+            flow.close(None);
+        }
+        Ok(Over::Reset) => {
+            joint.cut_off();
+            drop(joint);
+            flow.close(Some(&Error::new(Kind::Cut, "a fault has broken it off")));
+        }
+        Err(error) => {
+            // Silence ends a conversation in good order.
+            if error.kind() != Kind::Timeout {
+                joint.cut_off();
+            }
+            drop(joint);
+            flow.close(Some(&error));
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 impl Service for Relay {

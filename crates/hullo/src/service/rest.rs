@@ -28,13 +28,14 @@ use tokio::sync::Semaphore;
 
 use self::{
     problem::{Answer, Problem},
-    rate::Rate,
     route::{Does, Names},
     store::Store,
 };
-use super::{Service, Setting, Settings, Spec};
+use super::{Needs, Service, Setting, Settings, Spec};
 use crate::{
+    address::Address,
     error::{Error, Kind, Result},
+    gate::rate::Rate,
     io::{
         condition::Condition,
         exchange::{Body, collect, empty, full},
@@ -55,7 +56,6 @@ mod overview;
 mod patch;
 mod problem;
 mod query;
-mod rate;
 mod reading;
 mod route;
 mod schema;
@@ -68,7 +68,7 @@ pub const SPEC: Spec = Spec {
     about: "keeps collections of JSON items: GET, POST, PUT, PATCH, DELETE; a page at /",
     sample: r#"{"name":"Ada"}"#,
     takes: &[Setting::Database, Setting::Rate],
-    web: true,
+    needs: Needs::Http,
     make: |settings| Ok(Arc::new(Rest::new(settings)?)),
 };
 
@@ -188,15 +188,15 @@ impl Service for Rest {
         })
     }
 
-    fn is_web(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Http
     }
 
     fn converses_at(&self, _: &str) -> bool {
         false
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, _: &Address) -> Vec<String> {
         vec![format!("items are kept in {}", self.place)]
     }
 }

@@ -1,14 +1,6 @@
 //! The one accept loop of all stream listeners: limits, back-off, shutdown.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{IpAddr, SocketAddr},
-    os::fd::OwnedFd,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{SockRef, Socket};
@@ -20,8 +12,9 @@ use tokio::{
 
 use crate::{
     address::Address,
-    error::{Error, Result},
-    io::{guard::Guard, registered::registered},
+    error::{Error, Kind, Result},
+    gate::guests::{Guest, Guests},
+    io::{guard::Guard, proxied, registered::registered},
     link::{Link, Stream},
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -41,6 +34,8 @@ pub(crate) struct Door {
     pub(crate) address: Address,
     scheme: &'static str,
     local: Endpoint,
+    /// Each connection begins with a PROXY header.
+    is_proxied: bool,
     _file: Option<SocketFile>,
 }
 
@@ -64,7 +59,8 @@ impl Door {
     ) -> Result<Self> {
         let about = || format!("cannot listen on {address}");
         let socket = registered(socket).map_err(|error| Error::io(about(), error))?;
-        Ok(Self { socket, address, scheme, local, _file: file })
+        let is_proxied = address.options.flag("accept-proxy", false);
+        Ok(Self { socket, address, scheme, local, is_proxied, _file: file })
     }
 
     /// Accepts until the scope stops; `open` holds the conversation, on the core that it was given to.
@@ -76,7 +72,7 @@ impl Door {
         open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static,
     ) -> Result<()> {
         let places = Arc::new(Semaphore::new(scope.limits().max_connections));
-        let guests = Guests::default();
+        let entrance = Entrance { guests: Guests::default(), scope: scope.clone() };
         let stopped = scope.stopped();
         tokio::pin!(stopped);
         loop {
@@ -95,17 +91,16 @@ impl Door {
                     continue;
                 }
             };
-            let Some(guest) = guests.admit(&remote, scope.limits().max_per_peer) else {
-                let error = Error::new(
-                    crate::Kind::Refused,
-                    format!("{} has as many connections as max-per-peer allows", Shown(&remote)),
-                );
-                scope.tell(&Event::Trouble { peer: None, error: &error });
-                continue;
-            };
             let peer = Peer::new(self.scheme, remote, self.local_of(&stream));
-            let open = open.clone();
-            scope.converse_spread(peer.clone(), (guest, place), move || open(stream, peer));
+            let (open, entrance) = (open.clone(), entrance.clone());
+            if self.is_proxied {
+                // Who comes is known when the proxy has said it.
+                scope.converse_spread(peer.clone(), place, move || Box::pin(entrance.proxied(stream, peer, open)));
+            } else if let Some(guest) = entrance.admit(&peer) {
+                let whose = peer.clone();
+                let begin = move || entrance.held(peer.clone(), open(stream, peer));
+                scope.converse_spread(whose, (guest, place), begin);
+            }
         }
     }
 
@@ -131,6 +126,55 @@ impl Door {
         if exhausted {
             sleep(EXHAUSTED).await;
         }
+    }
+}
+
+/// Whom a door lets in.
+#[derive(Clone)]
+struct Entrance {
+    guests: Guests,
+    scope: Scope,
+}
+
+impl Entrance {
+    /// A place for that peer, unless it may not come now, or has as many as it may. Whoever watches is told then.
+    fn admit(&self, peer: &Peer) -> Option<Guest> {
+        if self.scope.gate().is_some_and(|gate| !gate.admits(peer, &self.scope)) {
+            return None;
+        }
+        let guest = self.guests.admit(peer.remote(), self.scope.limits().max_per_peer);
+        if guest.is_none() {
+            let about = format!("{} has as many connections as max-per-peer allows", Shown(peer.remote()));
+            self.scope.tell(&Event::Trouble { peer: None, error: &Error::new(Kind::Refused, about) });
+        }
+        guest
+    }
+
+    /// The conversation, for as long as that peer may be inside.
+    fn held(&self, peer: Peer, talk: BoxFuture<'static, Result<()>>) -> BoxFuture<'static, Result<()>> {
+        match self.scope.gate().filter(|gate| gate.changes()) {
+            None => talk,
+            Some(gate) => Box::pin(gate.clone().hold(peer, talk)),
+        }
+    }
+
+    /// The conversation of a connection that a proxy made, with the client for whom it did.
+    async fn proxied(
+        self,
+        stream: OwnedFd,
+        proxy: Peer,
+        open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>>,
+    ) -> Result<()> {
+        // In a box of its own, which goes when the header has come.
+        let (stream, header) = Box::pin(proxied::header(stream, &self.scope)).await?;
+        let peer = header.client(&proxy);
+        self.scope.tell(&Event::Proxied { peer: &peer, by: &proxy });
+        let Some(_guest) = self.admit(&peer) else { return Ok(()) };
+        if let Err(error) = self.held(peer.clone(), open(stream, peer.clone())).await {
+            // It is the client's trouble, and not its proxy's.
+            self.scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+        }
+        Ok(())
     }
 }
 
@@ -161,39 +205,6 @@ fn accept(socket: &Socket) -> io::Result<(OwnedFd, Endpoint)> {
     let (stream, address) = acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
     let net = address.and_then(|address| SocketAddr::try_from(address).ok());
     Ok((stream, net.map_or(Endpoint::Unnamed, Endpoint::Net)))
-}
-
-/// How many connections each address has.
-#[derive(Clone, Default)]
-struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One connection of an address, for as long as this lives.
-struct Guest(Option<(Guests, IpAddr)>);
-
-impl Guests {
-    fn admit(&self, remote: &Endpoint, most: usize) -> Option<Guest> {
-        let Some(address) = remote.net() else { return Some(Guest(None)) };
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address.ip()).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Guest(Some((self.clone(), address.ip()))))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let Some((guests, ip)) = &self.0 else { return };
-        let mut counts = guests.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(ip) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(ip);
-            }
-        }
-    }
 }
 
 struct Shown<'a>(&'a Endpoint);

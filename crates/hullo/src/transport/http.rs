@@ -52,8 +52,8 @@ pub(crate) mod head;
 mod socket;
 mod wire;
 
+pub use self::client::Way;
 pub(super) use self::client::dial;
-pub use self::client::{Proxy, Way};
 pub(crate) use self::client::{exchange, kind, write};
 
 pub(super) const SCHEMES: &[Spec] = &[

@@ -23,13 +23,15 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, Kind, Result, nobody_there, plain},
-    io::guard::Guard,
+    io::{guard::Guard, proxied},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
     service::Service,
     watch::Event,
 };
+
+pub(super) mod via;
 
 pub(super) const SCHEMES: &[Spec] =
     &[Spec { scheme: "tcp", about: "streams over TCP", example: "tcp://127.0.0.1:7007", transport: &Tcp }];
@@ -151,7 +153,7 @@ fn tune(socket: &Socket, address: &Address) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects to one of the host's addresses, trying them as RFC 8305 says.
+/// Connects to a host: through the proxies that its address names, or else by itself.
 pub(super) async fn dial(
     to: &Address,
     scheme: &'static str,
@@ -159,8 +161,20 @@ pub(super) async fn dial(
     scope: &Scope,
 ) -> Result<(TcpStream, Peer)> {
     let Some(port) = to.port.or(port) else {
-        return Err(Error::usage(format!("{to} has no port to connect to")).hint(format!("write {scheme}://host:port")));
+        let about = format!("{} has no port to connect to", to.bare());
+        return Err(Error::usage(about).hint(format!("write {scheme}://host:port")));
     };
+    let chain = via::chain(to)?;
+    let (mut stream, peer) = match chain.is_empty() {
+        true => reach(to, scheme, port, scope).await?,
+        false => via::through(&chain, Some(&to.at(port)), to, scheme, scope).await?,
+    };
+    proxied::greet(&mut stream, to, &peer, scope).await?;
+    Ok((stream, peer))
+}
+
+/// Connects to one of the host's addresses, trying them as RFC 8305 says.
+async fn reach(to: &Address, scheme: &'static str, port: u16, scope: &Scope) -> Result<(TcpStream, Peer)> {
     let stream = scope.in_time(|| format!("cannot connect to {}", to.bare()), async {
         let addresses = interleaved(resolve(to, port).await?);
         if !to.host.is_empty() && to.host.parse::<IpAddr>().is_err() {
@@ -169,10 +183,13 @@ pub(super) async fn dial(
         race(&addresses, to, scope).await
     });
     let stream = stream.await?;
-    let endpoint = |address: io::Result<SocketAddr>| address.map_or(Endpoint::Unnamed, Endpoint::Net);
     let peer = Peer::new(scheme, endpoint(stream.peer_addr()), endpoint(stream.local_addr()));
     scope.tell(&Event::Connected { peer: &peer });
     Ok((stream, peer))
+}
+
+fn endpoint(address: io::Result<SocketAddr>) -> Endpoint {
+    address.map_or(Endpoint::Unnamed, Endpoint::Net)
 }
 
 /// The two families in turn, beginning with that of the first address (RFC 8305, section 4).

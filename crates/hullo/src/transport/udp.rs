@@ -32,7 +32,7 @@ const BUFFER: usize = 4 << 20;
 struct Udp;
 
 impl Transport for Udp {
-    fn bind(&self, at: Address, _: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
+    fn bind(&self, at: Address, scope: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
         Box::pin(async move {
             no_resource(&at)?;
             let Some(port) = at.port else {
@@ -42,7 +42,9 @@ impl Transport for Udp {
             let address = resolve(&at, port).await?[0];
             let bound = bind(address).and_then(|socket| {
                 let local = socket.local_addr()?.as_socket().unwrap_or(address);
-                Ok((Datagrams::new(socket, "udp", Endpoint::Net(local), at.options.flag("amplify", false))?, local))
+                let amplify = at.options.flag("amplify", false);
+                let socket = Datagrams::new(socket, "udp", Endpoint::Net(local), amplify)?;
+                Ok((socket.behind(scope.gate().cloned()), local))
             });
             let (socket, local) = bound.map_err(|error| cannot_listen(&at, error))?;
             let address = Address { host: local.ip().to_string(), ..at.at(local.port()) };

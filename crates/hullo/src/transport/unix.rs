@@ -15,7 +15,7 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, Result},
-    io::guard::Guard,
+    io::{guard::Guard, proxied},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -57,9 +57,10 @@ pub(super) async fn dial(to: &Address, scope: &Scope) -> Result<(UnixStream, Pee
         UnixStream::from_std(OwnedFd::from(socket).into())
     };
     let about = || format!("cannot connect to {}", to.bare());
-    let stream = scope.in_time(about, async { connect.await.map_err(|error| cannot_connect(to, error)) }).await?;
+    let mut stream = scope.in_time(about, async { connect.await.map_err(|error| cannot_connect(to, error)) }).await?;
     let peer = Peer::new("unix", Endpoint::Name(name), Endpoint::Unnamed);
     scope.tell(&Event::Connected { peer: &peer });
+    proxied::greet(&mut stream, to, &peer, scope).await?;
     Ok((stream, peer))
 }
 

@@ -8,6 +8,7 @@ use crate::{
     COLUMNS, Carries, Column, Row, Says,
     cell::{Cell, line},
     common::{Folder, GRACE, in_time, service, text},
+    tunnel,
 };
 
 pub(crate) async fn answers(row: Row) {
@@ -24,11 +25,17 @@ async fn said(row: Row, column: &Column, what: &str) {
     if let (Says::Welcome(_), Carries::Exchanges) = (column.says, row.carries) {
         return page(row, column, "/rooms", "[", what).await;
     }
+    if matches!(column.says, Says::Leads) {
+        return match row.carries {
+            Carries::Stream | Carries::Messages => tunnel::leads(row, column.service, what).await,
+            Carries::Datagrams | Carries::Exchanges => refused(row, column, what).await,
+        };
+    }
     let (opened, mut begins) = mpsc::unbounded_channel();
     let mut cell = Cell::seen(row, "", service(column.service), Some(opened)).await;
     match column.says {
         Says::Answer(question, answer) => assert_eq!(line(cell.ask(Some(question)).await), answer, "{what}"),
-        Says::Page(..) => {}
+        Says::Page(..) | Says::Leads => {}
         Says::Greeting(greeting) => assert_eq!(line(cell.ask(None).await), greeting, "{what}"),
         Says::Welcome(name) => {
             let mut session = cell.lines().await;
@@ -58,14 +65,20 @@ async fn said(row: Row, column: &Column, what: &str) {
     }
 }
 
+/// What cannot be served there is refused before anything listens.
+async fn refused(row: Row, column: &Column, what: &str) {
+    let folder = Folder::new();
+    let mut server = Server::new(Scope::new(Limits::server(), None));
+    let listened = server.listen(&folder.address(row.listen), service(column.service)).await;
+    let error = listened.err().unwrap_or_else(|| panic!("{what}: it listens"));
+    assert!(error.kind() == Kind::Usage && error.advice().is_some(), "{what}: {error}");
+    assert!(server.addresses().is_empty(), "{what}");
+}
+
 /// A service of HTTP alone: it is refused elsewhere before anything listens.
 async fn page(row: Row, column: &Column, path: &str, begins: &str, what: &str) {
     if row.carries != Carries::Exchanges {
-        let folder = Folder::new();
-        let mut server = Server::new(Scope::new(Limits::server(), None));
-        let listened = server.listen(&folder.address(row.listen), service(column.service)).await;
-        assert_eq!(listened.map_err(|error| error.kind()).unwrap_err(), Kind::Usage, "{what}");
-        return assert!(server.addresses().is_empty(), "{what}");
+        return refused(row, column, what).await;
     }
     let cell = Cell::seen(row, "", service(column.service), None).await;
     let to = Address { path: path.to_owned(), ..cell.to.clone() };

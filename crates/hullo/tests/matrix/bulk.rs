@@ -7,6 +7,7 @@ use crate::{
     Bulk, COLUMNS, Carries, Column, PATTERN, RECEIVED, Row, Says,
     cell::{Cell, line, through},
     common::{in_time, service},
+    tunnel,
 };
 
 /// More than fits into any buffer on the way.
@@ -16,7 +17,13 @@ const BULK: usize = 3_000_000;
 const ROOM: &str = "max=4MiB";
 
 pub(crate) async fn carries_bulk(row: Row) {
-    for column in COLUMNS.iter().filter(|column| !matches!(column.says, Says::Page(..) | Says::Welcome(_))) {
+    let streams = matches!(row.carries, Carries::Stream | Carries::Messages);
+    let here = |column: &&Column| match column.says {
+        Says::Page(..) | Says::Welcome(_) => false,
+        Says::Leads => streams,
+        _ => true,
+    };
+    for column in COLUMNS.iter().filter(here) {
         let what = format!("{BULK} bytes of {} over {}", column.service, row.name);
         let cell = Cell::new(row, ROOM, service(column.service)).await;
         match row.carries {
@@ -34,6 +41,11 @@ async fn bulk(cell: &Cell, column: &Column, what: &str) {
     match column.bulk {
         Bulk::Returned => same_bytes(&through(cell.dial().await, &sent).await, &sent, what),
         Bulk::Swallowed => same_bytes(&through(cell.dial().await, &sent).await, b"", what),
+        Bulk::Led => {
+            let echo = tunnel::echo().await;
+            let link = tunnel::led(&cell.to, column.service, echo.address(), b"").await;
+            same_bytes(&through(link, &sent).await, &sent, what);
+        }
         Bulk::Poured => {
             let mut stream = cell.dial().await.stream();
             stream.write_all(b"go").await.unwrap();
@@ -107,7 +119,7 @@ async fn exchange(session: &mut Session, column: &Column, questions: &[String], 
                 assert!(refusal.to_text().contains(why), "{what}: {}", refusal.to_text());
             }
         }
-        Bulk::Swallowed | Bulk::None => {}
+        Bulk::Swallowed | Bulk::Led | Bulk::None => {}
     }
 }
 

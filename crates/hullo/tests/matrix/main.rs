@@ -11,6 +11,7 @@ mod cell;
 #[path = "../common/mod.rs"]
 mod common;
 mod late;
+mod tunnel;
 
 use std::collections::BTreeSet;
 
@@ -116,6 +117,8 @@ enum Says {
     Nothing,
     /// To whoever comes, who they are; over HTTP which rooms there are.
     Welcome(&'static str),
+    /// Nothing of its own: it leads on, and needs a stream of bytes for that.
+    Leads,
     /// To a GET of that path something that begins so; on what is not HTTP it cannot be served.
     Page(&'static str, &'static str),
 }
@@ -129,6 +132,8 @@ enum Bulk {
     Wrapped,
     /// They are refused, in these words.
     Refused(&'static str),
+    /// They come back from where it leads.
+    Led,
     /// They come, unasked.
     Poured,
     Swallowed,
@@ -144,6 +149,7 @@ const RECEIVED: &str = r#"{"status":"success","message":"received","data":{"a":1
 const COLUMNS: &[Column] = &[
     Column { service: "chargen", says: Says::Flood(PATTERN), bulk: Bulk::Poured },
     Column { service: "chat", says: Says::Welcome("guest-1"), bulk: Bulk::None },
+    Column { service: "connect", says: Says::Leads, bulk: Bulk::Led },
     Column { service: "convert", says: Says::Answer("36.6", "97.88 °F"), bulk: Bulk::Refused("is not a temperature") },
     Column { service: "discard", says: Says::Nothing, bulk: Bulk::Swallowed },
     Column { service: "echo", says: Says::Answer("hullo", "hullo"), bulk: Bulk::Returned },
@@ -153,6 +159,7 @@ const COLUMNS: &[Column] = &[
     Column { service: "httpbin", says: Says::Page("/uuid", "{\n  \"uuid\": "), bulk: Bulk::None },
     Column { service: "json", says: Says::Answer(r#"{"a":1}"#, RECEIVED), bulk: Bulk::Wrapped },
     Column { service: "rest", says: Says::Page("/people", "[]"), bulk: Bulk::None },
+    Column { service: "socks5", says: Says::Leads, bulk: Bulk::Led },
 ];
 
 #[test]

@@ -25,12 +25,17 @@ const FLOORS: &[(&str, u8)] = &[
     ("name", 0),
     ("options", 0),
     ("peer", 0),
+    ("proxy_header", 0),
+    ("proxy", 0),
     ("reliable", 0),
     // Talk: the traits, and the ways to the kernel.
+    ("capture", 1),
     ("folder", 1),
+    ("gate", 1),
     ("io", 1),
     ("link", 1),
     ("pipe", 1),
+    ("record", 1),
     ("scope", 1),
     ("service", 1),
     ("session", 1),
@@ -46,6 +51,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("transport/", 2),
     // Ends: the wings joined.
     ("dial", 3),
+    ("replay", 3),
     ("request", 3),
     ("serve", 3),
     ("toxiproxy", 3),
@@ -119,6 +125,7 @@ const HELPERS: &[(&str, &str)] = &[
     ("service/accounts.rs", "the names and passwords that services share"),
     ("service/relay.rs", "a verb of its own makes it, out of more than settings"),
     ("service/sqlite.rs", "what the databases of services share"),
+    ("service/tunnel.rs", "what the two kinds of proxy share"),
     ("transport/accept.rs", "the accept loop that stream listeners share"),
 ];
 

@@ -156,7 +156,13 @@ const CASES: &[Case] = &[
     ),
     Case("GET", "/proxies/a/toxics/x", "", 404, r#"{"error":"toxic not found","status":404}"#),
     Case("POST", "/proxies/a/toxics/x", "{", 404, r#"{"error":"toxic not found","status":404}"#),
-    Case("POST", "/proxies/a/toxics/latency_Upstream", "{", 400, r#"{"error":"bad request body: unexpected EOF","status":400}"#),
+    Case(
+        "POST",
+        "/proxies/a/toxics/latency_Upstream",
+        "{",
+        400,
+        r#"{"error":"bad request body: unexpected EOF","status":400}"#,
+    ),
     Case(
         "PATCH",
         "/proxies/a/toxics/latency_Upstream",

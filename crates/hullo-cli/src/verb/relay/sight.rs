@@ -38,14 +38,15 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// What the words of the command ask for. Where stdio is one end of the relay, stdout is not free.
+    /// What the words of the command ask for; the others look too. Where stdio is one end of the relay, or stdout is the
+    /// recording, it is not free.
     ///
     /// # Errors
     /// There is to be a table where none can be.
-    pub(super) fn new(args: &See, on_stdio: bool, voice: Voice) -> Result<Self> {
+    pub(super) fn new(args: &See, on_stdio: bool, others: Vec<Arc<dyn Tap>>, voice: Voice) -> Result<Self> {
         let inspector = args.inspect.map(|_| inspector(args, on_stdio, voice)).transpose()?;
         let live = wants_table(args, on_stdio, voice)?.then(Arc::<Live>::default);
-        let mut taps: Vec<Arc<dyn Tap>> = Vec::new();
+        let mut taps = others;
         taps.extend(inspector.iter().map(|tap| tap.clone() as Arc<dyn Tap>));
         taps.extend(live.iter().map(|tap| tap.clone() as Arc<dyn Tap>));
         // Who reads the pieces reads of beginnings and ends there.

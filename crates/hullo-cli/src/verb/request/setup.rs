@@ -40,11 +40,11 @@ pub(super) fn client(args: &Request, items: &Items, auth: Option<Auth>, jar: Jar
 fn proxies(args: &Request) -> Result<Proxies> {
     if let Some(text) = &args.proxy {
         let proxy = Proxy { named_by: Some("--proxy".to_owned()), ..Proxy::parse(text)? };
-        if proxy.user.as_ref().is_some_and(|(_, password)| !password.is_empty()) {
+        if proxy.user.as_ref().is_some_and(|(_, password)| password.is_some()) {
             return Err(Error::usage(
                 "--proxy has a password in it: what stands in a command line is for everybody to see",
             )
-            .hint("set the variable http_proxy, https_proxy or all_proxy instead"));
+            .hint("write the name alone, with the password in the variable HULLO_VIA_PASSWORD"));
         }
         return Ok(Proxies { http: Some(proxy.clone()), https: Some(proxy), except: Vec::new() });
     }

@@ -63,7 +63,7 @@ pub(super) fn may_begin(bytes: &[u8]) -> Option<bool> {
         &["GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS ", "TRACE ", "CONNECT ", "HTTP/1."];
     let is = |word: &&str| bytes.starts_with(word.as_bytes());
     let may_become = |word: &&str| word.as_bytes().starts_with(bytes);
-    match (METHODS.iter().any(|word| is(word)), METHODS.iter().any(|word| may_become(word))) {
+    match (METHODS.iter().any(is), METHODS.iter().any(may_become)) {
         (true, _) => Some(true),
         (false, true) => None,
         (false, false) => Some(false),
@@ -159,6 +159,11 @@ impl Reader {
     /// What has come of a head that is not whole.
     pub(super) fn held(&self) -> &[u8] {
         if matches!(self.at, At::Head) { &self.held } else { &[] }
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn weight(&self) -> usize {
+        self.held.len() + self.body.text.len()
     }
 
     fn end_body(&mut self, out: &mut Vec<What>) {

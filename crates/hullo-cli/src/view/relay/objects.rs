@@ -41,11 +41,15 @@ fn facts(what: &What, max: Most) -> (&'static str, Map<String, Value>) {
         What::Text(part) => ("piece", piece(part, max.text)),
         What::Hex(part) => ("piece", piece(part, max.hex)),
         What::Value { size, text } => {
-            let value = serde_json::from_str(text).unwrap_or(Value::Null);
-            let whole = *size <= max.text as u64;
+            let value: Value = serde_json::from_str(text).unwrap_or_default();
+            let is_long = *size > max.text as u64;
             (
                 "value",
-                json!({ "bytes": size, "value": whole.then_some(value), "hidden": if whole { 0 } else { *size } }),
+                if is_long {
+                    json!({ "bytes": size, "hidden": size })
+                } else {
+                    json!({ "bytes": size, "value": value })
+                },
             )
         }
         What::Head { size, lines } => ("head", head(*size, lines)),

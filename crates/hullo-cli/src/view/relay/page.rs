@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use hullo::traffic::Way;
@@ -19,6 +19,9 @@ use crate::view::{chat::clock::Clock, paint::Paint};
 
 /// The most conversations that are kept in mind. Where more begin than end, their ends were missed.
 const TALKS: usize = 1 << 17;
+
+/// How many bytes may be held of what is not whole yet, in all conversations together.
+const HELD: usize = 64 << 20;
 
 /// Whom it is for.
 pub(crate) enum Reader {
@@ -44,6 +47,10 @@ pub(crate) struct Page {
     talks: BTreeMap<u64, Talk>,
     /// Conversations in which something is held that nobody has been told of, since then.
     silent: BTreeMap<u64, SystemTime>,
+    /// When it was looked through them last.
+    waited: SystemTime,
+    /// How many bytes all conversations hold.
+    held: usize,
 }
 
 enum Form {
@@ -61,7 +68,7 @@ impl Page {
             Reader::Person(paint, clock) => Form::Words(Words { paint, clock, max }),
             Reader::Program => Form::Objects,
         };
-        Self { view, max, form, talks: BTreeMap::new(), silent: BTreeMap::new() }
+        Self { view, max, form, talks: BTreeMap::new(), silent: BTreeMap::new(), waited: UNIX_EPOCH, held: 0 }
     }
 
     /// Takes in what was heard, and writes what there is to read.
@@ -79,6 +86,10 @@ impl Page {
 
     /// Shows what has been held for too long, as far as it has come.
     pub(crate) fn wait(&mut self, now: SystemTime, out: &mut String) {
+        if now.duration_since(self.waited).unwrap_or_default() < Self::PATIENCE / 4 {
+            return;
+        }
+        self.waited = now;
         let is_due = |since: &SystemTime| now.duration_since(*since).unwrap_or_default() >= Self::PATIENCE;
         let due: Vec<u64> = self.silent.iter().filter(|(_, since)| is_due(since)).map(|(flow, _)| *flow).collect();
         for flow in due {
@@ -119,8 +130,7 @@ impl Page {
             Fact::Closed(closed) => {
                 let mut whats = self.ask(when, flow, Way::Up, |talk, out| talk.end(Way::Up, closed.up, out));
                 whats.extend(self.ask(when, flow, Way::Down, |talk, out| talk.end(Way::Down, closed.down, out)));
-                self.talks.remove(&flow);
-                self.silent.remove(&flow);
+                self.forget(flow);
                 whats.push((None, What::Closed(closed)));
                 whats
             }
@@ -137,20 +147,46 @@ impl Page {
     ) -> Vec<(Option<Way>, What)> {
         let mut whats = Vec::new();
         let talk = self.talk(flow);
+        let before = talk.held();
         ask(talk, &mut whats);
-        if talk.is_silent() {
+        let (after, is_silent) = (talk.held(), talk.is_silent());
+        self.held = (self.held + after).saturating_sub(before);
+        if is_silent {
             self.silent.insert(flow, when);
         } else {
             self.silent.remove(&flow);
         }
+        if self.held > HELD && after > 0 {
+            whats.extend(self.let_go(flow, way));
+        }
         whats.into_iter().map(|what| (Some(way), what)).collect()
     }
 
+    /// Shows what a conversation holds, since too much is held.
+    fn let_go(&mut self, flow: u64, way: Way) -> Vec<What> {
+        let mut whats = Vec::new();
+        let talk = self.talk(flow);
+        let before = talk.held();
+        talk.let_go(way, &mut whats);
+        let after = talk.held();
+        self.held = (self.held + after).saturating_sub(before);
+        whats
+    }
+
     fn talk(&mut self, flow: u64) -> &mut Talk {
-        if self.talks.len() >= TALKS && !self.talks.contains_key(&flow) {
-            self.talks.pop_first();
+        if self.talks.len() >= TALKS
+            && !self.talks.contains_key(&flow)
+            && let Some(oldest) = self.talks.keys().next().copied()
+        {
+            self.forget(oldest);
         }
         self.talks.entry(flow).or_insert_with(|| Talk::new(self.view, self.max.text))
+    }
+
+    fn forget(&mut self, flow: u64) {
+        let held = self.talks.remove(&flow).map_or(0, |talk| talk.held());
+        self.held = self.held.saturating_sub(held);
+        self.silent.remove(&flow);
     }
 
     fn write(&self, item: &Item, out: &mut String) {

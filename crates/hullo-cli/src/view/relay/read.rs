@@ -119,6 +119,17 @@ impl Reader {
         (!held.is_empty()).then(|| (of, Bytes::copy_from_slice(held)))
     }
 
+    /// How many bytes it holds.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Unsure(held, _) => held.len(),
+            Self::Text(text) | Self::Plain(text, _) => text.0.len(),
+            Self::Values(values, _) => values.held().len(),
+            Self::Http(reader) => reader.weight(),
+            Self::Hex => 0,
+        }
+    }
+
     /// Nothing follows: says what is left, up to that place in the stream.
     pub(super) fn finish(self, end: u64, out: &mut Vec<What>) {
         let held = match self {

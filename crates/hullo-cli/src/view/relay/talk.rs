@@ -9,6 +9,9 @@ use super::{
     read::{Next, Reader, View, message},
 };
 
+/// The largest body that is gathered to be shown.
+const GATHERED: usize = 1 << 20;
+
 /// A conversation that is going on.
 pub(super) struct Talk {
     view: View,
@@ -32,7 +35,7 @@ struct Side {
 impl Talk {
     pub(super) fn new(view: View, max: usize) -> Self {
         // Who asks for HTTP wants heads. Who asks for nothing wants to know what is going on.
-        let keep = if view == View::Auto { max } else { 0 };
+        let keep = if view == View::Auto { max.min(GATHERED) } else { 0 };
         Self { view, keep, asked: Unanswered::default(), up: Side::default(), down: Side::default() }
     }
 
@@ -64,6 +67,17 @@ impl Talk {
             let at = side.next.saturating_sub(held.len() as u64);
             out.push(What::Waiting { of, part: Part { at, size: held.len() as u64, bytes: held, message: false } });
         }
+    }
+
+    /// How many bytes are held until they are whole.
+    pub(super) fn held(&self) -> usize {
+        [&self.up, &self.down].into_iter().filter_map(|side| side.reader.as_ref()).map(Reader::weight).sum()
+    }
+
+    /// Says what is held in that direction, and begins anew behind it: there is no room to wait for the rest.
+    pub(super) fn let_go(&mut self, way: Way, out: &mut Vec<What>) {
+        out.push(What::Remark("too much has come that is not whole yet; this is shown as it is".to_owned()));
+        self.finish(way, out);
     }
 
     /// Whether something is held that nobody has been told of.

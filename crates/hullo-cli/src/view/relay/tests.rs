@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use hullo::{
     Endpoint, Peer,
     traffic::{Form, Way},
@@ -381,4 +382,62 @@ fn programs_get_an_object_a_line() {
     assert_eq!((&objects[4]["bytes"], &objects[4]["whole"]), (&5.into(), &true.into()));
     assert_eq!(objects[5]["value"], serde_json::json!({ "a": 1 }));
     assert_eq!((&objects[7]["bytes"], &objects[8]["why"]), (&3.into(), &"why".into()));
+}
+
+#[test]
+fn what_many_hold_together_has_a_bound() {
+    let mut page = Page::new(View::Http, ALL, Reader::Person(Paint::PLAIN, Clock::utc()));
+    let head = ["GET / HTTP/1.1\r\nx: ".as_bytes(), &[b'x'; 60_000]].concat();
+    let mut hear = |flow, what| {
+        let mut text = String::new();
+        page.take(Heard { when: now(), flow, what }, &mut text);
+        text.contains("too much has come")
+    };
+    let piece = |bytes: &[u8]| {
+        let (bytes, size) = (Bytes::copy_from_slice(bytes), bytes.len() as u64);
+        Fact::Piece(Piece { way: Way::Up, at: 0, size, bytes, form: Form::Stream })
+    };
+    let let_go = (1..=1200).filter(|flow| hear(*flow, piece(&head))).count();
+    assert_eq!(let_go, 1200 - (64 << 20) / head.len(), "64 MiB are held, and no more");
+    hear(1, Fact::Closed(Closed { took: NOW, up: head.len() as u64, down: 0, why: None }));
+    assert!(!hear(1201, piece(&head[..1000])), "what has ended is held no more");
+}
+
+#[test]
+fn any_bytes_in_any_pieces_do_no_harm() {
+    let seeds: [&[u8]; 5] = [
+        ASKED.as_bytes(),
+        ANSWERED.as_bytes(),
+        b"{\"a\":[1,\"\xc3\xa9\"]}\n12 ",
+        b"\x1b[2J\0\xff",
+        b"HTTP/1.1 101 x\r\n\r\n",
+    ];
+    let mut state = 7_u64;
+    let mut chance = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for round in 0..2000 {
+        let view = [View::Auto, View::Text, View::Hex, View::Json, View::Http][round % 5];
+        let mut read =
+            Read::new(view, Most { text: 1 + chance(60), hex: 20 }, Reader::Person(Paint::PLAIN, Clock::utc()));
+        for _ in 0..chance(20) {
+            let mut bytes = seeds[chance(seeds.len())].to_vec();
+            for _ in 0..chance(3) {
+                let at = chance(bytes.len());
+                bytes[at] = chance(256) as u8;
+            }
+            let way = if chance(2) == 0 { Way::Up } else { Way::Down };
+            for piece in bytes.chunks(1 + chance(40)) {
+                read.message(way, piece, Form::Stream);
+            }
+            if chance(10) == 0 {
+                read.miss(way, 5);
+            }
+        }
+        read.page.wait(now() + Duration::from_secs(5), &mut read.text);
+        let text = read.close(None);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
+        assert!(text.lines().all(|line| line.starts_with("22:13:2") || line.starts_with("  ")), "{text}");
+    }
 }

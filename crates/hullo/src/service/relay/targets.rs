@@ -82,7 +82,7 @@ impl Targets {
     pub(super) fn begin(self: Arc<Self>, scope: &Scope) {
         let Some(every) = self.check.filter(|_| !self.begun.swap(true, Relaxed)) else { return };
         for target in self.all.clone() {
-            let of = scope.clone();
+            let of = scope.on_nobodys_behalf();
             scope.spawn(async move {
                 while !of.is_stopping() {
                     let tried = of.dial(&target.address).await.map(drop);

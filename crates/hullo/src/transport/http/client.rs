@@ -18,7 +18,7 @@ use tokio_util::io::ReaderStream;
 
 pub(super) use self::link::connect;
 pub(crate) use self::paper::write;
-pub use self::way::{Proxy, Way};
+pub use self::way::Way;
 use self::{
     sent::Tracked,
     spelling::Spelled,
@@ -39,7 +39,6 @@ use crate::{
 
 mod link;
 mod paper;
-mod proxy;
 mod sent;
 mod spelling;
 mod way;

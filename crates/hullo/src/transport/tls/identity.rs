@@ -7,14 +7,18 @@ use std::{
 };
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream as Stream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{CommonState, ProtocolVersion, ServerConfig},
+    server::TlsStream as Stream,
+};
 
 use super::{TlsStream, ahead::Ahead, certificate, files::Stamp, reasons, secured, wanted::Wanted};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
     io::linger,
-    peer::Peer,
+    peer::{Peer, Tls},
     scope::Scope,
     transport::tcp::adopt,
     watch::Event,
@@ -35,6 +39,15 @@ struct Current {
     config: Arc<ServerConfig>,
     stamp: Stamp,
     looked: Instant,
+}
+
+/// The version that was agreed on, as all others write it.
+fn version(state: &CommonState) -> Option<&'static str> {
+    match state.protocol_version()? {
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        _ => None,
+    }
 }
 
 impl Identity {
@@ -67,6 +80,11 @@ impl Identity {
         };
         let state = stream.get_ref().1;
         let shown = state.peer_certificates().and_then(|chain| chain.first()).and_then(|cert| certificate::read(cert));
+        let peer = peer.inside(Tls {
+            version: version(state),
+            alpn: state.alpn_protocol().map(Into::into),
+            sni: state.server_name().map(Into::into),
+        });
         let peer = shown.as_ref().map_or_else(|| peer.clone(), |cert| peer.named(cert.name()));
         if scope.watched() {
             let trust = if shown.is_some() { "client certificate verified" } else { "no client certificate" };

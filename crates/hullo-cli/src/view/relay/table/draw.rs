@@ -25,7 +25,7 @@ const TALL: u16 = 15;
 const BYTES: usize = 6;
 const AGE: usize = 5;
 
-/// How much room there must be for why a conversation ended.
+/// How much of the reason why a conversation ended is to be seen.
 const REASON: usize = 30;
 
 /// Of keys.
@@ -161,7 +161,8 @@ impl Columns {
         let facts = format!("{:>AGE$} ↑{up} ↓{down} ", age(closed.took));
         let why = closed.why.as_deref().map_or_else(|| "ended".to_owned(), shown_in_line);
         // Where there is little room, why it ended tells more than how much it was.
-        let facts = if self.width < names.width() + facts.width() + REASON { String::new() } else { facts };
+        let needed = names.width() + facts.width() + why.width().min(REASON);
+        let facts = if self.width < needed { String::new() } else { facts };
         let room = self.width.saturating_sub(names.width() + facts.width());
         let why_style = if closed.why.is_some() { quiet().patch(table.bad()) } else { quiet() };
         Line::from(vec![Span::styled(names + &facts, quiet()), Span::styled(cut(&why, room), why_style)])

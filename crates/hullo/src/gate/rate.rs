@@ -1,4 +1,4 @@
-//! How many requests one peer may make in a second.
+//! How often one peer may come, or ask, in a second.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::peer::network;
 
-/// A bucket for each peer: it fills up in a second, and each request takes one out.
+/// A bucket for each peer: it fills up in a second, and each time takes one out.
 pub(crate) struct Rate {
     each_second: f64,
     peers: Mutex<HashMap<IpAddr, (f64, Instant)>>,
@@ -23,7 +23,7 @@ impl Rate {
         Self { each_second: f64::from(each_second), peers: Mutex::default() }
     }
 
-    /// Whether this peer may make a request more now.
+    /// Whether this peer may once more now.
     pub(crate) fn allows(&self, peer: IpAddr, now: Instant) -> bool {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         if peers.len() >= PEERS {
