@@ -7,7 +7,7 @@ use crate::run::{found, succeeds, target};
 /// A program or a library that is the other end in a test.
 struct Peer {
     name: &'static str,
-    /// Debian's package of it.
+    /// Debian's package of it; nothing where there is none.
     package: &'static str,
     kind: Kind,
 }
@@ -15,7 +15,7 @@ struct Peer {
 enum Kind {
     Program,
     /// A module of python3, by its name in the Python index.
-    Python,
+    Python(&'static str),
     /// A module of node, by its name and version in the npm registry.
     Node(&'static str),
 }
@@ -25,7 +25,7 @@ const fn program(name: &'static str, package: &'static str) -> Peer {
 }
 
 const fn python(name: &'static str, package: &'static str) -> Peer {
-    Peer { name, package, kind: Kind::Python }
+    Peer { name, package, kind: Kind::Python(name) }
 }
 
 /// Every peer that a test asks for.
@@ -61,6 +61,8 @@ const PEERS: &[Peer] = &[
     python("requests", "python3-requests"),
     python("schemathesis", "python3-schemathesis"),
     python("websockets", "python3-websockets"),
+    Peer { name: "toxiproxy", package: "", kind: Kind::Python("toxiproxy-python") },
+    Peer { name: "toxiproxy-node-client", package: "", kind: Kind::Node("toxiproxy-node-client@4") },
     Peer { name: "ws", package: "node-ws", kind: Kind::Node("ws@8") },
 ];
 
@@ -101,7 +103,7 @@ pub(crate) fn prepare() -> Peers {
     match left.as_slice() {
         [] => variables.push(("HULLO_PEERS", "all".into())),
         left => {
-            let names: Vec<_> = left.iter().map(|peer| format!("{} ({})", peer.name, peer.package)).collect();
+            let names: Vec<_> = left.iter().map(|peer| format!("{} ({})", peer.name, peer.origin())).collect();
             eprintln!("skipped: the tests with these peers, which are not installed: {}", names.join(", "));
         }
     }
@@ -112,7 +114,7 @@ impl Peer {
     fn is_there(&self, variables: &[(&str, OsString)]) -> bool {
         let mut probe = match self.kind {
             Kind::Program => return found(self.name),
-            Kind::Python => Command::new("python3"),
+            Kind::Python(_) => Command::new("python3"),
             Kind::Node(_) => Command::new("node"),
         };
         let script = match self.kind {
@@ -122,13 +124,21 @@ impl Peer {
         succeeds(probe.args(script).envs(variables.iter().map(|(name, value)| (name, value))))
     }
 
+    /// Where it comes from, in a word.
+    fn origin(&self) -> &'static str {
+        match self.kind {
+            Kind::Python(name) | Kind::Node(name) if self.package.is_empty() => name,
+            _ => self.package,
+        }
+    }
+
     /// Gets a module from its language's own registry, into our own folder.
     fn fetch(&self, modules: &Path) {
         let mut command = match self.kind {
             Kind::Program => return,
-            Kind::Python => {
+            Kind::Python(name) => {
                 let mut pip = Command::new("python3");
-                pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(modules.join("python")).arg(self.name);
+                pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(modules.join("python")).arg(name);
                 pip
             }
             Kind::Node(version) => {
@@ -148,7 +158,10 @@ fn can_install() -> bool {
 }
 
 fn install(peers: &[&Peer]) {
-    let packages: Vec<_> = peers.iter().map(|peer| peer.package).collect();
+    let packages: Vec<_> = peers.iter().map(|peer| peer.package).filter(|package| !package.is_empty()).collect();
+    if packages.is_empty() {
+        return;
+    }
     eprintln!("$ apt-get install {}", packages.join(" "));
     let apt = |words: &[&str]| succeeds(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(words));
     // Lists of packages may be old, or not there at all.
