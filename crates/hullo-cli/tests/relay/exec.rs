@@ -42,7 +42,7 @@ fn what_is_no_command_is_refused() {
         ("exec:echo #1", 2, "%23"),
         ("exec:cat?cert=x", 2, "means nothing on exec"),
         ("exec://host/cat", 2, "host"),
-        ("exec:no-such-program x", 20, "there is no program 'no-such-program'"),
+        ("exec:no-such-program x", 20, "cannot run 'no-such-program'"),
         ("exec:/etc/passwd", 20, "there is no program '/etc/passwd'"),
         ("exec:sh -c 'exit 3'", 20, "said nothing and ended with exit status: 3"),
         ("exec:sleep 30?idle=200ms", 13, "nothing moved"),

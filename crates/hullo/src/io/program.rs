@@ -52,7 +52,8 @@ impl Program {
         self.name.display()
     }
 
-    /// Refuses what cannot be run, before the first client finds out. `path` is where programs are looked for.
+    /// Refuses what cannot be run, before the first client finds out. `path` is where programs are looked for; without
+    /// it, a name alone is taken as it is.
     ///
     /// # Errors
     /// There is no such program.

@@ -53,7 +53,7 @@ fn program(address: &Address) -> Result<Program> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let none = || Error::usage(format!("{address} names no program")).hint("hullo connect 'exec:tr a-z A-Z'");
     let program = Program::of(&words).ok_or_else(none)?;
-    program.look_up(std::env::var_os("PATH").as_deref())?;
+    program.look_up(None)?;
     Ok(program)
 }
 
