@@ -131,7 +131,7 @@ pub const COMMON: &[Attribute] = &[
 
 /// The tables as the help of a command shows them: each fault with the attributes of its own, then those of all.
 pub fn help() -> String {
-    let line = |word: &str, about: &str| format!("  {word:<26} {about}\n");
+    let line = |word: &str, about: &str| format!("  {word:<22} {about}\n");
     let attribute = |one: &Attribute| line(&format!("  ,{}=", one.name), one.about);
     let fault = |spec: &Spec| {
         let written = if spec.unit.is_empty() { spec.name.to_owned() } else { format!("{}:{}", spec.name, spec.unit) };

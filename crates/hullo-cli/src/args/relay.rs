@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hullo::{
-    fault::{COMMON, FAULTS, Fault},
+    fault::{self, Fault},
     service::relay,
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Relay {
     pub(crate) fault: Vec<Fault>,
 
     /// The number that chance is drawn from: the same makes the same faults [default: another one each time, which is told]
-    #[arg(long, value_name = "N", requires = "fault")]
+    #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
     /// Add a line to this file for each conversation that a fault takes hold of, and for what comes of it [default: told
@@ -112,46 +112,36 @@ impl From<Balance> for relay::Balance {
 }
 
 fn relay_help() -> String {
-    let faults = FAULTS.iter().map(|spec| (spec.name, spec.unit, spec.about));
-    let faults = faults.map(|(name, unit, about)| {
-        let written = if unit.is_empty() { name.to_owned() } else { format!("{name}:{unit}") };
-        format!("  {written:<26} {about}\n")
-    });
-    let common =
-        COMMON.iter().map(|attribute| format!("  {:<26} {}\n", format!(",{}=", attribute.name), attribute.about));
-    let (faults, common): (String, String) = (faults.collect(), common.collect());
-    format!(
-        "{ABOUT}\n\nFaults, as in --fault latency:200ms~50ms,way=down,p=0.5:\n{faults}\nWhat each of them takes:\n{common}\n{EXAMPLES}"
-    )
+    format!("{ABOUT}\n\n{}\n{EXAMPLES}", fault::help())
 }
 
-const ABOUT: &str = "Each client has a conversation of its own with the server. What one end says is handed to the
-other as it comes, and the end of one side is a half-close of the other: the way back goes on until its end.
-Where both ends are bare sockets, the kernel moves the bytes. Datagrams and messages of WebSockets stay
-whole between each other; in a stream, frame= says where one ends. What breaks off on one end is
-broken off on the other.
+const ABOUT: &str = "Each client has a conversation of its own with the server. What one end says is handed to
+the other as it comes, and the end of one side is a half-close of the other: the way back goes on
+until its end. Where both ends are bare sockets, the kernel moves the bytes. Datagrams and messages
+of WebSockets stay whole between each other; in a stream, frame= says where one ends. What breaks
+off on one end is broken off on the other.
 
 On a terminal there is a live table of the connections: ? shows its keys, and q ends the relay.";
 
 const EXAMPLES: &str = r#"Examples:
   hullo relay :9000 db.example.org:5432
-  hullo relay 'tls://0.0.0.0:8443?cert=a.pem&key=a.key' tcp://127.0.0.1:8080     take TLS off
-  hullo relay :8080 tls://example.org:443                                        put TLS on
-  hullo relay ws://:8080 tcp://127.0.0.1:7000                                    browsers to a TCP server
-  hullo relay ws://:8080 'tcp://127.0.0.1:7000?frame=lines'                      each message is a line
-  hullo relay udp://:5300 udp://9.9.9.9:53                                       one upstream socket for each peer
-  hullo relay udp://:5000 'tcp://far:5001?frame=len32'                           datagrams through a stream, and
-  hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000                     datagrams again
-  hullo relay :9000 'exec:tr a-z A-Z'                                            a program for each client (? is %3F in it)
+  hullo relay 'tls://:8443?cert=a.pem&key=a.key' tcp://127.0.0.1:8080     take TLS off
+  hullo relay :8080 tls://example.org:443                                 put TLS on
+  hullo relay ws://:8080 tcp://127.0.0.1:7000                             browsers to TCP
+  hullo relay ws://:8080 'tcp://127.0.0.1:7000?frame=lines'               each message is a line
+  hullo relay udp://:5300 udp://9.9.9.9:53                                a socket for each peer
+  hullo relay udp://:5000 'tcp://far:5001?frame=len32'                    through a stream,
+  hullo relay 'tcp://:5001?frame=len32' udp://127.0.0.1:5000              and back
+  hullo relay :9000 'exec:tr a-z A-Z'                                     a program for each client
   hullo relay unix:/run/app.sock tcp://a:8080 tcp://b:8080 --balance least --check 5s
-  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                            a copy of what clients say
-  hullo relay :9000 db:5432 --fault latency:200ms~50ms                           a slow network
+  hullo relay :9000 a:8080 --tee tcp://127.0.0.1:9999                     what clients say
+  hullo relay :9000 db:5432 --fault latency:200ms~50ms                    a slow network
   hullo relay :9000 db:5432 --fault reset:after=1MB,p=0.1 --seed 7 --fault-log faults.log
-  hullo relay :9000 a:8080 --inspect=http                                        heads, and bodies by size and type
-  hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .          what is inside, for programs
-  hullo relay tls://:8443 tcp://a:8080 --record talk.pcapng                      then: tshark -r, hullo replay
-  hullo relay :9000 a:8080 --record - | wireshark -k -i -                        look at it as it comes
-  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090                      numbers for Prometheus
+  hullo relay :9000 a:8080 --inspect=http                                 heads; sizes of bodies
+  hullo relay tls://:8443 tls://example.org:443 --inspect --json | jq .   for programs
+  hullo relay tls://:8443 tcp://a:8080 --record talk.pcapng               for tshark and replay
+  hullo relay :9000 a:8080 --record - | wireshark -k -i -                 as it comes
+  hullo relay :9000 db:5432 --metrics http://127.0.0.1:9090               for Prometheus
 
 Toxiproxy's clients and its toxiproxy-cli work with --api, and a proxy may lead to any address:
   hullo relay --api 127.0.0.1:8474
@@ -159,7 +149,7 @@ Toxiproxy's clients and its toxiproxy-cli work with --api, and a proxy may lead 
   curl -d '{"name":"redis","listen":"127.0.0.1:0","upstream":"redis:6379"}' 127.0.0.1:8474/proxies
   curl -d '{"type":"latency","attributes":{"latency":1000}}' 127.0.0.1:8474/proxies/redis/toxics
   curl -X DELETE 127.0.0.1:8474/proxies/redis/toxics/latency_downstream
-  curl -d '{"type":"fault","attributes":{"fault":"corrupt:0.001,way=up"}}' 127.0.0.1:8474/proxies/redis/toxics
+  curl -d '{"type":"fault","attributes":{"fault":"corrupt:0.001"}}' 127.0.0.1:8474/proxies/redis/toxics
 
 A configuration has the relays that are there from the start:
   hullo relay --config relays.toml
