@@ -367,7 +367,7 @@ fn overview() -> String {
   hullo connect tls://example.org:443
   hullo request POST https://example.org/items name=Ada
   hullo check --wait 30s localhost:5432
-  hullo relay tls://:8443 tcp://127.0.0.1:8080   any address to any address; --inspect, --record, --fault
+  hullo relay tls://:8443 tcp://127.0.0.1:8080   any address to any address
   hullo replay talk.pcapng localhost:5432 --fast --expect
   hullo chat ws://localhost:7107/                talk in rooms, with people in browsers, terminals and nc
 ";

@@ -149,7 +149,7 @@ Toxiproxy's clients and its toxiproxy-cli work with --api, and a proxy may lead 
   curl -d '{"name":"redis","listen":"127.0.0.1:0","upstream":"redis:6379"}' 127.0.0.1:8474/proxies
   curl -d '{"type":"latency","attributes":{"latency":1000}}' 127.0.0.1:8474/proxies/redis/toxics
   curl -X DELETE 127.0.0.1:8474/proxies/redis/toxics/latency_downstream
-  curl -d '{"type":"fault","attributes":{"fault":"corrupt:0.001"}}' 127.0.0.1:8474/proxies/redis/toxics
+  curl -d '{"type":"fault","attributes":{"fault":"loss:0.1"}}' 127.0.0.1:8474/proxies/redis/toxics
 
 A configuration has the relays that are there from the start:
   hullo relay --config relays.toml

@@ -19,7 +19,7 @@ use crate::{error::Result, message::Message};
 /// This fault's line of the table.
 pub(super) const SPEC: Spec = Spec {
     name: "timeout",
-    about: "nothing passes, and after that time, if one is said, the conversation is cut",
+    about: "nothing passes; after that time, if one is said, the conversation is cut",
     example: "timeout:5s",
     unit: "TIME",
     attributes: &[],
