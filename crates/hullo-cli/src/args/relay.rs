@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hullo::{
-    fault::{COMMON, FAULTS, Fault},
+    fault::{self, Fault},
     service::relay,
 };
 
@@ -112,17 +112,7 @@ impl From<Balance> for relay::Balance {
 }
 
 fn relay_help() -> String {
-    let faults = FAULTS.iter().map(|spec| (spec.name, spec.unit, spec.about));
-    let faults = faults.map(|(name, unit, about)| {
-        let written = if unit.is_empty() { name.to_owned() } else { format!("{name}:{unit}") };
-        format!("  {written:<26} {about}\n")
-    });
-    let common =
-        COMMON.iter().map(|attribute| format!("  {:<26} {}\n", format!(",{}=", attribute.name), attribute.about));
-    let (faults, common): (String, String) = (faults.collect(), common.collect());
-    format!(
-        "{ABOUT}\n\nFaults, as in --fault latency:200ms~50ms,way=down,p=0.5:\n{faults}\nWhat each of them takes:\n{common}\n{EXAMPLES}"
-    )
+    format!("{ABOUT}\n\n{}\n{EXAMPLES}", fault::help())
 }
 
 const ABOUT: &str = "Each client has a conversation of its own with the server. What one end says is handed to the
