@@ -80,8 +80,7 @@ fn address(text: &str, end: End) -> Result<Address, Problem> {
 /// Whether that text says by which transport.
 fn has_scheme(text: &str) -> bool {
     text == "-"
-        || text
-            .parse::<Address>()
+        || Address::typed(text)
             .is_ok_and(|address| text.starts_with(&format!("{}:", address.scheme)) && !is_host_port(text))
 }
 
