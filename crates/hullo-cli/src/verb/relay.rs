@@ -20,7 +20,11 @@ use self::{
     sight::Sight,
 };
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
-use crate::{args, observe::Observer, report::Voice};
+use crate::{
+    args,
+    observe::Observer,
+    report::{self, Voice},
+};
 
 mod config;
 mod faults;
@@ -33,6 +37,7 @@ const IDLE_DATAGRAMS: &str = "60s";
 
 pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     raise_file_limit();
+    report::aside()?;
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
     let faults = Maker::of(&args, voice)?;
@@ -49,7 +54,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     let scope = scope(&args, observer.clone(), voice)?;
     let mut server = Server::new(scope.clone());
     let _metrics = match &args.metrics {
-        Some(address) => Some(observer.serve_metrics(address, voice).await?),
+        Some(address) => Some(observer.serve_metrics(&web(address), voice).await?),
         None => None,
     };
     let plans = plans(faults.clone(), args.api.is_some(), sight.traffic.clone());
@@ -91,11 +96,25 @@ fn scope(args: &args::Relay, observer: Arc<Observer>, voice: Voice) -> Result<Sc
 /// The relay of the command line: where it listens, and what it does.
 fn own(at: &str, args: &args::Relay, faults: &Maker) -> Result<(Address, Plan)> {
     let (at, plan) = (listening(Address::typed(at)?)?, plan(args, faults)?);
+    if plan.to.iter().any(|to| is_same(&at, to)) {
+        return Err(Error::usage(format!("{} leads to itself", at.bare())));
+    }
     for to in &plan.to {
         let messages = carries_messages(&at, to);
         args.fault.iter().try_for_each(|fault| fault.suit(messages))?;
     }
     Ok((at, plan))
+}
+
+/// Whether who is led to `to` comes to `at` again.
+fn is_same(at: &Address, to: &Address) -> bool {
+    let host = |address: &Address| match address.host.as_str() {
+        "" | "localhost" | "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+        host => host.to_owned(),
+    };
+    let datagrams = |address: &Address| address.scheme == "udp";
+    at.port.is_some_and(|port| port != 0)
+        && (at.port, host(at), datagrams(at)) == (to.port, host(to), datagrams(to))
 }
 
 /// Whether whole messages go between these two, and not a stream of bytes.
@@ -189,5 +208,9 @@ fn listening(mut address: Address) -> Result<Address> {
 /// An address to connect to.
 fn leading(address: Address) -> Result<Address> {
     transport::find(&address, End::Connect)?;
+    if address.port.is_none() && matches!(address.scheme.as_str(), "tcp" | "tls" | "udp") {
+        let about = format!("{} has no port to connect to", address.bare());
+        return Err(Error::usage(about).hint(format!("write {}://host:port", address.scheme)));
+    }
     Ok(address)
 }

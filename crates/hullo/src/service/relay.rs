@@ -174,12 +174,14 @@ impl Service for Relay {
         self.targets.clone().begin(scope);
     }
 
-    fn is_public(&self) -> bool {
-        false
+    fn notes(&self, at: &Address) -> Vec<String> {
+        let about = "only the bodies of requests are led on, and not their heads: tcp:// leads HTTP as it is";
+        matches!(at.scheme.as_str(), "http" | "https").then(|| about.to_owned()).into_iter().collect()
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {
         // How much may be answered to whom is for the server behind it to say.
-        &[("amplify", "true")]
+        // And so is which subprotocols are spoken: a browser that names some leaves where none of them is.
+        &[("amplify", "true"), ("protocol", "*")]
     }
 }

@@ -125,7 +125,7 @@ impl Door {
             error.raw_os_error(),
             Some(libc_errno::EMFILE | libc_errno::ENFILE | libc_errno::ENOBUFS | libc_errno::ENOMEM)
         );
-        let error = Error::io(format!("cannot accept on {}", self.address), error);
+        let error = Error::io(format!("cannot accept on {}", self.address.bare()), error);
         scope.tell(&Event::Trouble { peer: None, error: &error });
         if exhausted {
             sleep(EXHAUSTED).await;
