@@ -38,12 +38,14 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(verb::run(args.verb, voice));
     // A thread may wait for a line that nobody will type; it is not waited for.
     runtime.shutdown_background();
-    match outcome {
+    let code = match outcome {
         Ok(code) => code,
         // Who stops reading us, as `head` does, knows why: as by the signal that this is to other programs.
         Err(error) if error.kind() == Kind::Cut && error.to_string().starts_with(verb::STDOUT) => ExitCode::from(141),
         Err(error) => voice.fail(&error),
-    }
+    };
+    report::finish();
+    code
 }
 
 /// Says what was wrong with the words, or what was asked for instead of a verb: the help, the version.

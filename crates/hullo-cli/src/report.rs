@@ -6,15 +6,16 @@ use std::{
     io::{Write, stderr},
     path::Path,
     process::ExitCode,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
-use hullo::{Address, Error, Event, Kind, Limits, Scope, Watch, proxy::Proxy};
+use hullo::{Address, Error, Event, Kind, Limits, Result, Scope, Watch, proxy::Proxy};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
+    observe::lines::Lines,
     verb::end_line,
     view::{paint, timeline},
 };
@@ -180,9 +181,33 @@ pub(crate) fn aloud(words: fmt::Arguments<'_>) {
         Some(hears) => _ = hears.try_send(words.to_string()),
         None => {
             drop(hears);
-            let _ = writeln!(stderr(), "{words}");
+            match ASIDE.get() {
+                Some(lines) => lines.write(&words.to_string(), about_lost),
+                None => _ = writeln!(stderr(), "{words}"),
+            }
         }
     }
+}
+
+/// Where a server's lines go: whoever does not read its stderr is no reason to stop serving.
+static ASIDE: OnceLock<Lines> = OnceLock::new();
+
+/// From now on lines for stderr are written by a thread of their own.
+pub(crate) fn aside() -> Result<()> {
+    // There is one, however often it is asked for.
+    let _ = ASIDE.set(Lines::open("stderr", None)?);
+    Ok(())
+}
+
+/// Waits, not for long, until all that was said is written.
+pub(crate) fn finish() {
+    if let Some(lines) = ASIDE.get() {
+        lines.finish();
+    }
+}
+
+fn about_lost(count: u64) -> String {
+    format!("({count} lines are missing here: stderr was read too slowly)")
 }
 
 /// What is said to people while this lives; it is said on stderr when it goes.

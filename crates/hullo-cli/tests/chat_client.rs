@@ -80,8 +80,43 @@ fn rooms_and_earlier_messages_are_had_by_their_options() {
     let text = home.run(&["chat", at, "--room", "dev", "--history", "3"], "").text();
     let heard: Vec<_> = text.lines().filter(|line| line.starts_with("ann: ")).collect();
     assert_eq!(heard, ["ann: number 7", "ann: number 8", "ann: number 9"]);
-    let text = home.run(&["chat", at, "--room", "ops", "--room", "dev"], "/msg nobody hi\n");
-    assert!(text.code != 0, "what was not taken is no success: {text:?}");
+}
+
+#[test]
+fn what_is_refused_in_a_pipe_is_no_success() {
+    let home = Home::new();
+    let server = home.serve(&["chat", "ws://127.0.0.1:0", "--flood", "off", "--auth", "cleo:correct horse"], 1);
+    let at = &server.at[0];
+    let mut ann = stays(&home, at, "ann");
+    ann.say("/join closed\n/close\n");
+    ann.heard("closed the room to all but the invited");
+    for line in [
+        "/msg nobody hi",
+        "/join closed",
+        "/join @nobody",
+        "/op ann",
+        "/ban ann",
+        "/kick ann",
+        "/login cleo wrong horse",
+        "/history 5 nowhere",
+        "/who nowhere",
+        "/leave nowhere",
+        "/nick ann",
+        "/register short",
+        "/undo",
+        "/nonsense",
+    ] {
+        let ended = home.run(&["chat", at, "--name", "bob"], line);
+        assert_eq!(ended.code, 21, "{line}: {ended:?}");
+    }
+    for words in [["--room", "closed"], ["--name", "ann"]] {
+        let ended = home.run(&[&["chat", at], &words[..]].concat(), "");
+        assert_eq!(ended.code, 21, "{words:?}: {ended:?}");
+    }
+    let done = "hello\n/me waves\n/join dev\nhello dev\n/topic tea\n/who\n/rooms\n/history\n/search hello\n/invite\n/msg ann hi\n\
+                /nick rob\n/edit hi\n/register correct horse\n/leave\n/login cleo correct horse\nbyebye\n";
+    let ended = home.run(&["chat", at, "--name", "bob"], done);
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 /// The server of a tutorial: one client, and replies without a line break.

@@ -150,6 +150,14 @@ impl Link {
         }
     }
 
+    /// The kernel's socket underneath, as [`Stream::socket`].
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.wire {
+            Wire::Stream(stream) => stream.socket(),
+            Wire::Packets(packets) => packets.socket(),
+        }
+    }
+
     /// Opens the link as a conversation of messages. On a stream they are framed as the address says, or else by
     /// `framing`; packets are messages as they are.
     pub fn session(self, framing: &'static framing::Spec) -> Session {

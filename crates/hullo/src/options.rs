@@ -129,6 +129,13 @@ pub const OPTIONS: &[Spec] = &[
         "trust only the certificate or the key with this fingerprint: sha256:…",
     ),
     option(
+        "protocol",
+        Value::Text,
+        &["http", "https", "ws", "wss"],
+        End::Both,
+        "subprotocols of WebSockets that are spoken, the best first: binary,chat; * for whatever a client names",
+    ),
+    option(
         "proxy",
         Value::Word(&["v1", "v2"]),
         PROXIED,

@@ -36,6 +36,9 @@ pub use compare::Difference;
 
 use turns::Turns;
 
+/// Conversations that go on at once; the next ones wait: each has file descriptors, and the file may be anybody's.
+const MOST: usize = 1024;
+
 /// How conversations are led again.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -128,7 +131,7 @@ pub async fn replay(
     let mut turns = Turns::new(&conversations, plan.pace);
     let (mut next, mut running, mut summary) = (0, FuturesUnordered::new(), Summary::default());
     loop {
-        while next < conversations.len() && turns.may_begin(next) {
+        while next < conversations.len() && running.len() < MOST && turns.may_begin(next) {
             let (conversation, file, tell, clock) = (&conversations[next], file.clone(), tell.clone(), turns.clock());
             let number = next;
             running.push(async move { (number, play::play(conversation, file, plan, scope, clock, tell).await) });

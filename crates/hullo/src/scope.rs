@@ -10,17 +10,15 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::{runtime::Handle, time::timeout};
-use tokio_util::{
-    sync::{CancellationToken, WaitForCancellationFutureOwned},
-    task::TaskTracker,
-};
+use tokio_util::task::TaskTracker;
+
 
 use crate::{
     address::Address,
@@ -32,6 +30,11 @@ use crate::{
     peer::Peer,
     watch::{Event, Watch},
 };
+
+mod bell;
+
+pub(crate) use bell::Bell;
+use bell::Signal;
 
 /// A future in a box, which is what crosses the borders between parts.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -422,40 +425,6 @@ impl Scope {
             Err(_) => Err(Error::new(Kind::Timeout, format!("{}: no answer within {limit:?}", about()))
                 .hint("the address option timeout allows more, as in ?timeout=30s")),
         }
-    }
-}
-
-/// Something that is raised once, and then stays.
-#[derive(Default)]
-struct Signal {
-    raised: AtomicBool,
-    token: CancellationToken,
-}
-
-impl Signal {
-    fn raise(&self) {
-        self.raised.store(true, Relaxed);
-        self.token.cancel();
-    }
-}
-
-/// Listens for a [`Signal`]. The token's lock, which all connections of all cores share, is taken when this begins to
-/// listen, and not at every poll.
-#[derive(Default)]
-pub(crate) struct Bell(Option<(Pin<Box<WaitForCancellationFutureOwned>>, Waker)>);
-
-impl Bell {
-    fn rung(&mut self, signal: &Signal, cx: &mut Context<'_>) -> bool {
-        if signal.raised.load(Relaxed) {
-            return true;
-        }
-        if self.0.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
-            return false;
-        }
-        let mut wait = Box::pin(signal.token.clone().cancelled_owned());
-        let rung = wait.as_mut().poll(cx).is_ready();
-        self.0 = Some((wait, cx.waker().clone()));
-        rung
     }
 }
 

@@ -40,7 +40,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{ALLOW, LOCATION, USER_AGENT},
 };
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, oneshot};
 
 use self::{
     answer::Problem,
@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     address::Address,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     io::exchange::{Body, collect, empty, text},
     link::Link,
     peer::Peer,
@@ -201,7 +201,15 @@ impl Service for Toxiproxy {
         _: Peer,
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
-        Box::pin(async move { Ok(self.answer(request, scope.limits().max).await) })
+        Box::pin(async move {
+            // It comes to its end also where nobody waits for the answer any more: nothing is left half changed.
+            let (tell, told) = oneshot::channel();
+            let most = scope.limits().max;
+            scope.spawn(async move {
+                let _ = tell.send(self.answer(request, most).await);
+            });
+            told.await.map_err(|_| Error::new(Kind::Cut, "the server ended before it had answered"))
+        })
     }
 
     fn is_web(&self) -> bool {

@@ -117,7 +117,7 @@ async fn rooms(address: &Address, args: &Chat, who: Who, on_screen: bool, voice:
         (0, 0) => Ok(()),
         // A person at a screen has seen what was refused.
         (0, _) if on_screen => Ok(()),
-        (0, refused) => Err(Error::new(Kind::Denied, format!("{refused} of the lines were not taken"))),
+        (0, refused) => Err(Error::new(Kind::Denied, format!("{refused} of the lines and options were not taken"))),
         (unkept, _) => Err(Error::new(Kind::Cut, format!("{unkept} of the lines are not known to be kept"))
             .hint(format!("{} has not said so", address.bare()))),
     }

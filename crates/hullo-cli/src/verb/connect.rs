@@ -120,8 +120,11 @@ async fn pass_packets(packets: Box<dyn Packets>, args: &Connect) -> Result<()> {
             message = timeout_at(due, source.next()) => match message {
                 Ok(Some(message)) => {
                     let written = async {
-                        stdout.write_all(&message?.bytes).await?;
-                        stdout.write_all(if args.lines { b"\n" } else { b"" }).await?;
+                        let bytes = message?.bytes;
+                        stdout.write_all(&bytes).await?;
+                        // Some end their lines themselves, in datagrams too.
+                        let is_whole = !args.lines || bytes.ends_with(b"\n");
+                        stdout.write_all(if is_whole { b"" } else { b"\n" }).await?;
                         stdout.flush().await
                     };
                     written.await.map_err(|error| Error::io(STDOUT, error))?;

@@ -20,7 +20,11 @@ use self::{
     sight::Sight,
 };
 use super::serve::{Signals, cores, listen, raise_file_limit, wait};
-use crate::{args, observe::Observer, report::Voice};
+use crate::{
+    args,
+    observe::Observer,
+    report::{self, Voice},
+};
 
 mod config;
 mod faults;
@@ -32,17 +36,12 @@ const IDLE: &str = "1h";
 const IDLE_DATAGRAMS: &str = "60s";
 
 pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
-    let mut limits = Limits::server();
-    if let Some(most) = args.max_connections {
-        limits.max_connections = most as usize;
-    }
-    limits.max_per_peer = args.max_per_peer.map_or(limits.max_connections, |most| most as usize);
     raise_file_limit();
+    report::aside()?;
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
     let faults = Maker::of(&args, voice)?;
-    let mut own =
-        args.listen.as_ref().map(|text| Ok::<_, Error>((listening(text)?, plan(&args, &faults)?))).transpose()?;
+    let mut own = args.listen.as_ref().map(|at| own(at, &args, &faults)).transpose()?;
     let config = args.config.as_deref().map(Config::read).transpose()?;
     let on_stdio = own.as_ref().is_some_and(is_on_stdio);
     let recording = Recording::new(args.record.as_deref(), on_stdio, voice)?;
@@ -52,13 +51,10 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     }
     let names = own.iter().map(|(_, plan)| plan.name.clone()).collect();
     let observer = Observer::of_relays(args.metrics.as_ref().map(|_| (&sight.traffic, names)), sight.timeline(voice));
-    let gate = args.gate.made(&[], &[], args.rate)?;
-    let scope = Scope::on_cores(limits, Some(observer.clone()), cores()?, None);
-    voice.equip(&scope);
-    let scope = gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate));
+    let scope = scope(&args, observer.clone(), voice)?;
     let mut server = Server::new(scope.clone());
     let _metrics = match &args.metrics {
-        Some(address) => Some(observer.serve_metrics(address, voice).await?),
+        Some(address) => Some(observer.serve_metrics(&web(address), voice).await?),
         None => None,
     };
     let plans = plans(faults.clone(), args.api.is_some(), sight.traffic.clone());
@@ -84,6 +80,48 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     faults.finish();
     recording.finish(voice).await?;
     ended
+}
+
+/// What all relays live in.
+fn scope(args: &args::Relay, observer: Arc<Observer>, voice: Voice) -> Result<Scope> {
+    let mut limits = Limits::server();
+    limits.max_connections = args.max_connections.map_or(limits.max_connections, |most| most as usize);
+    limits.max_per_peer = args.max_per_peer.map_or(limits.max_connections, |most| most as usize);
+    let gate = args.gate.made(&[], &[], args.rate)?;
+    let scope = Scope::on_cores(limits, Some(observer), cores()?, None);
+    voice.equip(&scope);
+    Ok(gate.map_or_else(|| scope.clone(), |gate| scope.behind(gate)))
+}
+
+/// The relay of the command line: where it listens, and what it does.
+fn own(at: &str, args: &args::Relay, faults: &Maker) -> Result<(Address, Plan)> {
+    let (at, plan) = (listening(Address::typed(at)?)?, plan(args, faults)?);
+    if plan.to.iter().any(|to| is_same(&at, to)) {
+        return Err(Error::usage(format!("{} leads to itself", at.bare())));
+    }
+    for to in &plan.to {
+        let messages = carries_messages(&at, to);
+        args.fault.iter().try_for_each(|fault| fault.suit(messages))?;
+    }
+    Ok((at, plan))
+}
+
+/// Whether who is led to `to` comes to `at` again.
+fn is_same(at: &Address, to: &Address) -> bool {
+    let host = |address: &Address| match address.host.as_str() {
+        "" | "localhost" | "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+        host => host.to_owned(),
+    };
+    let datagrams = |address: &Address| address.scheme == "udp";
+    at.port.is_some_and(|port| port != 0)
+        && (at.port, host(at), datagrams(at)) == (to.port, host(to), datagrams(to))
+}
+
+/// Whether whole messages go between these two, and not a stream of bytes.
+fn carries_messages(at: &Address, to: &Address) -> bool {
+    let packets = |address: &Address| matches!(address.scheme.as_str(), "udp" | "unix-dgram" | "ws" | "wss");
+    let framed = |address: &Address| address.options.text("frame").is_some();
+    packets(at) && packets(to) || framed(at) || framed(to)
 }
 
 /// Makes the plans of all relays but that of the command line. Where there is an API, each may be given faults at any time;
@@ -136,14 +174,14 @@ fn told(relay: Listening, voice: Voice) -> Address {
 }
 
 fn plan(args: &args::Relay, faults: &Maker) -> Result<Plan> {
-    let to: Vec<_> = args.to.iter().map(|text| leading(text)).collect::<Result<_>>()?;
+    let to: Vec<_> = args.to.iter().map(|text| leading(Address::typed(text)?)).collect::<Result<_>>()?;
     // A client of the API has to write it.
     let otherwise = || if args.api.is_some() { "relay".to_owned() } else { leads(&to) };
     let name = args.name.clone().unwrap_or_else(otherwise);
     Ok(Plan {
         balance: args.balance.into(),
         check: args.check,
-        tee: args.tee.as_ref().map(|text| leading(text)).transpose()?,
+        tee: args.tee.as_ref().map(|text| leading(Address::typed(text)?)).transpose()?,
         // Where there are none, and nobody can add any, the kernel may move the bytes.
         faults: (!args.fault.is_empty() || args.api.is_some()).then(|| faults.make(args.fault.clone())),
         ..Plan::to(&name, to)
@@ -155,8 +193,7 @@ fn leads(to: &[Address]) -> String {
 }
 
 /// An address to listen on, with the silence that a relay allows.
-fn listening(text: &str) -> Result<Address> {
-    let mut address = Address::typed(text)?;
+fn listening(mut address: Address) -> Result<Address> {
     transport::find(&address, End::Listen)?;
     if address.scheme == "memory" {
         return Err(Error::usage(format!("cannot listen on {address}: a simulated link is inside one process")));
@@ -169,8 +206,11 @@ fn listening(text: &str) -> Result<Address> {
 }
 
 /// An address to connect to.
-fn leading(text: &str) -> Result<Address> {
-    let address = Address::typed(text)?;
+fn leading(address: Address) -> Result<Address> {
     transport::find(&address, End::Connect)?;
+    if address.port.is_none() && matches!(address.scheme.as_str(), "tcp" | "tls" | "udp") {
+        let about = format!("{} has no port to connect to", address.bare());
+        return Err(Error::usage(about).hint(format!("write {}://host:port", address.scheme)));
+    }
     Ok(address)
 }

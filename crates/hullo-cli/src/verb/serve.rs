@@ -26,7 +26,12 @@ use tokio::{
 };
 
 use super::playground;
-use crate::{args::Serve, observe::Observer, report::Voice, view::paint};
+use crate::{
+    args::Serve,
+    observe::Observer,
+    report::{self, Voice},
+    view::paint,
+};
 
 mod accounts;
 mod reach;
@@ -51,6 +56,7 @@ pub(super) async fn run(args: Serve, voice: Voice) -> Result<ExitCode> {
         .or(config.max_per_peer.map(NonZeroU32::get))
         .map_or(limits.max_per_peer, |most| most as usize);
     raise_file_limit();
+    report::aside()?;
     // Before anything listens: who has read where may interrupt at once.
     let signals = Signals::new()?;
     config.check(&args)?;

@@ -13,6 +13,7 @@ fn an_account_is_its_owners() {
     ann.asks("/register short", "! a password has 8 characters or more");
     ann.types("/register correct horse");
     ann.hears("ann is your account from now on");
+    ann.asks("/register correct horse", "! you have an account already: 'ann'");
     ann.asks("/nick bob", "! your name is an account's, and stays");
     ann.asks("/who", "ann (account)");
     guest.asks("/nick Ann", "! the name 'Ann' is taken");

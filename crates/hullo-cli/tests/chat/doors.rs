@@ -28,7 +28,7 @@ talk = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 talk.connect(("127.0.0.1", int(sys.argv[1])))
 def listen():
     while True:
-        print(talk.recv(65536).decode(), flush=True)
+        print(talk.recv(65536).decode(), end="", flush=True)
 talk.send(b"/who")
 threading.Thread(target=listen, daemon=True).start()
 for line in sys.stdin:
@@ -184,6 +184,34 @@ fn all_doors_hear_the_same_in_the_same_order() {
 /// Whether that was said by a guest of that name.
 fn is_of(text: &str, name: &str) -> bool {
     text.splitn(3, '-').nth(2) == Some(name)
+}
+
+#[test]
+fn each_line_in_a_datagram_has_its_end() {
+    let home = Home::new();
+    let server = home.serve(&["chat", "--db", "none", "--flood", "off", "tcp://127.0.0.1:0", "udp://127.0.0.1:0"], 2);
+    let mut ann = Typist::called(server.port(0), "ann");
+    let (at, port) = (server.at[1].clone(), server.port(1).to_string());
+    let mut guests = vec![home.hullo(&["chat", &at]), home.hullo(&["connect", "--lines", &at])];
+    guests.extend(peer("nc.openbsd").map(|nc| {
+        let mut command = home.command(nc);
+        command.args(["-u", "127.0.0.1", &port]);
+        command
+    }));
+    let mut guests: Vec<_> = guests.iter_mut().map(Program::start).collect();
+    for guest in &mut guests {
+        guest.say("/me comes\n");
+        ann.hears(" comes\n");
+        // Who has been heard twice is told as much as there is.
+        guest.say("/me is here\n");
+        ann.hears(" is here\n");
+    }
+    ann.types("one");
+    ann.types("two");
+    for guest in &guests {
+        let heard = guest.heard("ann: one\nann: two\n");
+        assert!(heard.contains("byebye leaves\n") && !heard.contains("\n\n"), "{heard:?}");
+    }
 }
 
 #[test]

@@ -48,6 +48,29 @@ fn the_same_token_is_the_same_person_at_any_time() {
 }
 
 #[test]
+fn every_request_with_a_tag_has_an_answer_with_it() {
+    let chat = Chat::new();
+    let mut ann = chat.bot("ann");
+    ann.does(&json!({"do": "hello", "name": "zoe"}));
+    ann.joins("lobby");
+    for asked in ["ping", "typing", "typing", "quit"] {
+        ann.does(&json!({"do": asked, "room": "lobby"}));
+    }
+    ann.event("bye");
+    let mut bob = chat.bot("bob");
+    for asked in ["rooms", "who", "history"] {
+        bob.ask(&json!({"do": asked, "room": "lobby", "tag": "7"}));
+        assert_eq!(bob.event(asked)["tag"], "7");
+    }
+    // Of what is answered by an event without one, that event comes first.
+    bob.ask(&json!({"do": "ping", "tag": "8"}));
+    bob.event("pong");
+    bob.ask(&json!({"do": "hello", "tag": "9"}));
+    bob.event("welcome");
+    assert_eq!(bob.event("done")["tag"], "9");
+}
+
+#[test]
 fn each_room_hears_what_is_said_in_it() {
     let chat = Chat::new();
     let (mut ann, mut bob, mut eve) = (chat.typist("ann"), chat.typist("bob"), chat.typist("eve"));

@@ -173,7 +173,9 @@ fn after(text: &str) -> Option<After> {
 
 /// A time that has an end.
 pub(super) fn time(text: &str) -> Option<Duration> {
-    options::time(text).flatten()
+    // Elsewhere a bare number is seconds, and whoever comes from other tools means milliseconds.
+    let is_bare = text.parse::<f64>().is_ok_and(|number| number != 0.0);
+    options::time(text).flatten().filter(|_| !is_bare)
 }
 
 pub(super) fn size(text: &str) -> Option<u64> {

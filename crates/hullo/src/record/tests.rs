@@ -54,7 +54,7 @@ impl Recording {
 
     fn open(&self, client: Peer) -> Watched {
         let server = Peer::new("tcp", net("10.0.0.1:80"), net("10.0.0.2:3333"));
-        self.traffic.open(self.traffic.number(), &Arc::from("front"), client, server)
+        self.traffic.open(&Arc::from("front"), client, server)
     }
 
     fn finish(&self) -> Capture {
@@ -316,7 +316,7 @@ fn what_a_slow_disk_lost_is_said_and_never_silent() {
     .unwrap();
     let traffic = Arc::new(Traffic::new(vec![recorder.clone()]));
     let server = peer("tcp", "10.0.0.1:80", "10.0.0.2:3333");
-    let flow = traffic.open(1, &Arc::from("front"), tcp(), server);
+    let flow = traffic.open(&Arc::from("front"), tcp(), server);
     let piece = noise(1 << 20);
     for _ in 0..80 {
         flow.piece(Way::Up, &piece, Form::Stream);

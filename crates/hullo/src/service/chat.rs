@@ -42,6 +42,7 @@ use crate::{
 
 mod accounts;
 mod asks;
+mod datagrams;
 mod feed;
 mod flood;
 mod history;

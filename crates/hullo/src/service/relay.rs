@@ -22,6 +22,7 @@ use crate::{
     address::Address,
     error::{Error, Kind, Result},
     fault::Faults,
+    io::linger::cut_off,
     link::Link,
     scope::{BoxFuture, Scope},
     traffic::{Traffic, Watched},
@@ -113,7 +114,14 @@ impl Relay {
             return Ok(());
         }
         let scope = client.scope.on_behalf_of(&client.peer);
-        let (server, _lease) = self.targets.reach(&scope).await?;
+        let (server, _lease) = match self.targets.reach(&scope).await {
+            Ok(reached) => reached,
+            Err(error) => {
+                // An end in good order could be taken for an empty answer.
+                client.socket().map(cut_off);
+                return Err(error);
+            }
+        };
         let flow = self.traffic.open(&self.name, client.peer.clone(), server.peer.clone());
         let tee = self.tee.as_ref().map(|to| Tee::new(to, &scope));
         join((client, server), self.faults.as_ref().map(|faults| (faults, place)), flow, tee).await
@@ -166,12 +174,14 @@ impl Service for Relay {
         self.targets.clone().begin(scope);
     }
 
-    fn is_public(&self) -> bool {
-        false
+    fn notes(&self, at: &Address) -> Vec<String> {
+        let about = "only the bodies of requests are led on, and not their heads: tcp:// leads HTTP as it is";
+        matches!(at.scheme.as_str(), "http" | "https").then(|| about.to_owned()).into_iter().collect()
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {
         // How much may be answered to whom is for the server behind it to say.
-        &[("amplify", "true")]
+        // And so is which subprotocols are spoken: a browser that names some leaves where none of them is.
+        &[("amplify", "true"), ("protocol", "*")]
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn page(proxies: &[Arc<Proxy>]) -> String {
 }
 
 fn labels(direction: &str, name: &str, shown: &Shown) -> String {
-    let [listener, proxy, upstream] = [&shown.listen, name, &shown.upstream].map(escaped);
+    // Options may name a password, and metrics are kept for long and shown to many.
+    let bare = |place: &str| escaped(place.split(['?', '#']).next().unwrap_or_default());
+    let (listener, proxy, upstream) = (bare(&shown.listen), escaped(name), bare(&shown.upstream));
     format!("direction=\"{direction}\",listener=\"{listener}\",proxy=\"{proxy}\",upstream=\"{upstream}\"")
 }
 

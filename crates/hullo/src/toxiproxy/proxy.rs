@@ -63,17 +63,22 @@ pub(super) struct Wanted {
 impl Proxy {
     /// One that does not run yet.
     pub(super) fn new(scope: Scope, wanted: &Wanted, mut plan: Plan) -> Self {
+        plan.faults.get_or_insert_with(|| Arc::new(Faults::new(0, None)));
+        Self::of(scope, wanted, plan)
+    }
+
+    fn of(scope: Scope, wanted: &Wanted, plan: Plan) -> Self {
         let shown = Shown { listen: wanted.listen.clone(), upstream: wanted.upstream.clone(), enabled: false };
-        let faults = plan.faults.get_or_insert_with(|| Arc::new(Faults::new(0, None))).clone();
+        let faults = plan.faults.clone().unwrap_or_else(|| Arc::new(Faults::new(0, None)));
         let toxics = faults.list().into_iter().map(Toxic::planned).collect();
         let (plan, shown, toxics) = (Mutex::new(plan), Mutex::new(shown), Mutex::new(toxics));
         Self { scope, plan, faults, shown, toxics, running: Turn::default() }
     }
 
-    /// The same for a relay that was planned elsewhere.
+    /// The same for a relay that was planned elsewhere. Where the plan has no place for faults, none ever take hold.
     pub(super) fn planned(scope: Scope, listen: &Address, plan: Plan) -> Self {
-        let upstream = plan.to.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        Self::new(scope, &Wanted { listen: listen.to_string(), upstream, enabled: true }, plan)
+        let upstream = plan.to.iter().map(|to| to.bare().to_string()).collect::<Vec<_>>().join(",");
+        Self::of(scope, &Wanted { listen: listen.to_string(), upstream, enabled: true }, plan)
     }
 
     pub(super) fn name(&self) -> Arc<str> {

@@ -28,6 +28,9 @@ pub(crate) const BACKLOG: i32 = 4096;
 /// How long to wait when there are no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
+/// The part of all places that one address may have with connections of which it has not said for whom they are.
+const UNNAMED: usize = 4;
+
 /// A listening stream socket.
 pub(crate) struct Door {
     socket: AsyncFd<Socket>,
@@ -72,7 +75,7 @@ impl Door {
         open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static,
     ) -> Result<()> {
         let places = Arc::new(Semaphore::new(scope.limits().max_connections));
-        let entrance = Entrance { guests: Guests::default(), scope: scope.clone() };
+        let entrance = Entrance { guests: Guests::default(), unnamed: Guests::default(), scope: scope.clone() };
         let stopped = scope.stopped();
         tokio::pin!(stopped);
         loop {
@@ -92,12 +95,13 @@ impl Door {
                 }
             };
             let peer = Peer::new(self.scheme, remote, self.local_of(&stream));
-            let (open, entrance) = (open.clone(), entrance.clone());
+            let (open, entrance, whose) = (open.clone(), entrance.clone(), peer.clone());
             if self.is_proxied {
                 // Who comes is known when the proxy has said it.
-                scope.converse_spread(peer.clone(), place, move || Box::pin(entrance.proxied(stream, peer, open)));
+                let Some(unnamed) = entrance.wait(&peer) else { continue };
+                let begin = move || -> BoxFuture<'static, _> { Box::pin(entrance.proxied(stream, peer, unnamed, open)) };
+                scope.converse_spread(whose, place, begin);
             } else if let Some(guest) = entrance.admit(&peer) {
-                let whose = peer.clone();
                 let begin = move || entrance.held(peer.clone(), open(stream, peer));
                 scope.converse_spread(whose, (guest, place), begin);
             }
@@ -121,7 +125,7 @@ impl Door {
             error.raw_os_error(),
             Some(libc_errno::EMFILE | libc_errno::ENFILE | libc_errno::ENOBUFS | libc_errno::ENOMEM)
         );
-        let error = Error::io(format!("cannot accept on {}", self.address), error);
+        let error = Error::io(format!("cannot accept on {}", self.address.bare()), error);
         scope.tell(&Event::Trouble { peer: None, error: &error });
         if exhausted {
             sleep(EXHAUSTED).await;
@@ -133,10 +137,23 @@ impl Door {
 #[derive(Clone)]
 struct Entrance {
     guests: Guests,
+    /// Connections of which no proxy has said yet for whom they are.
+    unnamed: Guests,
     scope: Scope,
 }
 
 impl Entrance {
+    /// A place to wait for the PROXY header, of which one address has no more than a part: others must get in.
+    fn wait(&self, proxy: &Peer) -> Option<Guest> {
+        let most = self.scope.limits().max_connections.div_ceil(UNNAMED);
+        let place = self.unnamed.admit(proxy.remote(), most);
+        if place.is_none() {
+            let about = format!("{} connections from {} wait for a PROXY header", most, Shown(proxy.remote()));
+            self.scope.tell(&Event::Trouble { peer: None, error: &Error::new(Kind::Refused, about) });
+        }
+        place
+    }
+
     /// A place for that peer, unless it may not come now, or has as many as it may. Whoever watches is told then.
     fn admit(&self, peer: &Peer) -> Option<Guest> {
         if self.scope.gate().is_some_and(|gate| !gate.admits(peer, &self.scope)) {
@@ -163,10 +180,12 @@ impl Entrance {
         self,
         stream: OwnedFd,
         proxy: Peer,
+        unnamed: Guest,
         open: impl Fn(OwnedFd, Peer) -> BoxFuture<'static, Result<()>>,
     ) -> Result<()> {
         // In a box of its own, which goes when the header has come.
         let (stream, header) = Box::pin(proxied::header(stream, &self.scope)).await?;
+        drop(unnamed);
         let peer = header.client(&proxy);
         self.scope.tell(&Event::Proxied { peer: &peer, by: &proxy });
         let Some(_guest) = self.admit(&peer) else { return Ok(()) };

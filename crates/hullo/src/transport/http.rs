@@ -133,8 +133,9 @@ impl Listener for HttpDoor {
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let Self { door, identity, plain } = *self;
         let origin = door.address.options.text("origin").map(Arc::from);
-        let deflates = door.address.options.flag("deflate", true);
-        let front = Arc::new(Front { service, identity, plain, origin, deflates, scope: scope.clone() });
+        let options = &door.address.options;
+        let (deflates, protocols) = (options.flag("deflate", true), options.text("protocol").map(str::to_owned));
+        let front = Arc::new(Front { service, identity, plain, origin, deflates, protocols, scope: scope.clone() });
         Box::pin(door.accept(scope, move |fd, peer| Box::pin(front.clone().serve(fd, peer))))
     }
 }
@@ -146,6 +147,7 @@ struct Front {
     plain: Plain,
     origin: Option<Arc<str>>,
     deflates: bool,
+    protocols: Option<String>,
     scope: Scope,
 }
 
@@ -261,7 +263,7 @@ impl Front {
     }
 
     fn upgrade(&self, request: &Request<Body>, peer: &Peer) -> Response<Body> {
-        let mut response = ws::answer(request, self.deflates);
+        let mut response = ws::answer(request, self.deflates, self.protocols.as_deref());
         if let Some(terms) = response.extensions_mut().remove::<Terms>() {
             response.extensions_mut().insert(Upgrade { peer: peer.at_path(request.uri().path()), terms });
         }

@@ -5,9 +5,10 @@
 
 use ::aws_lc_rs::{digest, rand};
 use ::http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
         CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL,
         SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
     },
 };
@@ -93,6 +94,11 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         .header(HALF_CLOSE, "yes");
     let offers = to.options.flag("deflate", true);
     let request = if offers { request.header(SEC_WEBSOCKET_EXTENSIONS, deflate::OFFER) } else { request };
+    let protocols = to.options.text("protocol");
+    let request = match protocols {
+        Some(protocols) => request.header(SEC_WEBSOCKET_PROTOCOL, protocols.replace(',', ", ")),
+        None => request,
+    };
     let request = request.body(empty()).map_err(|error| Error::usage(about()).because(error))?;
     let wrong = |error: hyper::Error| Error::carried(over_http::kind(&error), about(), error);
     let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await.map_err(wrong)?;
@@ -114,6 +120,10 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         let why = if accepted { "it did not switch protocols" } else { "it has no WebSocket there" };
         let error = Error::new(Kind::Protocol, about()).because(format!("{why}, it answered {}", response.status()));
         return Err(error.hint("is the path right, and is it ws:// or wss:// that is spoken there?"));
+    }
+    let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL).map(|chosen| chosen.to_str().unwrap_or_default());
+    if chosen.is_some_and(|chosen| !protocols.is_some_and(|protocols| protocols.split(',').any(|one| one.trim() == chosen))) {
+        return Err(Error::new(Kind::Protocol, about()).because("it wants a subprotocol that was not offered"));
     }
     let half_closes = response.headers_mut().remove(HALF_CLOSE).is_some();
     let deflate = match response.headers().get(SEC_WEBSOCKET_EXTENSIONS) {
@@ -137,8 +147,9 @@ pub(super) fn is_upgrade<B>(request: &Request<B>) -> bool {
     has_word(request.headers(), &UPGRADE, "websocket") && has_word(request.headers(), &CONNECTION, "upgrade")
 }
 
-/// The server's answer to a handshake (section 4.2), with the [`Terms`] in its extensions where it agrees.
-pub(super) fn answer(request: &Request<Body>, deflates: bool) -> Response<Body> {
+/// The server's answer to a handshake (section 4.2), with the [`Terms`] in its extensions where it agrees. Of the
+/// subprotocols that the client offers it takes the first of `protocols`: browsers that offer some want one of them.
+pub(super) fn answer(request: &Request<Body>, deflates: bool, protocols: Option<&str>) -> Response<Body> {
     let headers = request.headers();
     // What stands where a body would be must not be taken for frames.
     if request.method() != Method::GET || request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
@@ -164,6 +175,9 @@ pub(super) fn answer(request: &Request<Body>, deflates: bool) -> Response<Body> 
     if headers.contains_key(HALF_CLOSE) {
         to.insert(HALF_CLOSE, HeaderValue::from_static("yes"));
     }
+    if let Some(chosen) = protocols.and_then(|protocols| chosen(protocols, headers)) {
+        to.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
+    }
     // Several headers are one list.
     let offers: Vec<_> =
         headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|offer| offer.to_str().ok()).collect();
@@ -174,6 +188,15 @@ pub(super) fn answer(request: &Request<Body>, deflates: bool) -> Response<Body> 
     // A server goes on after its farewell in any case.
     response.extensions_mut().insert(Terms { half_closes: true, deflate: accepted.map(|(deflate, _)| deflate) });
     response
+}
+
+/// The first of our subprotocols that the client offers too; `*` is whatever it offers first.
+fn chosen(protocols: &str, headers: &HeaderMap) -> Option<HeaderValue> {
+    let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|offer| offer.to_str().ok());
+    let offers: Vec<_> = offers.flat_map(|offer| offer.split(',')).map(str::trim).filter(|one| !one.is_empty()).collect();
+    let mut ours = protocols.split(',').map(str::trim);
+    let chosen = ours.find_map(|ours| offers.iter().find(|offer| ours == "*" || **offer == ours))?;
+    HeaderValue::from_str(chosen).ok()
 }
 
 /// The server's link after the handshake.

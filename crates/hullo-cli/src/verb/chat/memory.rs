@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use hullo::chat::{Ask, Asked, At, Event, LOBBY, Presence, name};
 
-use crate::view::chat::say::REGISTER;
+use crate::view::chat::say::{ASKED, REGISTER};
 
 /// How many uids are remembered, for all rooms together.
 const SEEN: usize = 20_000;
@@ -39,7 +39,7 @@ pub(super) struct Memory {
     history: Option<usize>,
     unkept: VecDeque<Asked>,
     seen: Seen,
-    /// How many of the things we said will never be kept.
+    /// How much of what we said and asked for was refused.
     refused: usize,
 }
 
@@ -102,7 +102,8 @@ impl Memory {
         let history = self.history;
         let join = |place: &mut Place| {
             (place.live, place.met, place.coming) = (false, false, None);
-            Asked { tag: None, ask: place.join(history) }
+            // To come back somewhere is nobody's wish but ours.
+            Asked { tag: place.seen.is_none().then(|| ASKED.to_owned()), ask: place.join(history) }
         };
         self.rooms.iter_mut().map(join).collect()
     }
@@ -178,6 +179,7 @@ impl Memory {
                 self.unkept.retain(|asked| uid_of(&asked.ask) != Some(uid));
                 self.refused += before - self.unkept.len();
             }
+            Event::Error { tag: Some(tag), .. } if self.is_wish(tag) => self.refused += 1,
             // Whoever comes again wants to be called what they were called last.
             Event::Presence { name, is: Presence::Now { new }, .. } if self.me == *name => {
                 self.me.clone_from(new);
@@ -198,7 +200,17 @@ impl Memory {
 
     /// Whether we want to be an account, and have never been let in as it: then nobody else will do.
     pub(super) fn is_locked_out(&self) -> bool {
-        self.who.password.is_some() && self.rooms.iter().all(|place| place.seen.is_none())
+        self.who.password.is_some() && self.is_new()
+    }
+
+    /// Whether we have not been in any room yet.
+    fn is_new(&self) -> bool {
+        self.rooms.iter().all(|place| place.seen.is_none())
+    }
+
+    /// Whether what has that mark was somebody's wish, and not what is said to come back.
+    fn is_wish(&self, tag: &str) -> bool {
+        matches!(tag, ASKED | REGISTER) || tag == HELLO && self.is_new()
     }
 
     /// How much of what we said is not known to be kept.
@@ -206,7 +218,7 @@ impl Memory {
         self.unkept.len()
     }
 
-    /// How much of it will never be.
+    /// How much of that, and of what we asked for, never will be.
     pub(super) fn refused(&self) -> usize {
         self.refused
     }
@@ -304,6 +316,7 @@ mod tests {
     use hullo::chat::Said;
 
     use super::*;
+    use crate::view::chat::say::tag;
 
     fn message(id: u64) -> Event {
         let at = At { id, uid: format!("u{id}"), room: "lobby".into(), from: "ann".into(), time: 0 };
@@ -413,6 +426,26 @@ mod tests {
         let judged = memory.judges(refused);
         memory.hears(&judged);
         assert_eq!((memory.unkept(), memory.refused()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_wished_for_and_refused_is_counted_but_not_what_is_said_to_come_back() {
+        let mut memory = Memory::new(Who { name: Some("ann".into()), password: None }, &[], None);
+        let refused = |tag: Option<String>| Event::Error { error: "no".into(), hint: None, tag, uid: None };
+        let first = memory.greeting();
+        for asked in &first {
+            memory.hears(&refused(asked.tag.clone()));
+        }
+        assert_eq!((first.len(), memory.refused()), (2, 2), "a name and a room");
+        memory.hears(&refused(tag(&Ask::Rooms)));
+        assert_eq!(memory.refused(), 3);
+        for event in [welcome("L"), joined(5, None)] {
+            memory.hears(&event);
+        }
+        for asked in memory.greeting() {
+            memory.hears(&refused(asked.tag));
+        }
+        assert_eq!(memory.refused(), 3);
     }
 
     #[test]

@@ -102,13 +102,13 @@ fn is_json(bytes: &[u8]) -> bool {
 impl One {
     /// Where it listens, and what it does: `plans` makes a plan of a name, of where it leads, and of faults.
     fn plan(&self, plans: impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan) -> Result<(Address, Plan)> {
-        let to = self.to.iter().map(|text| leading(text)).collect::<Result<_>>()?;
+        let to = self.to.iter().map(|text| leading(text.parse()?)).collect::<Result<_>>()?;
         let faults = self.faults.iter().map(|text| Fault::parse(text)).collect::<Result<_>>()?;
         let mut plan = plans(self.name.as_str().into(), to, faults);
         plan.balance = self.balance.into();
         plan.check = self.check.as_deref().map(time).transpose()?;
-        plan.tee = self.tee.as_deref().map(leading).transpose()?;
-        Ok((listening(&self.listen)?, plan))
+        plan.tee = self.tee.as_deref().map(|text| leading(text.parse()?)).transpose()?;
+        Ok((listening(self.listen.parse()?)?, plan))
     }
 }
 

@@ -23,6 +23,9 @@ const KEYS: &str = "Tab completes; Alt-1 to Alt-9, Ctrl-N and Ctrl-P change the 
 /// The mark of making an account.
 pub(crate) const REGISTER: &str = "register";
 
+/// The mark of whatever else is asked, so that it is known when that is refused.
+pub(crate) const ASKED: &str = "asked";
+
 /// What is to be done about a line, once it is known what it means.
 pub(crate) enum Meaning {
     Nothing,
@@ -214,6 +217,8 @@ pub(crate) fn tag(ask: &Ask) -> Option<String> {
     match ask {
         Ask::History { room, before: Some(_), .. } => Some(format!("{EARLIER}{room}")),
         Ask::Register { .. } => Some(REGISTER.to_owned()),
-        _ => None,
+        // What is said has a uid.
+        Ask::Say { .. } | Ask::Tell { .. } => None,
+        _ => Some(ASKED.to_owned()),
     }
 }

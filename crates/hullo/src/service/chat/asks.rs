@@ -44,7 +44,7 @@ impl Talk {
             return Err(Error::usage(format!("a tag has at most {UID} bytes")));
         }
         match ask {
-            Ask::Hello { name, password, token } => return self.hello(name, password, token).await,
+            Ask::Hello { name, password, token } => self.hello(name, password, token).await?,
             Ask::Join { room, after, log, uid, history, token } => {
                 let history = history.unwrap_or(PAGE);
                 self.join(Wish { room, after, log, uid, history, word: token, admitted: false }).await?;
@@ -54,7 +54,7 @@ impl Talk {
             Ask::Tell { to, text, uid } => self.whisper(&to, &text, uid).await?,
             Ask::Edit { room, of, text } => self.edit(&room, of, Some(&text)).await?,
             Ask::Delete { room, of } => self.edit(&room, of, None).await?,
-            Ask::Typing { room } => return self.is_typing(&room).await,
+            Ask::Typing { room } => self.is_typing(&room).await?,
             Ask::Name { name } => self.rename(&name).await?,
             Ask::Topic { room, text } => {
                 let (room, text) = (self.mine(&room).await?, text::topic(&text)?.into_owned());
@@ -70,11 +70,8 @@ impl Talk {
             Ask::Invite { room } => return self.invite(&room, tag).await,
             Ask::Register { password } => self.register(&password).await?,
             // Whoever hears it ends the conversation.
-            Ask::Quit => return Ok(()),
-            Ask::Ping => {
-                self.tell_me(&Event::Pong);
-                return Ok(());
-            }
+            Ask::Quit => {}
+            Ask::Ping => self.tell_me(&Event::Pong),
         }
         if tag.is_some() {
             self.tell_me(&Event::Done { tag });

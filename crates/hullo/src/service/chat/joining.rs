@@ -164,7 +164,8 @@ impl Talk {
         };
         self.show(&room.name, entries.iter().filter(|entry| !past.has(entry))).await?;
         match entries.last() {
-            Some(last) => past.until = last.id,
+            // What was said while we came in is a past too.
+            Some(last) => (past.until, past.is_none) = (last.id, false),
             // The rest was at hand, or is gone.
             None => past.until = past.until.max(floor),
         }

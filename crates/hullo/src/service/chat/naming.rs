@@ -109,7 +109,10 @@ impl Talk {
     pub(super) async fn register(&mut self, password: &str) -> Result<()> {
         let person = self.member.person.clone();
         let (shown, key) = (person.name().to_string(), person.key());
-        if person.account || name::is_guest(&shown) {
+        if person.account {
+            return Err(Error::usage(format!("you have an account already: '{shown}'")));
+        }
+        if name::is_guest(&shown) {
             let error = Error::usage(format!("'{shown}' cannot be made an account"));
             return Err(error.hint("take a name of your own first: /nick NAME"));
         }

@@ -12,6 +12,7 @@ use tokio::{task::unconstrained, time};
 
 use super::{
     Chat,
+    datagrams::Datagrams,
     flood::Flood,
     joined::Joined,
     joining::Wish,
@@ -92,11 +93,13 @@ impl Talk {
     /// Begins with a guest. Messages that arrive whole, on a wire that has an end, are a program's events; all else is
     /// lines.
     pub(super) fn over(chat: Arc<Chat>, link: Link) -> Result<Box<Self>> {
-        let door = match &link.wire {
-            Wire::Packets(packets) if packets.ends() => Door::Json,
-            _ => Door::Lines,
+        let Link { peer, scope, wire } = link;
+        let (wire, door) = match wire {
+            Wire::Packets(packets) if packets.ends() => (Wire::Packets(packets), Door::Json),
+            Wire::Packets(packets) => (Wire::Packets(Box::new(Datagrams(packets))), Door::Lines),
+            stream => (stream, Door::Lines),
         };
-        Self::through(chat, link, door)
+        Self::through(chat, Link { peer, scope, wire }, door)
     }
 
     pub(super) fn through(chat: Arc<Chat>, link: Link, door: Door) -> Result<Box<Self>> {

@@ -88,7 +88,11 @@ impl Direct {
         let (pipe, mut inside) = match self.inside.take() {
             Some(inside) => inside,
             None => {
-                let pipe = Pipe::take()?;
+                let Ok(pipe) = Pipe::take() else {
+                    // There are no file descriptors left, and copying needs none.
+                    (self.splices, self.may_splice) = (false, false);
+                    return Poll::Ready(Ok(()));
+                };
                 match from.poll_fill(cx, &pipe, pipe.size()) {
                     // A pipe is nobody's while nothing is in it.
                     Poll::Pending => {

@@ -177,7 +177,8 @@ fn step<P: Port>(
         Way::Up => (client, server),
         Way::Down => (server, client),
     };
-    let last = to.is_endless() && !from.is_endless();
+    // When we are to stop, the ends of datagrams are ours, and nothing else would end what comes back.
+    let last = to.is_endless() && (!from.is_endless() || from.is_stopping());
     let moved = staged.poll(cx, (from, to), seen);
     Step { moved, refused: staged.is_refused(), last }
 }

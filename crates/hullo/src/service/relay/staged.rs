@@ -43,6 +43,7 @@ pub(super) trait Port {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
     /// Whether it cannot be told of an end, and tells of none.
     fn is_endless(&self) -> bool;
+    fn is_stopping(&self) -> bool;
     fn socket(&self) -> Option<BorrowedFd<'_>>;
 }
 
@@ -69,6 +70,10 @@ impl Port for Session {
 
     fn is_endless(&self) -> bool {
         self.endless()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.scope().is_stopping()
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
@@ -132,6 +137,10 @@ impl Port for Pieces {
         false
     }
 
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.stream.socket()
     }
@@ -152,6 +161,8 @@ pub(super) struct Staged {
     /// The reader has ended, and the writer is to be told.
     ended: bool,
     ends: bool,
+    /// The reader has broken off, which is told behind all that it said.
+    failed: Option<Error>,
     /// A fault ends it, behind all that was given.
     breaks: Option<Over>,
     unflushed: bool,
@@ -188,11 +199,18 @@ impl Staged {
                 return Poll::Ready(Ok(over));
             }
             if self.ends && self.held.is_none() {
+                if self.failed.is_some() {
+                    // Whoever breaks off has its last words heard first; whether they were is of no more interest.
+                    let _ = ready!(to.poll_flush(cx));
+                }
+                if let Some(error) = self.failed.take() {
+                    return Poll::Ready(Err(error));
+                }
                 let finished = ready!(to.poll_finish(cx));
                 self.refused = finished.is_err();
                 return Poll::Ready(finished.map(|()| Over::Ended));
             }
-            if !self.poll_take(cx, from)?.is_ready() && !given.is_ready() {
+            if self.poll_take(cx, from).is_pending() && given.is_pending() {
                 return Poll::Pending;
             }
         }
@@ -254,18 +272,21 @@ impl Staged {
     }
 
     /// Takes the next piece, if there is room for it; ready if there was one, or the end.
-    fn poll_take<P: Port>(&mut self, cx: &mut Context<'_>, from: &mut P) -> Poll<Result<()>> {
+    fn poll_take<P: Port>(&mut self, cx: &mut Context<'_>, from: &mut P) -> Poll<()> {
         let has_room = self.chain.as_ref().map_or(self.held.is_none(), Chain::has_room);
         if self.ended || !has_room {
             return Poll::Pending;
         }
-        let taken = ready!(from.poll_take(cx))?;
+        let taken = ready!(from.poll_take(cx)).unwrap_or_else(|error| {
+            self.failed = Some(error);
+            None
+        });
         self.ended = taken.is_none();
         match (&mut self.chain, taken) {
             (None, taken) => (self.ends, self.held) = (taken.is_none(), taken),
             (Some(chain), Some(piece)) => chain.take(piece, Instant::now()),
             (Some(chain), None) => chain.end(Instant::now()),
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 }

@@ -108,6 +108,7 @@ impl Asks<'_> {
         let answer = self.hear(stream, answer).await?;
         match answer.status {
             200..300 => Ok(()),
+            407 if self.proxy.login().is_some() => Err(self.unknown("it does not take our name and password")),
             407 => Err(self.unknown(&answer.why)),
             _ => Err(self.refused(answer.kind, answer.why)),
         }

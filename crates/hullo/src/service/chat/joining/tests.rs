@@ -58,6 +58,8 @@ async fn comes_in(wish: Wish, at: usize) -> bool {
     if steps <= at {
         say(&chat, &wish.room).await;
     }
+    let operators = chat.room(&wish.room).unwrap().state().rules.operators.len();
+    assert_eq!(operators, usize::from(at >= steps), "who comes first alone is one: said before step {at} of {steps}");
     timeout(PATIENCE, talk.inbox.flush()).await.unwrap().unwrap();
     drop(talk);
     let mut told = String::new();

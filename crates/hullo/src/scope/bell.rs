@@ -1,0 +1,44 @@
+//! What many wait for at once: that a scope is to stop.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::{Context, Waker},
+};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Something that is raised once, and then stays.
+#[derive(Default)]
+pub(super) struct Signal {
+    pub(super) raised: AtomicBool,
+    pub(super) token: CancellationToken,
+}
+
+impl Signal {
+    pub(super) fn raise(&self) {
+        self.raised.store(true, Relaxed);
+        self.token.cancel();
+    }
+}
+
+/// Listens for a [`Signal`]. The token's lock, which all connections of all cores share, is taken when this begins to
+/// listen, and not at every poll.
+#[derive(Default)]
+pub(crate) struct Bell(Option<(Pin<Box<WaitForCancellationFutureOwned>>, Waker)>);
+
+impl Bell {
+    pub(super) fn rung(&mut self, signal: &Signal, cx: &mut Context<'_>) -> bool {
+        if signal.raised.load(Relaxed) {
+            return true;
+        }
+        if self.0.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
+            return false;
+        }
+        let mut wait = Box::pin(signal.token.clone().cancelled_owned());
+        let rung = wait.as_mut().poll(cx).is_ready();
+        self.0 = Some((wait, cx.waker().clone()));
+        rung
+    }
+}
