@@ -283,7 +283,7 @@ fn what_fails_on_the_way_is_named() {
             "it does not take our name and password",
         ),
         ("tcp://localhost:{tcp}?via=socks5://127.0.0.1:{socks!}", 21, "it wants a name and a password"),
-        ("tcp://localhost:{tcp}?via=http://ada:wrong@127.0.0.1:{http!}", 21, "it wants a name and a password"),
+        ("tcp://localhost:{tcp}?via=http://ada:wrong@127.0.0.1:{http!}", 21, "it does not take our name and password"),
         ("tcp://[::1]:{tcp}?via=socks4://127.0.0.1:{socks}", 2, "SOCKS 4 has no words for that address"),
         (
             "tcp://localhost:{tcp}?timeout=200ms&via=socks5://127.0.0.1:{silent}",

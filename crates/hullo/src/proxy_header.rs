@@ -68,6 +68,8 @@ impl Header {
     pub fn of(client: &Peer, version: Version) -> Self {
         let whose = match (client.remote().net(), client.local().net()) {
             (Some(source), Some(destination)) => between(source, destination, client.scheme() == "udp"),
+            // haproxy closes on the second version's word for an unknown client, and takes this one.
+            _ if version == Version::V2 => Whose::Own,
             _ => Whose::Unknown,
         };
         Self { version, whose, tls: client.tls().cloned(), name: client.name().map(common_name) }

@@ -19,7 +19,6 @@ use std::{
 use tokio::{runtime::Handle, time::timeout};
 use tokio_util::task::TaskTracker;
 
-
 use crate::{
     address::Address,
     error::{Error, Kind, Result},

@@ -113,8 +113,7 @@ fn is_same(at: &Address, to: &Address) -> bool {
         host => host.to_owned(),
     };
     let datagrams = |address: &Address| address.scheme == "udp";
-    at.port.is_some_and(|port| port != 0)
-        && (at.port, host(at), datagrams(at)) == (to.port, host(to), datagrams(to))
+    at.port.is_some_and(|port| port != 0) && (at.port, host(at), datagrams(at)) == (to.port, host(to), datagrams(to))
 }
 
 /// Whether whole messages go between these two, and not a stream of bytes.

@@ -1,16 +1,20 @@
 //! `hullo relay --fault reset:after=1MB :9000 tcp://db:5432`: both ends are reset.
 //!
 //! It is a real reset (on TCP an RST) of both connections: after a time, whether or not anything is said, or behind so
-//! many bytes of one way, or at once. Until then everything passes.
+//! many bytes of one way, or at once. Until then everything passes; with `swallow=true` nothing does, and the time runs from
+//! the first thing that is said in a way, as in Toxiproxy.
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
-    On, Spec,
-    stage::{End, Kind, Pass, Place, Stage},
+    Attribute, On, Spec, attribute,
+    line::Item,
+    stage::{End, Hold, Kind, Pass, Place, Stage},
     words::{Words, time, time_of},
 };
-use crate::error::Result;
+use crate::{error::Result, message::Message};
 
 /// This fault's line of the table.
 pub(super) const SPEC: Spec = Spec {
@@ -18,29 +22,52 @@ pub(super) const SPEC: Spec = Spec {
     about: "both ends are reset (a TCP RST), after a time or at once",
     example: "reset:2s",
     unit: "TIME",
-    attributes: &[],
+    attributes: OWN,
     on: On::Both,
     read,
 };
 
+const OWN: &[Attribute] =
+    &[attribute("swallow", "true: nothing passes, and the time runs from the first thing that is said")];
+
 fn read(words: &mut Words<'_>) -> Result<Arc<dyn Kind>> {
-    Ok(Arc::new(Reset { wait: words.value_or(time)?.unwrap_or_default() }))
+    let wait = words.value_or(time)?.unwrap_or_default();
+    let swallow = words.optional("swallow", "true or false", |text| text.parse().ok())?.unwrap_or(false);
+    Ok(Arc::new(Reset { wait, swallow }))
 }
 
 struct Reset {
     wait: Duration,
+    swallow: bool,
 }
 
 impl Kind for Reset {
     fn words(&self) -> String {
-        if self.wait.is_zero() { String::new() } else { time_of(self.wait) }
+        let wait = (!self.wait.is_zero()).then(|| time_of(self.wait));
+        let swallow = self.swallow.then(|| "swallow=true".to_owned());
+        wait.into_iter().chain(swallow).collect::<Vec<_>>().join(",")
     }
 
     fn stage(&self, _: &Place<'_>) -> Box<dyn Stage> {
-        Box::new(Pass)
+        if self.swallow { Box::new(Gulf { wait: self.wait }) } else { Box::new(Pass) }
     }
 
     fn end(&self) -> Option<(Duration, End)> {
-        Some((self.wait, End::Reset))
+        (!self.swallow).then_some((self.wait, End::Reset))
+    }
+}
+
+/// Swallows everything, the end too.
+struct Gulf {
+    wait: Duration,
+}
+
+impl Stage for Gulf {
+    fn take(&mut self, _: Message, at: Instant, hold: &mut Hold) {
+        hold.pass(Item::Reset, at + self.wait);
+    }
+
+    fn end(&mut self, at: Instant, hold: &mut Hold) {
+        hold.pass(Item::Reset, at + self.wait);
     }
 }

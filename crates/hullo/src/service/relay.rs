@@ -7,6 +7,7 @@
 //! other, so that nobody takes the half of something for all of it.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -175,8 +176,17 @@ impl Service for Relay {
     }
 
     fn notes(&self, at: &Address) -> Vec<String> {
-        let about = "only the bodies of requests are led on, and not their heads: tcp:// leads HTTP as it is";
-        matches!(at.scheme.as_str(), "http" | "https").then(|| about.to_owned()).into_iter().collect()
+        let is_elsewhere = at.host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
+        let about = match at.scheme.as_str() {
+            "http" | "https" => {
+                "only the bodies of requests are led on, and not their heads: tcp:// leads HTTP as it is"
+            }
+            "udp" if is_elsewhere => {
+                "answers of any size go to whoever seems to have asked, who may be a victim: amplify=false holds them back"
+            }
+            _ => return Vec::new(),
+        };
+        vec![about.to_owned()]
     }
 
     fn options(&self) -> &'static [(&'static str, &'static str)] {

@@ -78,7 +78,10 @@ impl Proxy {
     /// The same for a relay that was planned elsewhere. Where the plan has no place for faults, none ever take hold.
     pub(super) fn planned(scope: Scope, listen: &Address, plan: Plan) -> Self {
         let upstream = plan.to.iter().map(|to| to.bare().to_string()).collect::<Vec<_>>().join(",");
-        Self::of(scope, &Wanted { listen: listen.to_string(), upstream, enabled: true }, plan)
+        // As its clients write it, where that says all.
+        let is_plain = listen.scheme == "tcp" && listen.options.iter().all(|(name, _)| name == "idle");
+        let listen = if is_plain { listen.authority() } else { listen.to_string() };
+        Self::of(scope, &Wanted { listen, upstream, enabled: true }, plan)
     }
 
     pub(super) fn name(&self) -> Arc<str> {

@@ -61,7 +61,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "reset_peer",
         attributes: &[("timeout", Whole)],
-        fault: |values| Some(timed("reset", time(values, 0))),
+        fault: |values| Some(timed("reset", time(values, 0)) + ",swallow=true"),
     },
     Kind {
         name: "slicer",

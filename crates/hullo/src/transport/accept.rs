@@ -99,7 +99,8 @@ impl Door {
             if self.is_proxied {
                 // Who comes is known when the proxy has said it.
                 let Some(unnamed) = entrance.wait(&peer) else { continue };
-                let begin = move || -> BoxFuture<'static, _> { Box::pin(entrance.proxied(stream, peer, unnamed, open)) };
+                let begin =
+                    move || -> BoxFuture<'static, _> { Box::pin(entrance.proxied(stream, peer, unnamed, open)) };
                 scope.converse_spread(whose, place, begin);
             } else if let Some(guest) = entrance.admit(&peer) {
                 let begin = move || entrance.held(peer.clone(), open(stream, peer));

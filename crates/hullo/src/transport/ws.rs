@@ -8,8 +8,7 @@ use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
         CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
     },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -122,7 +121,9 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         return Err(error.hint("is the path right, and is it ws:// or wss:// that is spoken there?"));
     }
     let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL).map(|chosen| chosen.to_str().unwrap_or_default());
-    if chosen.is_some_and(|chosen| !protocols.is_some_and(|protocols| protocols.split(',').any(|one| one.trim() == chosen))) {
+    if chosen
+        .is_some_and(|chosen| !protocols.is_some_and(|protocols| protocols.split(',').any(|one| one.trim() == chosen)))
+    {
         return Err(Error::new(Kind::Protocol, about()).because("it wants a subprotocol that was not offered"));
     }
     let half_closes = response.headers_mut().remove(HALF_CLOSE).is_some();
@@ -193,7 +194,8 @@ pub(super) fn answer(request: &Request<Body>, deflates: bool, protocols: Option<
 /// The first of our subprotocols that the client offers too; `*` is whatever it offers first.
 fn chosen(protocols: &str, headers: &HeaderMap) -> Option<HeaderValue> {
     let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|offer| offer.to_str().ok());
-    let offers: Vec<_> = offers.flat_map(|offer| offer.split(',')).map(str::trim).filter(|one| !one.is_empty()).collect();
+    let offers: Vec<_> =
+        offers.flat_map(|offer| offer.split(',')).map(str::trim).filter(|one| !one.is_empty()).collect();
     let mut ours = protocols.split(',').map(str::trim);
     let chosen = ours.find_map(|ours| offers.iter().find(|offer| ours == "*" || **offer == ours))?;
     HeaderValue::from_str(chosen).ok()

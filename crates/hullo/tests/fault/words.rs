@@ -29,7 +29,9 @@ fn the_help_names_every_fault_and_every_attribute() {
 #[test]
 fn what_is_written_has_one_form() {
     let cases = [
-        ("latency:0.2", "latency:200ms"),
+        ("latency:0", "latency:0s"),
+        ("reset:swallow=true,after=1MB", "reset:swallow=true,after=1MB"),
+        ("reset:2s,swallow=true", "reset:2s,swallow=true"),
         ("latency:1500ms~50ms,way=both,p=1", "latency:1s500ms~50ms"),
         ("latency:90s,name=latency", "latency:1m30s"),
         ("timeout:0", "timeout"),
