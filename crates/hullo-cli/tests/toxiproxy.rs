@@ -81,7 +81,7 @@ fn the_relay_of_the_command_line_is_a_proxy_too() {
     let both = relay(&home, &[&words[..], &["--fault", "latency:300ms,way=down,name=slow"]].concat(), 2);
     assert!(echoed(&place(&both, 0)) >= Duration::from_millis(300));
     let shown = asked(&both, 1, "GET", "/proxies/mine", "");
-    assert!(shown.contains(r#""name":"mine","listen":"tcp://127.0.0.1:"#), "{shown}");
+    assert!(shown.contains(r#""name":"mine","listen":"127.0.0.1:"#), "{shown}");
     assert!(shown.contains(r#"{"attributes":{"fault":"latency:300ms,way=down,name=slow"},"name":"slow""#), "{shown}");
     assert!(asked(&both, 1, "DELETE", "/proxies/mine/toxics/slow", "").starts_with("HTTP/1.1 204 "));
     echoed(&place(&both, 0));

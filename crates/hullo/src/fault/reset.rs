@@ -1,8 +1,7 @@
 //! `hullo relay --fault reset:after=1MB :9000 tcp://db:5432`: both ends are reset.
 //!
 //! It is a real reset (on TCP an RST) of both connections: after a time, whether or not anything is said, or behind so
-//! many bytes of one way, or at once. Until then everything passes; with `swallow=true` nothing does, and the time runs from
-//! the first thing that is said in a way, as in Toxiproxy.
+//! many bytes of one way, or at once. Until then everything passes; with `swallow=true` nothing does, as in Toxiproxy.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +9,6 @@ use tokio::time::Instant;
 
 use super::{
     Attribute, On, Spec, attribute,
-    line::Item,
     stage::{End, Hold, Kind, Pass, Place, Stage},
     words::{Words, time, time_of},
 };
@@ -27,8 +25,7 @@ pub(super) const SPEC: Spec = Spec {
     read,
 };
 
-const OWN: &[Attribute] =
-    &[attribute("swallow", "true: nothing passes, and the time runs from the first thing that is said")];
+const OWN: &[Attribute] = &[attribute("swallow", "true: nothing passes until then")];
 
 fn read(words: &mut Words<'_>) -> Result<Arc<dyn Kind>> {
     let wait = words.value_or(time)?.unwrap_or_default();
@@ -49,25 +46,19 @@ impl Kind for Reset {
     }
 
     fn stage(&self, _: &Place<'_>) -> Box<dyn Stage> {
-        if self.swallow { Box::new(Gulf { wait: self.wait }) } else { Box::new(Pass) }
+        if self.swallow { Box::new(Gulf) } else { Box::new(Pass) }
     }
 
     fn end(&self) -> Option<(Duration, End)> {
-        (!self.swallow).then_some((self.wait, End::Reset))
+        Some((self.wait, End::Reset))
     }
 }
 
 /// Swallows everything, the end too.
-struct Gulf {
-    wait: Duration,
-}
+struct Gulf;
 
 impl Stage for Gulf {
-    fn take(&mut self, _: Message, at: Instant, hold: &mut Hold) {
-        hold.pass(Item::Reset, at + self.wait);
-    }
+    fn take(&mut self, _: Message, _: Instant, _: &mut Hold) {}
 
-    fn end(&mut self, at: Instant, hold: &mut Hold) {
-        hold.pass(Item::Reset, at + self.wait);
-    }
+    fn end(&mut self, _: Instant, _: &mut Hold) {}
 }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::yield_now,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -19,7 +20,7 @@ use crate::{
     error::{Error, Kind},
     link::Stream,
     peer::Peer,
-    scope::{Bell, Scope},
+    scope::{Bell, BoxFuture, Scope},
     watch::Event,
 };
 
@@ -35,6 +36,13 @@ pub(crate) struct Guard<S> {
     idle: Option<Idle>,
     stop: Bell,
     heeds_stop: bool,
+    lull: Option<Lull>,
+}
+
+/// What stands between a stop and the end that is read.
+enum Lull {
+    Asking(BoxFuture<'static, ()>),
+    Over,
 }
 
 struct Watched {
@@ -75,7 +83,7 @@ impl<S> Guard<S> {
             scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
         let idle =
             scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, reading: None, writing: None });
-        Self { stream, scope: scope.clone(), watched, idle, stop: Bell::default(), heeds_stop: true }
+        Self { stream, scope: scope.clone(), watched, idle, stop: Bell::default(), heeds_stop: true, lull: None }
     }
 
     /// Whether to read as ended when the scope stops. A protocol with its own way of stopping says no to that while
@@ -116,9 +124,24 @@ impl<S> Guard<S> {
                 self.moved(n, 0);
                 Poll::Ready(Ok(n))
             }
-            Poll::Pending if self.stopping(cx) => Poll::Ready(Ok(0)),
+            Poll::Pending if self.stopping(cx) => self.poll_lull(cx),
             Poll::Pending => self.waiting(Side::Reading, cx).map(Err),
             failed => failed,
+        }
+    }
+
+    /// The end, once the runtime has asked the kernel after the stop: until then something may have come of which it does
+    /// not know yet.
+    fn poll_lull(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.lull.get_or_insert_with(|| Lull::Asking(Box::pin(yield_now()))) {
+            Lull::Asking(asking) => {
+                ready!(asking.as_mut().poll(cx));
+                self.lull = Some(Lull::Over);
+                // Whoever comes back reads first.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Lull::Over => Poll::Ready(Ok(0)),
         }
     }
 
