@@ -70,7 +70,7 @@ impl Server {
         let transport = transport::find(at, End::Listen)?.transport;
         suits(service.needs(), at)?;
         let mut at = at.clone();
-        for (name, value) in service.options() {
+        for (name, value) in service.options(&at.scheme) {
             at.options.prefer(name, value, &at.scheme)?;
         }
         let scope = self.scope.under(&at.options)?;

@@ -91,8 +91,8 @@ pub trait Service: Send + Sync + 'static {
         true
     }
 
-    /// Options of its addresses that are other than usual, where they mean something and are not written.
-    fn options(&self) -> &'static [(&'static str, &'static str)] {
+    /// Options of its addresses of that scheme that are other than usual, where they mean something and are not written.
+    fn options(&self, _scheme: &str) -> &'static [(&'static str, &'static str)] {
         &[]
     }
 

@@ -250,7 +250,7 @@ impl Watched {
         self.flow.by_kernel.fetch_add(n, Relaxed);
     }
 
-    /// These were.
+    /// Bytes were handed over, and whoever looks is to see them.
     pub(crate) fn piece(&self, way: Way, bytes: &[u8], form: Form) {
         self.count(way, bytes.len() as u64);
         self.tell(Seen::Piece { way, bytes, form });

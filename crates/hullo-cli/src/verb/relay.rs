@@ -31,10 +31,6 @@ mod faults;
 mod recording;
 mod sight;
 
-/// How long a conversation may have nothing either way, if its address does not say: datagrams have no other end.
-const IDLE: &str = "1h";
-const IDLE_DATAGRAMS: &str = "60s";
-
 pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
     raise_file_limit();
     report::aside()?;
@@ -57,7 +53,7 @@ pub(super) async fn run(args: args::Relay, voice: Voice) -> Result<ExitCode> {
         Some(address) => Some(observer.serve_metrics(&web(address), voice).await?),
         None => None,
     };
-    let plans = plans(faults.clone(), args.api.is_some(), sight.traffic.clone());
+    let plans = plans(faults.clone(), sight.traffic.clone());
     let made = plans.clone();
     let proxies = Toxiproxy::new(scope.clone(), move |name, to| made(name, to, Vec::new()));
     let title = match own {
@@ -123,18 +119,12 @@ fn carries_messages(at: &Address, to: &Address) -> bool {
     packets(at) && packets(to) || framed(at) || framed(to)
 }
 
-/// Makes the plans of all relays but that of the command line. Where there is an API, each may be given faults at any time;
-/// where there are none, and nobody can add any, the kernel may move the bytes.
+/// Makes the plans of all relays but that of the command line.
 fn plans(
     faults: Maker,
-    has_api: bool,
     traffic: Arc<Traffic>,
 ) -> impl Fn(Arc<str>, Vec<Address>, Vec<Fault>) -> Plan + Clone + Send + Sync + 'static {
-    move |name, to, list| Plan {
-        faults: (has_api || !list.is_empty()).then(|| faults.make(list)),
-        traffic: traffic.clone(),
-        ..Plan::to(&name, to)
-    }
+    move |name, to, list| Plan { faults: faults.make(list), traffic: traffic.clone(), ..Plan::to(&name, to) }
 }
 
 /// Opens the relay of the command line, as one of the proxies where there are some, and gives it a title.
@@ -181,8 +171,7 @@ fn plan(args: &args::Relay, faults: &Maker) -> Result<Plan> {
         balance: args.balance.into(),
         check: args.check,
         tee: args.tee.as_ref().map(|text| leading(Address::typed(text)?)).transpose()?,
-        // Where there are none, and nobody can add any, the kernel may move the bytes.
-        faults: (!args.fault.is_empty() || args.api.is_some()).then(|| faults.make(args.fault.clone())),
+        faults: faults.make(args.fault.clone()),
         ..Plan::to(&name, to)
     })
 }
@@ -191,15 +180,11 @@ fn leads(to: &[Address]) -> String {
     to.iter().map(|address| address.bare().to_string()).collect::<Vec<_>>().join(" ")
 }
 
-/// An address to listen on, with the silence that a relay allows.
-fn listening(mut address: Address) -> Result<Address> {
+/// An address to listen on.
+fn listening(address: Address) -> Result<Address> {
     transport::find(&address, End::Listen)?;
     if address.scheme == "memory" {
         return Err(Error::usage(format!("cannot listen on {address}: a simulated link is inside one process")));
-    }
-    if address.options.text("idle").is_none() {
-        let datagrams = matches!(address.scheme.as_str(), "udp" | "unix-dgram");
-        address.options.set("idle", if datagrams { IDLE_DATAGRAMS } else { IDLE })?;
     }
     Ok(address)
 }

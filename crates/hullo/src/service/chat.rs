@@ -305,7 +305,7 @@ impl Service for Chat {
         self.absent_keepers().into_iter().map(about).collect()
     }
 
-    fn options(&self) -> &'static [(&'static str, &'static str)] {
+    fn options(&self, _: &str) -> &'static [(&'static str, &'static str)] {
         // Who only listens is welcome; whether they are still there is for the system to find out.
         &[("idle", "off"), ("keepalive", "60s"), ("max", LINE)]
     }

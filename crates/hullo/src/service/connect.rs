@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Needs, Service, Setting, Settings, Spec,
     accounts::Denied,
-    tunnel::{Guest, Guests, Rejected},
+    tunnel::{Guest, Passage, Rejected},
 };
 use crate::{
     address::Address,
@@ -37,7 +37,7 @@ const AUTHENTICATE: &str = "Proxy-Authenticate: Basic realm=\"hullo connect\", c
 
 /// The proxy.
 pub struct Connect {
-    guests: Guests,
+    passage: Passage,
 }
 
 impl Connect {
@@ -46,7 +46,7 @@ impl Connect {
     /// # Errors
     /// What is no account.
     pub fn new(settings: &Settings) -> Result<Self> {
-        Ok(Self { guests: Guests::of(settings, SPEC.name)? })
+        Ok(Self { passage: Passage::of(settings, SPEC.name)? })
     }
 
     async fn hold(&self, mut guest: Guest) -> Result<()> {
@@ -57,7 +57,7 @@ impl Connect {
         match guest.scope.dial(&to).await {
             Ok(link) => {
                 guest.say(GRANTED).await?;
-                self.guests.lead(guest, link).await
+                self.passage.lead(guest, link).await
             }
             Err(error) => {
                 let words = failure(Verdict::of(&error), &error.to_string());
@@ -74,9 +74,9 @@ impl Connect {
             // Who leaves then has been told why.
             let asked = asked.map_err(|rejected| before.take().map_or(rejected, Rejected::from))?;
             let denied = match &asked.login {
-                None if self.guests.are_all() => return Ok(asked.to),
+                None if self.passage.is_open() => return Ok(asked.to),
                 None => None,
-                Some((name, password)) => match self.guests.admit(name, password, &guest.peer).await {
+                Some((name, password)) => match self.passage.admit(name, password, &guest.peer).await {
                     Ok(()) => return Ok(asked.to),
                     Err(denied) => Some(denied),
                 },
@@ -124,6 +124,6 @@ impl Service for Connect {
     }
 
     fn notes(&self, at: &Address) -> Vec<String> {
-        self.guests.notes(at)
+        self.passage.notes(at)
     }
 }

@@ -189,9 +189,12 @@ impl Service for Relay {
         vec![about.to_owned()]
     }
 
-    fn options(&self) -> &'static [(&'static str, &'static str)] {
-        // How much may be answered to whom is for the server behind it to say.
-        // And so is which subprotocols are spoken: a browser that names some leaves where none of them is.
-        &[("amplify", "true"), ("protocol", "*")]
+    fn options(&self, scheme: &str) -> &'static [(&'static str, &'static str)] {
+        match scheme {
+            // Silence is the only end of datagrams. How much may be answered to whom is for the server behind it to say.
+            "udp" | "unix-dgram" => &[("idle", "60s"), ("amplify", "true")],
+            // And so is which subprotocols are spoken: a browser that names some leaves where none of them is.
+            _ => &[("idle", "1h"), ("protocol", "*")],
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     Needs, Service, Setting, Settings, Spec,
-    tunnel::{Guest, Guests, Rejected},
+    tunnel::{Guest, Passage, Rejected},
 };
 use crate::{
     address::Address,
@@ -37,7 +37,7 @@ pub const SPEC: Spec = Spec {
 
 /// The SOCKS proxy.
 pub struct Socks5 {
-    guests: Guests,
+    passage: Passage,
 }
 
 /// What a client asked for, and in which words it hears of it.
@@ -52,7 +52,7 @@ impl Socks5 {
     /// # Errors
     /// What is no account.
     pub fn new(settings: &Settings) -> Result<Self> {
-        Ok(Self { guests: Guests::of(settings, SPEC.name)? })
+        Ok(Self { passage: Passage::of(settings, SPEC.name)? })
     }
 
     async fn hold(&self, mut guest: Guest) -> Result<()> {
@@ -68,7 +68,7 @@ impl Socks5 {
         match guest.scope.dial(&request.to).await {
             Ok(link) => {
                 guest.say(&reply(Verdict::Granted, link.peer.local().net())).await?;
-                self.guests.lead(guest, link).await
+                self.passage.lead(guest, link).await
             }
             Err(error) => guest.dismiss(Rejected { words: reply(Verdict::of(&error), None), error }).await,
         }
@@ -77,7 +77,7 @@ impl Socks5 {
     /// Hears who somebody is, and where they want to go.
     async fn hear(&self, guest: &mut Guest) -> Result<Asked, Rejected> {
         match guest.hear(opening, |breach| rejected(breach, reply4_of)).await? {
-            Opening::Four(_) if !self.guests.are_all() => {
+            Opening::Four(_) if !self.passage.is_open() => {
                 let error =
                     Error::new(Kind::Denied, "a client of SOCKS 4 cannot say who it is, and is not let through");
                 Err(Rejected { words: reply4_of(Verdict::Forbidden, None), error })
@@ -93,7 +93,7 @@ impl Socks5 {
 
     /// Lets a client of SOCKS 5 in, which knows these ways to say who it is.
     async fn admit(&self, methods: &[u8], guest: &mut Guest) -> Result<(), Rejected> {
-        if self.guests.are_all() && methods.contains(&OPEN) {
+        if self.passage.is_open() && methods.contains(&OPEN) {
             return Ok(guest.say(&choice_of(OPEN)).await?);
         }
         if !methods.contains(&PASSWORD) {
@@ -104,7 +104,7 @@ impl Socks5 {
         let no = |error| Rejected { words: admitted_of(false).to_vec(), error };
         let wrong = |breach: Breach| no(Error::new(Kind::Protocol, breach.why));
         let (name, password) = guest.hear(login, wrong).await?;
-        self.guests.admit(&name, &password, &guest.peer).await.map_err(|denied| no(denied.error()))?;
+        self.passage.admit(&name, &password, &guest.peer).await.map_err(|denied| no(denied.error()))?;
         Ok(guest.say(&admitted_of(true)).await?)
     }
 }
@@ -124,6 +124,6 @@ impl Service for Socks5 {
     }
 
     fn notes(&self, at: &Address) -> Vec<String> {
-        self.guests.notes(at)
+        self.passage.notes(at)
     }
 }

@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// Who may go through: who has an account, or everybody where there is none. And who does.
-pub(super) struct Guests {
+pub(super) struct Passage {
     accounts: Option<Accounts<()>>,
     name: Arc<str>,
     traffic: Arc<Traffic>,
 }
 
-impl Guests {
+impl Passage {
     /// Those of `--auth`.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Guests {
     }
 
     /// Whether nobody has to say who they are.
-    pub(super) fn are_all(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.accounts.is_none()
     }
 
@@ -67,7 +67,7 @@ impl Guests {
         };
         let note =
             "whoever reaches it may go anywhere through it, and will look like this machine: --auth asks who they are";
-        if self.are_all() && !is_here { vec![note.to_owned()] } else { Vec::new() }
+        if self.is_open() && !is_here { vec![note.to_owned()] } else { Vec::new() }
     }
 }
 

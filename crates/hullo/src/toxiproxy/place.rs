@@ -10,9 +10,6 @@ use crate::{address::Address, options::End, transport};
 /// What nobody may reach by HTTP: the programs and the terminal of this machine.
 const REFUSED: &[&str] = &["exec", "stdio"];
 
-/// How long a conversation may have nothing either way.
-const IDLE: &str = "1h";
-
 /// A place to listen at.
 pub(super) struct Place {
     /// Where to try it, in this order.
@@ -31,9 +28,7 @@ impl Place {
             return Ok(Self { told: address.to_string(), tries: vec![address], bare: false });
         }
         let text = if text.is_empty() { ":0" } else { text };
-        let mut address: Address = text.parse().map_err(|error| failed(format!("address {text}: {error}")))?;
-        // Toxiproxy ends nothing because it is silent, as a pool of connections may be.
-        address.options.set("idle", IDLE)?;
+        let address: Address = text.parse().map_err(|error| failed(format!("address {text}: {error}")))?;
         let Some(port) = address.port else {
             return Err(failed(format!("address {text}: missing port in address")));
         };

@@ -79,7 +79,7 @@ impl Proxy {
     pub(super) fn planned(scope: Scope, listen: &Address, plan: Plan) -> Self {
         let upstream = plan.to.iter().map(|to| to.bare().to_string()).collect::<Vec<_>>().join(",");
         // As its clients write it, where that says all.
-        let is_plain = listen.scheme == "tcp" && listen.options.iter().all(|(name, _)| name == "idle");
+        let is_plain = listen.scheme == "tcp" && listen.options.iter().next().is_none();
         let listen = if is_plain { listen.authority() } else { listen.to_string() };
         Self::of(scope, &Wanted { listen, upstream, enabled: true }, plan)
     }

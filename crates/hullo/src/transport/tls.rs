@@ -54,7 +54,6 @@ mod own;
 mod reasons;
 mod trust;
 mod wanted;
-mod witness;
 
 pub(super) const SCHEMES: &[Spec] =
     &[Spec { scheme: "tls", about: "streams inside TLS over TCP", example: "tls://127.0.0.1:7443", transport: &Tls }];

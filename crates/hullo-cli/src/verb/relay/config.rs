@@ -132,7 +132,7 @@ mod tests {
     use super::{super::faults::Maker, *};
 
     fn planned(relay: &One) -> Result<(Address, Plan)> {
-        relay.plan(super::super::plans(Maker::quiet(), true, Arc::default()))
+        relay.plan(super::super::plans(Maker::quiet(), Arc::default()))
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Maker {
     seed: u64,
     tell: Log,
     log: Option<Arc<Lines>>,
+    /// Whether faults may be added to a relay at any time.
+    has_api: bool,
     /// Whether chance may have a part in it, and nobody chose what it is drawn from.
     is_drawn: bool,
 }
@@ -26,14 +28,17 @@ impl Maker {
         let log = args.fault_log.as_ref().map(|file| Lines::open("log of faults", Some(file)).map(Arc::new));
         let log = log.transpose()?;
         let is_drawn = args.seed.is_none() && (!args.fault.is_empty() || args.api.is_some() || args.config.is_some());
-        Ok(Self { seed: args.seed.unwrap_or_else(any_seed), tell: teller(log.clone(), voice), log, is_drawn })
+        let has_api = args.api.is_some();
+        Ok(Self { has_api, seed: args.seed.unwrap_or_else(any_seed), tell: teller(log.clone(), voice), log, is_drawn })
     }
 
-    /// The faults of one relay.
-    pub(super) fn make(&self, list: Vec<Fault>) -> Arc<Faults> {
-        let faults = Faults::new(self.seed, Some(self.tell.clone()));
-        faults.set(list);
-        Arc::new(faults)
+    /// The faults of one relay. Where there are none, and nobody can add any, the kernel may move the bytes.
+    pub(super) fn make(&self, list: Vec<Fault>) -> Option<Arc<Faults>> {
+        (self.has_api || !list.is_empty()).then(|| {
+            let faults = Faults::new(self.seed, Some(self.tell.clone()));
+            faults.set(list);
+            Arc::new(faults)
+        })
     }
 
     /// Tells how to have the same again.
@@ -54,7 +59,7 @@ impl Maker {
     /// One that tells nobody.
     #[cfg(test)]
     pub(super) fn quiet() -> Self {
-        Self { seed: 7, tell: Arc::new(|_| {}), log: None, is_drawn: false }
+        Self { has_api: true, seed: 7, tell: Arc::new(|_| {}), log: None, is_drawn: false }
     }
 }
 

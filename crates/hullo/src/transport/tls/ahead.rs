@@ -9,7 +9,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
 
 use crate::{io::scratch, link::Stream};
 
@@ -22,31 +25,43 @@ thread_local! {
 }
 
 /// A stream of which something may have been read that nobody has asked for yet. While nothing comes it holds nothing.
-pub(in crate::transport) struct Ahead<S> {
-    stream: S,
+pub(in crate::transport) struct Ahead {
+    stream: TcpStream,
     /// What was read, from `at` to `end`; of the full size while so much comes that it is read into directly.
     rest: Vec<u8>,
     at: usize,
     end: usize,
+    /// The first bytes that came: what answers where TLS should is told by them.
+    first: [u8; 7],
+    seen: u8,
 }
 
-impl<S> Ahead<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, rest: Vec::new(), at: 0, end: 0 }
+impl Ahead {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, rest: Vec::new(), at: 0, end: 0, first: [0; 7], seen: 0 }
     }
 
-    pub(super) fn get_ref(&self) -> &S {
-        &self.stream
+    /// The first bytes that came.
+    pub(super) fn first(&self) -> &[u8] {
+        self.first.get(..self.seen.into()).unwrap_or_default()
+    }
+
+    fn remember(&mut self, came: &[u8]) {
+        if self.seen == 0 {
+            let n = came.len().min(self.first.len());
+            self.first[..n].copy_from_slice(&came[..n]);
+            self.seen = n as u8;
+        }
     }
 }
 
-impl<S: Stream> Stream for Ahead<S> {
+impl Stream for Ahead {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.stream.socket()
     }
 }
 
-impl<S: AsyncRead + Unpin> Ahead<S> {
+impl Ahead {
     /// Reads into the thread's space, and keeps what `buf` has no room for.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // Whatever comes of this, what was kept has been asked for.
@@ -54,6 +69,7 @@ impl<S: AsyncRead + Unpin> Ahead<S> {
         SPACE.with_borrow_mut(|space| {
             space.resize(SIZE, 0);
             let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.stream), space))?;
+            self.remember(&space[..n]);
             let now = n.min(buf.remaining());
             buf.put_slice(&space[..now]);
             self.rest = space[now..n].to_vec();
@@ -66,7 +82,7 @@ impl<S: AsyncRead + Unpin> Ahead<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
+impl AsyncRead for Ahead {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.at == this.end {
@@ -88,7 +104,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
+impl AsyncWrite for Ahead {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

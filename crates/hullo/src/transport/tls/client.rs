@@ -17,7 +17,6 @@ use super::{
     judge, keys, protocols, provider, reasons, secured, tls,
     trust::{self, Trust, Verifier},
     versions,
-    witness::Witness,
 };
 use crate::{
     address::Address,
@@ -32,13 +31,12 @@ pub(in crate::transport) async fn secure(
     to: &Address,
     alpn: &[&str],
     scope: &Scope,
-) -> Result<TlsStream<Stream<Ahead<Witness>>>> {
+) -> Result<TlsStream<Stream<Ahead>>> {
     let Setup { config, trust } = scope.kept::<Setups>().of(to, alpn, scope)?;
     let name = name(to)?;
     let about = || format!("cannot agree on encryption with {}", to.bare());
     let handshake = async {
-        let connecting =
-            TlsConnector::from(config).connect(name.clone(), Ahead::new(Witness::new(stream))).into_fallible();
+        let connecting = TlsConnector::from(config).connect(name.clone(), Ahead::new(stream)).into_fallible();
         let (shaken, chain) = trust::seen(connecting).await;
         shaken.map_err(|(error, stream)| {
             let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>());
@@ -46,7 +44,7 @@ pub(in crate::transport) async fn secure(
                 scope.tell(&Event::Shown(&judge::shown(&chain, &name, trust.verdict(refused))));
             }
             let shown = chain.first().and_then(|cert| certificate::read(cert));
-            reasons::of_server(about(), error, stream.get_ref().first(), shown.as_ref(), to)
+            reasons::of_server(about(), error, stream.first(), shown.as_ref(), to)
         })
     };
     let stream = scope.in_time(about, handshake).await?;
@@ -60,7 +58,7 @@ pub(in crate::transport) async fn secure(
 }
 
 /// What was agreed on inside.
-pub(in crate::transport) fn agreed(stream: &TlsStream<Stream<Ahead<Witness>>>) -> Option<Vec<u8>> {
+pub(in crate::transport) fn agreed(stream: &TlsStream<Stream<Ahead>>) -> Option<Vec<u8>> {
     stream.get_ref().get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
 }
 

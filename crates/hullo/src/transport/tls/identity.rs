@@ -66,7 +66,7 @@ impl Identity {
         fd: OwnedFd,
         peer: Peer,
         scope: &Scope,
-    ) -> Result<(TlsStream<Stream<Ahead<TcpStream>>>, Peer)> {
+    ) -> Result<(TlsStream<Stream<Ahead>>, Peer)> {
         let accept = async {
             let stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
             let stream = self.expect_tls(stream).await?;
