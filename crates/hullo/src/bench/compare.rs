@@ -5,7 +5,10 @@ mod bootstrap;
 use serde::{Deserialize, Serialize};
 
 use self::bootstrap::{Column, Difference, Figures, PERCENTILES, SHARE, Side};
-use super::{Latency, Planned, Report, buckets};
+use super::{
+    buckets,
+    report::{Planned, Report},
+};
 use crate::error::{Error, Result};
 
 /// What is smaller, in per cent, is no difference that anybody acts on.

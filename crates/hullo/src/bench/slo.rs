@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::{Latency, Report, words};
+use super::{Report, words};
 use crate::error::{Error, Kind, Result, brief, unknown};
 
 /// An objective, as it is typed: `p99<10ms`, `failed<1%`, `unanswered<1`, `rate>1000`.
@@ -42,7 +42,7 @@ pub enum Verdict {
 /// What of a report an objective is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Figure {
-    Time(&'static str, fn(&Latency) -> f64),
+    Time(&'static str),
     Part(&'static str, Part),
     Rate,
 }
@@ -57,21 +57,21 @@ enum Part {
 
 /// The one table of what an objective may be about. Names of the report come first, those that people also type after them.
 const FIGURES: &[(&str, Figure)] = &[
-    ("p50", Figure::Time("p50", |times| times.p50)),
-    ("p90", Figure::Time("p90", |times| times.p90)),
-    ("p95", Figure::Time("p95", |times| times.p95)),
-    ("p99", Figure::Time("p99", |times| times.p99)),
-    ("p999", Figure::Time("p999", |times| times.p999)),
-    ("p9999", Figure::Time("p9999", |times| times.p9999)),
-    ("max", Figure::Time("max", |times| times.max)),
-    ("mean", Figure::Time("mean", |times| times.mean)),
+    ("p50", Figure::Time("p50")),
+    ("p90", Figure::Time("p90")),
+    ("p95", Figure::Time("p95")),
+    ("p99", Figure::Time("p99")),
+    ("p999", Figure::Time("p999")),
+    ("p9999", Figure::Time("p9999")),
+    ("max", Figure::Time("max")),
+    ("mean", Figure::Time("mean")),
     ("failed", Figure::Part("failed", Part::Failed)),
     ("unanswered", Figure::Part("unanswered", Part::Unanswered)),
     ("lost", Figure::Part("lost", Part::Lost)),
     ("rate", Figure::Rate),
-    ("p99.9", Figure::Time("p999", |times| times.p999)),
-    ("p99.99", Figure::Time("p9999", |times| times.p9999)),
-    ("median", Figure::Time("p50", |times| times.p50)),
+    ("p99.9", Figure::Time("p999")),
+    ("p99.99", Figure::Time("p9999")),
+    ("median", Figure::Time("p50")),
 ];
 
 /// How many of the names are the report's own.
@@ -84,7 +84,7 @@ impl Slo {
     /// Whether the report reaches it. What the report cannot say for certain is not reached.
     pub fn judge(&self, report: &Report) -> Verdict {
         match (self.figure, self.limit) {
-            (Figure::Time(name, of), Limit::Time(limit)) => self.time(report, name, of, limit),
+            (Figure::Time(name), Limit::Time(limit)) => self.time(report, name, limit),
             (Figure::Part(_, part), limit) => self.part(report, part, limit),
             (Figure::Rate, Limit::Rate(limit)) => {
                 self.settled(limit, report.rate, || format!("it was {}", words::rate(report.rate)))
@@ -94,7 +94,7 @@ impl Slo {
         }
     }
 
-    fn time(&self, report: &Report, name: &str, of: fn(&Latency) -> f64, limit: Duration) -> Verdict {
+    fn time(&self, report: &Report, name: &str, limit: Duration) -> Verdict {
         let times = &report.latency_ms;
         if report.offered == 0 {
             return Verdict::Unknown { why: format!("a load of the shape '{}' has no requests", report.shape) };
@@ -102,9 +102,8 @@ impl Slo {
         if times.count == 0 {
             return Verdict::Broken { why: "nothing was answered".to_owned() };
         }
-        let (value, limit) = (of(times), limit.as_secs_f64() * 1e3);
-        let is_bound = times.censored.iter().any(|censored| censored == name);
-        if !is_bound {
+        let (value, limit) = (times.named(name).unwrap_or(f64::INFINITY), limit.as_secs_f64() * 1e3);
+        if !times.is_bound(name) {
             return self.settled(limit, value, || format!("{name} was {}", words::time(value)));
         }
         match self.settled(limit, value, || format!("{name} was at least {}", words::time(value))) {
@@ -195,7 +194,7 @@ fn named(name: &str) -> Result<Figure> {
 impl Figure {
     fn name(self) -> &'static str {
         match self {
-            Self::Time(name, _) | Self::Part(name, _) => name,
+            Self::Time(name) | Self::Part(name, _) => name,
             Self::Rate => "rate",
         }
     }
@@ -203,8 +202,8 @@ impl Figure {
     /// Whether the sign lets the limit itself pass. A rate is to be high, and all others low.
     fn signed(self, sign: &str, text: &str) -> Result<bool> {
         match (sign, self) {
-            ("<", Self::Time(..) | Self::Part(..)) | (">", Self::Rate) => Ok(false),
-            ("<=" | "≤", Self::Time(..) | Self::Part(..)) | (">=" | "≥", Self::Rate) => Ok(true),
+            ("<", Self::Time(_) | Self::Part(..)) | (">", Self::Rate) => Ok(false),
+            ("<=" | "≤", Self::Time(_) | Self::Part(..)) | (">=" | "≥", Self::Rate) => Ok(true),
             _ => {
                 let (sign, name) = (if self == Self::Rate { '>' } else { '<' }, self.name());
                 let about = format!("'{}' asks for nothing that could be missed", brief(text));
@@ -215,7 +214,7 @@ impl Figure {
 
     fn limit(self, value: &str, text: &str) -> Result<Limit> {
         let limit = match self {
-            Self::Time(..) => time(value).map(Limit::Time),
+            Self::Time(_) => time(value).map(Limit::Time),
             Self::Part(..) => match value.strip_suffix('%') {
                 Some(percent) => number(percent.trim_end()).filter(|percent| *percent <= 100.0).map(Limit::Percent),
                 None => value.parse().ok().map(Limit::Count),
@@ -223,7 +222,7 @@ impl Figure {
             Self::Rate => number(value.strip_suffix("/s").unwrap_or(value)).map(Limit::Rate),
         };
         let wanted = match self {
-            Self::Time(..) => "a time with its unit: 10ms, 500us, 1.5s",
+            Self::Time(_) => "a time with its unit: 10ms, 500us, 1.5s",
             Self::Part(..) => "a number of requests or a part of them: 1, 0.1%",
             Self::Rate => "a number a second: 1000",
         };
@@ -279,7 +278,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bench::Packets;
+    use crate::bench::{Packets, report::Latency};
 
     fn report() -> Report {
         let latency_ms =
@@ -370,7 +369,7 @@ mod tests {
         #[test]
         fn what_is_shown_can_be_typed(figure in 0..OWN, or_equal: bool, number in 0.0..1e5_f64, count: u64) {
             let limit = match FIGURES[figure].1 {
-                Figure::Time(..) => Limit::Time(Duration::from_nanos(count >> 12)),
+                Figure::Time(_) => Limit::Time(Duration::from_nanos(count >> 12)),
                 Figure::Part(..) if count % 2 == 0 => Limit::Count(count),
                 Figure::Part(..) => Limit::Percent(number / 1e3),
                 Figure::Rate => Limit::Rate(number),

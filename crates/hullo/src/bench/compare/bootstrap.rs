@@ -6,7 +6,8 @@
 //! widened as Student's t is wider than the normal distribution (Hesterberg 2015, section 3.4).
 
 use distrs::{Normal, StudentsT};
-use rand_mt::Mt64;
+
+use crate::fault::Draw;
 
 /// How often both sides are drawn anew. The outermost quantile that is asked for still has eight draws beyond it.
 const DRAWS: usize = 2000;
@@ -117,7 +118,7 @@ impl Side {
     }
 
     /// How often each column happens in a drawn test.
-    fn drawn(&self, runs: &[usize], random: &mut Mt64) -> Vec<u32> {
+    fn drawn(&self, runs: &[usize], random: &mut Draw) -> Vec<u32> {
         let mut weights = vec![0; self.columns.len()];
         for run in runs {
             let Some(columns) = self.runs.get(*run) else { continue };
@@ -194,8 +195,8 @@ fn stretch(columns: usize) -> usize {
 }
 
 /// A number below the bound, all alike.
-fn below(random: &mut Mt64, bound: usize) -> usize {
-    ((u128::from(random.next_u64()) * bound as u128) >> 64) as usize
+fn below(random: &mut Draw, bound: usize) -> usize {
+    random.up_to(bound as u64 - 1) as usize
 }
 
 /// A difference of one figure from the first side to the second.
@@ -212,7 +213,7 @@ pub(super) struct Difference {
 /// The differences from one side to the other, by draws that the seed decides. `rounds` says that the runs of both sides
 /// were made in turns, so that those of one round belong together.
 pub(super) fn differences(a: &Side, b: &Side, rounds: bool, seed: u64) -> [Option<Difference>; COUNT] {
-    let mut random = Mt64::new(seed);
+    let mut random = Draw::new(seed, 0, "compare", None);
     let mut drawn: [Vec<f64>; COUNT] = Default::default();
     for _ in 0..DRAWS {
         let of_a = some_runs(a, &mut random);
@@ -233,7 +234,7 @@ pub(super) fn differences(a: &Side, b: &Side, rounds: bool, seed: u64) -> [Optio
 }
 
 /// Which runs happen in a drawn test: all of one, or as many of several as there are.
-fn some_runs(side: &Side, random: &mut Mt64) -> Vec<usize> {
+fn some_runs(side: &Side, random: &mut Draw) -> Vec<usize> {
     match side.runs.len() {
         1 => vec![0],
         several => (0..several).map(|_| below(random, several)).collect(),
