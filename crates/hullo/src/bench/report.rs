@@ -177,7 +177,7 @@ impl Report {
             schema: SCHEMA,
             hullo: env!("CARGO_PKG_VERSION").to_owned(),
             started: run.started,
-            target: plan.to.to_string(),
+            target: plan.to.bare().to_string(),
             shape: plan.shape.name().to_owned(),
             loop_: if plan.rate.is_some() { "open" } else { "closed" }.to_owned(),
             plan: Planned::of(plan),

@@ -81,6 +81,11 @@ const UNITS: &[(&str, f64)] =
     &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("min", 60e9)];
 
 impl Slo {
+    /// The name of what it is about, as reports have it.
+    pub fn figure(&self) -> &'static str {
+        self.figure.name()
+    }
+
     /// Whether the report reaches it. What the report cannot say for certain is not reached.
     pub fn judge(&self, report: &Report) -> Verdict {
         match (self.figure, self.limit) {
@@ -135,7 +140,9 @@ impl Slo {
         let (limit, value) = match limit {
             Limit::Percent(limit) => (limit, share),
             Limit::Count(limit) => (limit as f64, count as f64),
-            Limit::Time(_) | Limit::Rate(_) => return Verdict::Unknown { why: "its limit is of another kind".to_owned() },
+            Limit::Time(_) | Limit::Rate(_) => {
+                return Verdict::Unknown { why: "its limit is of another kind".to_owned() };
+            }
         };
         let (count, of) = (words::count(count), words::count(whole));
         self.settled(limit, value, || format!("{count} of {of} {what}, {}", words::percent(share)))
@@ -154,9 +161,7 @@ impl Slo {
     pub fn check(&self, report: &Report) -> Result<()> {
         match self.judge(report) {
             Verdict::Held => Ok(()),
-            Verdict::Broken { why } => {
-                Err(Error::new(Kind::Missed, format!("the objective {self} was missed: {why}")))
-            }
+            Verdict::Broken { why } => Err(Error::new(Kind::Missed, format!("the objective {self} was missed: {why}"))),
             Verdict::Unknown { why } => {
                 Err(Error::new(Kind::Missed, format!("nothing says whether the objective {self} was reached: {why}")))
             }
@@ -281,9 +286,24 @@ mod tests {
     use crate::bench::{Packets, report::Latency};
 
     fn report() -> Report {
-        let latency_ms =
-            Latency { count: 4500, p50: 0.3, p99: 950.0, max: 1000.0, censored: vec!["p99".to_owned()], ..Latency::default() };
-        Report { offered: 5000, sent: 4900, answered: 4500, failed: 27, unanswered: 473, rate: 450.0, latency_ms, ..Report::default() }
+        let latency_ms = Latency {
+            count: 4500,
+            p50: 0.3,
+            p99: 950.0,
+            max: 1000.0,
+            censored: vec!["p99".to_owned()],
+            ..Latency::default()
+        };
+        Report {
+            offered: 5000,
+            sent: 4900,
+            answered: 4500,
+            failed: 27,
+            unanswered: 473,
+            rate: 450.0,
+            latency_ms,
+            ..Report::default()
+        }
     }
 
     #[test]
@@ -294,7 +314,10 @@ mod tests {
             ("p50<300us", "p50 was 300 µs"),
             ("median<0.2ms", "p50 was 300 µs"),
             ("p99<10ms", "p99 was at least 950 ms"),
-            ("p99<2s", "p99 was at least 950 ms, and nobody knows how much more: 473 requests had no answer by the end"),
+            (
+                "p99<2s",
+                "p99 was at least 950 ms, and nobody knows how much more: 473 requests had no answer by the end",
+            ),
             ("max<=1s", ""),
             ("failed<1%", ""),
             ("failed<28", ""),
@@ -323,7 +346,10 @@ mod tests {
         let silent = Report { offered: 10, unanswered: 10, ..Report::default() };
         assert_eq!(late.judge(&silent), Verdict::Broken { why: "nothing was answered".to_owned() });
         let missed = late.check(&silent).unwrap_err();
-        assert_eq!((missed.kind(), missed.to_string().as_str()), (Kind::Missed, "the objective p99<3600s was missed: nothing was answered"));
+        assert_eq!(
+            (missed.kind(), missed.to_string().as_str()),
+            (Kind::Missed, "the objective p99<3600s was missed: nothing was answered")
+        );
     }
 
     #[test]
