@@ -66,6 +66,7 @@ mod talk;
 mod thread;
 mod turns;
 mod websocket;
+pub mod words;
 
 use self::{
     gathering::Gathering,

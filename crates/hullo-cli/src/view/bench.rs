@@ -1,0 +1,3 @@
+//! How a load test looks.
+
+pub(crate) mod page;
