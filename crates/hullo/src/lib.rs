@@ -130,7 +130,7 @@ pub mod fault;
 mod folder;
 pub mod framing;
 mod gate;
-mod html;
+pub mod html;
 mod io;
 mod link;
 mod message;
