@@ -75,6 +75,10 @@ impl Service for Chargen {
             }),
         }
     }
+
+    fn is_measured(&self) -> bool {
+        true
+    }
 }
 
 /// Lines of the pattern: each begins one character later than the one before.

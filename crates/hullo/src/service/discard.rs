@@ -56,4 +56,8 @@ impl Service for Discard {
             Ok(text(StatusCode::NO_CONTENT, ""))
         })
     }
+
+    fn is_measured(&self) -> bool {
+        true
+    }
 }
