@@ -20,7 +20,7 @@ struct Inner {
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $word:literal;)*) => {
         /// What kind of thing went wrong. Each has a documented exit status.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Kind { $($(#[doc = $doc])* $name,)* }
 

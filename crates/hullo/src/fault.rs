@@ -53,6 +53,7 @@ mod words;
 use std::{fmt, str::FromStr, sync::Arc};
 
 pub use chain::{Chain, Out};
+pub(crate) use draw::Draw;
 pub use list::{Faults, Hit, Log};
 
 use self::{

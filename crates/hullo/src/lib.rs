@@ -120,6 +120,7 @@
 //! An [`Error`] is one sentence that names the address and what was being tried.
 
 mod address;
+pub mod bench;
 mod bus;
 pub mod capture;
 pub mod chat;

@@ -5,11 +5,11 @@ use crate::traffic::Way;
 /// A generator of its own for each fault of each conversation and way: SplitMix64 (Steele, Lea, Flood, 2014), whose
 /// state is one word, since there is one for each of thousands of connections. Its beginning is a BLAKE3 hash of whose
 /// it is.
-pub(super) struct Draw(u64);
+pub(crate) struct Draw(u64);
 
 impl Draw {
     /// That of a fault in one way of a conversation, or in the conversation as a whole.
-    pub(super) fn new(seed: u64, flow: u64, fault: &str, way: Option<Way>) -> Self {
+    pub(crate) fn new(seed: u64, flow: u64, fault: &str, way: Option<Way>) -> Self {
         let mut hasher = blake3::Hasher::new();
         let way = match way {
             None => 0,
@@ -40,7 +40,7 @@ impl Draw {
     }
 
     /// A number from 0 to `most`.
-    pub(super) fn up_to(&mut self, most: u64) -> u64 {
+    pub(crate) fn up_to(&mut self, most: u64) -> u64 {
         ((u128::from(self.next()) * (u128::from(most) + 1)) >> 64) as u64
     }
 }

@@ -50,6 +50,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("transport", 2),
     ("transport/", 2),
     // Ends: the wings joined.
+    ("bench", 3),
     ("dial", 3),
     ("replay", 3),
     ("request", 3),

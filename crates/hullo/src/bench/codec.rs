@@ -1,0 +1,81 @@
+//! Requests and replies on a stream: how the ones are written, and where the others end.
+
+use std::fmt;
+
+use crate::{
+    error::{Kind, Result},
+    link::BoxStream,
+};
+
+/// One connection's requests and replies. It is pure: bytes in, bytes out.
+pub(crate) trait Codec: Send {
+    /// Appends request number `n` of the run.
+    fn ask(&mut self, n: u64, out: &mut Vec<u8>);
+
+    /// Looks at what has come, and tells each reply that is whole; says how much of it is used up. The rest comes again,
+    /// with more behind it.
+    ///
+    /// # Errors
+    /// What comes can never become a reply: the connection is of no further use.
+    fn hear(&mut self, input: &[u8], reply: &mut dyn FnMut(Reply)) -> Result<usize>;
+
+    /// The peer has ended: a reply that has no end of its own is whole now.
+    ///
+    /// # Errors
+    /// It is not.
+    fn end(&mut self, _reply: &mut dyn FnMut(Reply)) -> Result<()> {
+        Ok(())
+    }
+
+    /// Appends what must be said besides requests: a preface, acknowledgements, answers to pings.
+    fn owed(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Whether one more request may be under way, beside those that are.
+    fn room(&self, _under_way: usize) -> bool {
+        true
+    }
+}
+
+/// A connection that stands, and what is spoken on it.
+pub(crate) type Opened = (BoxStream, Box<dyn Codec>);
+
+/// A reply that is whole.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reply {
+    /// The request on this connection, counted from 0, that it answers; none is the oldest one.
+    pub(crate) to: Option<u64>,
+    /// What became of the request.
+    pub(crate) outcome: Outcome,
+    /// Whether the connection ends behind it.
+    pub(crate) last: bool,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// It was answered as expected: with that status, where there are statuses.
+    Answered(Option<u16>),
+    /// It was not.
+    Failed(Failure),
+}
+
+/// How a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// By an error of that kind, as everywhere: refused, cut, timeout.
+    Kind(Kind),
+    /// By an HTTP status that was not expected.
+    Status(u16),
+    /// By a reply that was not expected.
+    Unexpected,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind(kind) => f.write_str(kind.word()),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Unexpected => f.write_str("unexpected reply"),
+        }
+    }
+}

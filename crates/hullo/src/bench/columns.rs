@@ -1,0 +1,137 @@
+//! A run over time: a bounded number of columns, which grow wider as it lasts.
+
+use std::time::Duration;
+
+use super::buckets;
+
+/// There are never more than this.
+const MOST: usize = 120;
+
+/// Columns of the same width, from the beginning of the run.
+pub(crate) struct Columns {
+    width: Duration,
+    columns: Vec<Column>,
+}
+
+/// What happened in a column's time. Requests belong to the time at which they should have gone, answers that came and
+/// bytes to the time at which they did.
+#[derive(Clone, Default)]
+pub(crate) struct Column {
+    pub(crate) offered: u64,
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) done: u64,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    /// How many answers there are of each bucket; empty while there are none.
+    latency: Vec<u32>,
+}
+
+impl Columns {
+    /// As many as a run of that length fills well; one of unknown length begins with narrow ones.
+    pub(crate) fn new(span: Option<Duration>) -> Self {
+        let width = span.map_or(Duration::from_millis(100), |span| span / 100);
+        Self { width: width.max(Duration::from_millis(10)), columns: Vec::new() }
+    }
+
+    /// The column of that time.
+    pub(crate) fn at(&mut self, time: Duration) -> &mut Column {
+        while self.place(time) >= MOST {
+            self.halve();
+        }
+        let place = self.place(time);
+        if place >= self.columns.len() {
+            self.columns.resize_with(place + 1, Column::default);
+        }
+        &mut self.columns[place]
+    }
+
+    pub(crate) fn width(&self) -> Duration {
+        self.width
+    }
+
+    pub(crate) fn all(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Adds those of another thread.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        while self.width < other.width {
+            self.halve();
+        }
+        for (place, column) in other.columns.iter().enumerate() {
+            self.at(other.width * place as u32).add(column);
+        }
+    }
+
+    fn place(&self, time: Duration) -> usize {
+        (time.as_nanos() / self.width.as_nanos()) as usize
+    }
+
+    /// Makes one of two.
+    fn halve(&mut self) {
+        self.width *= 2;
+        for place in 0..self.columns.len().div_ceil(2) {
+            let mut joined = std::mem::take(&mut self.columns[2 * place]);
+            if let Some(second) = self.columns.get(2 * place + 1) {
+                joined.add(second);
+            }
+            self.columns[place] = joined;
+        }
+        self.columns.truncate(self.columns.len().div_ceil(2));
+    }
+}
+
+impl Column {
+    pub(crate) fn answered(&mut self, bucket: u16) {
+        self.answered += 1;
+        self.latency.resize(buckets::COUNT, 0);
+        self.latency[usize::from(bucket)] += 1;
+    }
+
+    /// The buckets with answers in them, and how many.
+    pub(crate) fn latency(&self) -> Vec<(u16, u32)> {
+        let filled = self.latency.iter().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(bucket, count)| (bucket as u16, *count)).collect()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.unanswered += other.unanswered;
+        self.done += other.done;
+        self.sent += other.sent;
+        self.received += other.received;
+        if !other.latency.is_empty() {
+            self.latency.resize(buckets::COUNT, 0);
+            for (ours, theirs) in self.latency.iter_mut().zip(&other.latency) {
+                *ours = ours.saturating_add(*theirs);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_has_wide_columns_and_loses_nothing() {
+        let mut columns = Columns::new(None);
+        for second in 0..40_000 {
+            let column = columns.at(Duration::from_secs(second));
+            column.offered += 1;
+            column.answered(5);
+        }
+        assert!(columns.all().len() <= MOST, "{}", columns.all().len());
+        assert_eq!(columns.all().iter().map(|column| column.offered).sum::<u64>(), 40_000);
+        let mut short = Columns::new(Some(Duration::from_secs(1)));
+        short.at(Duration::from_millis(999)).failed += 1;
+        short.merge(&columns);
+        assert_eq!(short.width(), columns.width());
+        assert_eq!(short.all().iter().map(|column| column.answered + column.failed).sum::<u64>(), 40_001);
+        assert_eq!(short.all()[0].failed, 1);
+    }
+}

@@ -1,0 +1,312 @@
+//! What a load test found out: what `--json` prints, and what everything that is shown is made of.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Plan,
+    tally::{Packets, Tally, Times},
+};
+
+/// The version of the words below; it grows when one of them changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// What a load test found out. Times are milliseconds, bytes are bytes, rates are by the second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of hullo.
+    pub hullo: String,
+    /// When what counts began (RFC 3339).
+    pub started: String,
+    /// Where the load went.
+    pub target: String,
+    /// What kind of load it was: `ask`, `http`, `up`, `down`, `both`, `connect`.
+    pub shape: String,
+    /// `open` if requests went by schedule, whatever the server did; `closed` if each waited for the one before.
+    #[serde(rename = "loop")]
+    pub loop_: String,
+    /// What was asked for.
+    pub plan: Planned,
+    /// How long what counts lasted.
+    pub seconds: f64,
+    /// Requests that should have gone.
+    pub offered: u64,
+    /// Those that went.
+    pub sent: u64,
+    /// Those that were answered as expected.
+    pub answered: u64,
+    /// Those that were not, or broke; by kind in `failures`.
+    pub failed: u64,
+    /// How many failed in which way.
+    pub failures: BTreeMap<String, u64>,
+    /// Those of which nothing was heard by the end, whether they had gone or not.
+    pub unanswered: u64,
+    /// How many replies had which HTTP status.
+    pub statuses: BTreeMap<String, u64>,
+    /// Answers a second.
+    pub rate: f64,
+    /// Bytes that went and came.
+    pub bytes: Bytes,
+    /// From when a request should have gone until its answer was whole.
+    pub latency_ms: Latency,
+    /// The same of those that failed.
+    pub failed_ms: Latency,
+    /// How late requests left for which a connection was free: the generator's own fault.
+    pub lag_ms: Latency,
+    /// Until a connection stood.
+    pub connect_ms: Latency,
+    /// The connections.
+    pub connections: Connections,
+    /// What only packets can suffer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub packets: Option<Packets>,
+    /// The run over time.
+    pub over_time: OverTime,
+    /// What the load cost the generator.
+    pub cpu: Cpu,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are the flags of the command")]
+pub struct Planned {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rate: Option<String>,
+    pub connections: usize,
+    pub depth: usize,
+    pub threads: usize,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
+    pub warm_up: f64,
+    pub timeout: f64,
+    pub seed: u64,
+}
+
+/// Bytes of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "they say it")]
+pub struct Bytes {
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// Connections of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// How many there were to be at once.
+    pub asked: usize,
+    /// How many were opened in all.
+    pub opened: u64,
+    /// How many attempts failed.
+    pub failed: u64,
+}
+
+/// Percentiles in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of percentiles")]
+pub struct Latency {
+    pub count: u64,
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub p9999: f64,
+    pub max: f64,
+    /// The names of those that are only a lower bound: what had no answer by the end has waited so long, and may have had
+    /// to wait longer.
+    pub censored: Vec<String>,
+    /// The curve: shares of all requests, and the time that this share of them did not exceed.
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// The run over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OverTime {
+    /// The width of a column in seconds.
+    pub width: f64,
+    /// One after the other from the beginning.
+    pub columns: Vec<Column>,
+}
+
+/// A column over time. Requests belong to when they should have gone; `done` and bytes to when they came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the report")]
+pub struct Column {
+    pub offered: u64,
+    pub answered: u64,
+    pub failed: u64,
+    pub unanswered: u64,
+    pub done: u64,
+    pub sent: u64,
+    pub received: u64,
+    /// Buckets ([`super::buckets`]) and how many answers each has.
+    pub latency: Vec<(u16, u32)>,
+}
+
+/// What the load cost the generator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// Seconds of processor time, of all threads.
+    pub seconds: f64,
+    /// The share of the run that the busiest thread was busy.
+    pub busiest: f64,
+}
+
+/// What a run was, beside what it counted.
+pub(crate) struct Run {
+    pub(crate) started: String,
+    pub(crate) seconds: f64,
+    pub(crate) cpu: Cpu,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn of(plan: &Plan, tally: &Tally, run: Run) -> Self {
+        let counts = tally.counts;
+        Self {
+            schema: SCHEMA,
+            hullo: env!("CARGO_PKG_VERSION").to_owned(),
+            started: run.started,
+            target: plan.to.to_string(),
+            shape: plan.shape.name().to_owned(),
+            loop_: if plan.rate.is_some() { "open" } else { "closed" }.to_owned(),
+            plan: Planned::of(plan),
+            seconds: run.seconds,
+            offered: counts.offered,
+            sent: counts.sent,
+            answered: counts.answered,
+            failed: counts.failed,
+            failures: tally.failures.iter().map(|(failure, count)| (failure.to_string(), *count)).collect(),
+            unanswered: counts.unanswered,
+            statuses: tally.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
+            rate: if run.seconds > 0.0 { counts.answered as f64 / run.seconds } else { 0.0 },
+            bytes: Bytes { sent: counts.bytes_sent, received: counts.bytes_received },
+            latency_ms: Latency::with_waits(&tally.latency, &tally.waited),
+            failed_ms: Latency::of(&tally.failed),
+            lag_ms: Latency::of(&tally.lag),
+            connect_ms: Latency::of(&tally.connect),
+            connections: Connections { asked: plan.connections, opened: counts.opened, failed: counts.refused },
+            packets: tally.packets.clone(),
+            over_time: OverTime::of(tally),
+            cpu: run.cpu,
+            notes: run.notes,
+        }
+    }
+}
+
+impl Planned {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            rate: plan.rate.as_ref().map(ToString::to_string),
+            connections: plan.connections,
+            depth: plan.depth,
+            threads: plan.threads,
+            duration: plan.duration.map(|time| time.as_secs_f64()),
+            count: plan.count,
+            warm_up: plan.warm_up.as_secs_f64(),
+            timeout: plan.timeout.as_secs_f64(),
+            seed: plan.seed,
+        }
+    }
+}
+
+impl OverTime {
+    fn of(tally: &Tally) -> Self {
+        let columns = tally.columns.all().iter().map(|column| Column {
+            offered: column.offered,
+            answered: column.answered,
+            failed: column.failed,
+            unanswered: column.unanswered,
+            done: column.done,
+            sent: column.sent,
+            received: column.received,
+            latency: column.latency(),
+        });
+        Self { width: tally.columns.width().as_secs_f64(), columns: columns.collect() }
+    }
+}
+
+/// Percentiles and their names.
+const NAMED: [(&str, f64); 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("p9999", 0.9999)];
+
+/// A bound that is so much off is said to be one.
+const CLEARLY: f64 = 1.01;
+
+impl Latency {
+    /// Percentiles of what is whole.
+    fn of(times: &Times) -> Self {
+        Self::read(times, |_, _| false)
+    }
+
+    /// Percentiles of answers, and of those who have waited without one until the end. Such a wait is a lower bound of what
+    /// the answer would have taken, and so is a percentile of all of them together. It is more than that where it would be
+    /// the same if the answers had never come.
+    fn with_waits(answers: &Times, waits: &Times) -> Self {
+        let mut all = answers.clone();
+        // They have the same bounds, and so it cannot fail.
+        let _ = all.add(waits);
+        let (answered, total) = (answers.len(), all.len());
+        Self::read(&all, |share, bound| {
+            let rank = (share * total as f64).ceil().max(1.0) as u64;
+            let at_most = || answers.value_at_quantile(rank as f64 / answered as f64);
+            !waits.is_empty() && (rank > answered || at_most() as f64 > bound * CLEARLY)
+        })
+    }
+
+    fn read(times: &Times, cut_off: impl Fn(f64, f64) -> bool) -> Self {
+        if times.is_empty() {
+            return Self::default();
+        }
+        let mut censored = Vec::new();
+        let mut at = |name: &str, share: f64| {
+            let value = times.value_at_quantile(share);
+            if cut_off(share, value as f64) {
+                censored.push(name.to_owned());
+            }
+            millis(value)
+        };
+        let [p50, p90, p95, p99, p999, p9999] = NAMED.map(|(name, share)| at(name, share));
+        let max = at("max", 1.0);
+        Self {
+            count: times.len(),
+            mean: times.mean() / 1e6,
+            p50,
+            p90,
+            p95,
+            p99,
+            p999,
+            p9999,
+            // The histogram's own maximum is the end of its last bucket.
+            max,
+            censored,
+            curve: curve(times),
+        }
+    }
+}
+
+/// Points that a curve over a logarithmic axis needs: twenty for each further nine.
+fn curve(times: &Times) -> Vec<(f64, f64)> {
+    let nines = (times.len() as f64).log10().ceil().max(1.0);
+    let shares = (0..).map(|at| f64::from(at) / 20.0).take_while(|at| *at <= nines).map(|at| 1.0 - 10_f64.powf(-at));
+    let points = shares.map(|share| (share, millis(times.value_at_quantile(share))));
+    points.chain([(1.0, millis(times.max()))]).collect()
+}
+
+fn millis(nanos: u64) -> f64 {
+    nanos as f64 / 1e6
+}
+
+/// A moment of the clock on the wall, for people and other programs (RFC 3339).
+pub(crate) fn moment() -> String {
+    humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
+}

@@ -1,0 +1,260 @@
+//! What a load test counts, in memory that does not grow with it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hdrhistogram::Histogram;
+use tokio::time::Instant;
+
+use super::{
+    buckets::{self, bucket},
+    codec::Failure,
+    columns::{Column, Columns},
+    turns::Turn,
+};
+use crate::error::{Error, Kind, Result};
+
+/// The figures of one thread, and of all of them once they are merged.
+pub(crate) struct Tally {
+    /// When what counts began.
+    start: Instant,
+    pub(crate) counts: Counts,
+    pub(crate) failures: BTreeMap<Failure, u64>,
+    pub(crate) statuses: BTreeMap<u16, u64>,
+    /// Of answers: from when the request should have gone.
+    pub(crate) latency: Times,
+    /// Of failures, the same; and how long the unanswered ones have waited.
+    pub(crate) failed: Times,
+    pub(crate) waited: Times,
+    /// How late a request left for which a connection was free: the generator's own fault.
+    pub(crate) lag: Times,
+    /// Until a connection stood.
+    pub(crate) connect: Times,
+    pub(crate) packets: Option<Packets>,
+    pub(crate) columns: Columns,
+    /// Buckets of the answers since somebody looked last.
+    recent: Vec<u32>,
+}
+
+/// How many requests there were, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that should have gone.
+    pub offered: u64,
+    /// Those that went.
+    pub sent: u64,
+    /// Those that were answered as expected.
+    pub answered: u64,
+    /// Those that were not, or broke.
+    pub failed: u64,
+    /// Those of which nothing was heard by the end, whether they had gone or not.
+    pub unanswered: u64,
+    /// Bytes that were sent and received: of replies and requests with all that is around them but TLS.
+    pub bytes_sent: u64,
+    /// The same of what came.
+    pub bytes_received: u64,
+    /// Connections that were opened, and attempts that failed.
+    pub opened: u64,
+    /// Attempts to connect that failed.
+    pub refused: u64,
+}
+
+/// What only packets can suffer.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Packets {
+    /// Those that never came.
+    pub lost: u64,
+    /// Those that came after one that was sent later (RFC 4737).
+    pub reordered: u64,
+    /// Those that came again.
+    pub duplicates: u64,
+    /// How much the time of travel varies, in milliseconds (RFC 3550, section 6.4.1).
+    pub jitter_ms: f64,
+    /// Those of the lost that the kernel of an end dropped, since a buffer was full.
+    pub kernel_drops: u64,
+    /// Who measured this: `there` is the other end, and the figures are of one way; `here` they are there and back.
+    pub measured: String,
+}
+
+/// The times of one kind, in nanoseconds, to three digits.
+pub(crate) type Times = Histogram<u64>;
+
+/// The longest time that is told from longer ones.
+const LONGEST: u64 = 3_600_000_000_000;
+
+impl Tally {
+    /// What counts from `start`; `span` is how long the run is to last, if that is known.
+    ///
+    /// # Errors
+    /// Never, as far as is known: the bounds of the histograms are valid ones.
+    pub(crate) fn new(start: Instant, span: Option<Duration>) -> Result<Self> {
+        let times = |digits| {
+            let times = Times::new_with_bounds(1, LONGEST, digits);
+            times.map_err(|error| Error::new(Kind::Other, format!("cannot count: {error}")))
+        };
+        Ok(Self {
+            start,
+            counts: Counts::default(),
+            failures: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            latency: times(3)?,
+            failed: times(2)?,
+            waited: times(3)?,
+            lag: times(2)?,
+            connect: times(2)?,
+            packets: None,
+            columns: Columns::new(span),
+            recent: vec![0; buckets::COUNT],
+        })
+    }
+
+    /// What counts begins at that moment.
+    pub(crate) fn begin(&mut self, start: Instant) {
+        self.start = start;
+    }
+
+    /// A request should have gone, whether it could or not.
+    pub(crate) fn offered(&mut self, turn: &Turn) {
+        if turn.counted {
+            self.counts.offered += 1;
+            self.at(turn.due).offered += 1;
+        }
+    }
+
+    /// It went, so many bytes long.
+    pub(crate) fn sent(&mut self, turn: &Turn) {
+        self.counts.sent += u64::from(turn.counted);
+    }
+
+    /// It was late though a connection was free.
+    pub(crate) fn late(&mut self, turn: &Turn, now: Instant) {
+        if turn.counted {
+            self.lag.saturating_record(nanos(turn.due, now));
+        }
+    }
+
+    /// Its answer came.
+    pub(crate) fn answered(&mut self, turn: &Turn, now: Instant, status: Option<u16>) {
+        self.status(turn, status);
+        if turn.counted {
+            let nanos = nanos(turn.due, now);
+            let bucket = bucket(nanos);
+            self.counts.answered += 1;
+            self.latency.saturating_record(nanos);
+            self.recent[usize::from(bucket)] += 1;
+            self.at(turn.due).answered(bucket);
+            self.at(now).done += 1;
+        }
+    }
+
+    /// It failed.
+    pub(crate) fn failed(&mut self, turn: &Turn, now: Instant, failure: Failure) {
+        if let Failure::Status(status) = failure {
+            self.status(turn, Some(status));
+        }
+        if turn.counted {
+            self.counts.failed += 1;
+            *self.failures.entry(failure).or_default() += 1;
+            self.failed.saturating_record(nanos(turn.due, now));
+            self.at(turn.due).failed += 1;
+        }
+    }
+
+    /// Nothing was heard of it by the end.
+    pub(crate) fn unanswered(&mut self, turn: &Turn, end: Instant) {
+        if turn.counted {
+            self.counts.unanswered += 1;
+            self.waited.saturating_record(nanos(turn.due, end));
+            self.at(turn.due).unanswered += 1;
+        }
+    }
+
+    /// Bytes went out and came in.
+    pub(crate) fn moved(&mut self, now: Instant, sent: usize, received: usize) {
+        if now >= self.start {
+            self.counts.bytes_sent += sent as u64;
+            self.counts.bytes_received += received as u64;
+            let column = self.at(now);
+            column.sent += sent as u64;
+            column.received += received as u64;
+        }
+    }
+
+    /// A connection stands, after that time.
+    pub(crate) fn connected(&mut self, took: Duration) {
+        self.counts.opened += 1;
+        self.connect.saturating_record(took.as_nanos() as u64);
+    }
+
+    /// None could be had.
+    pub(crate) fn unconnected(&mut self) {
+        self.counts.refused += 1;
+    }
+
+    /// The buckets of the answers since the last call.
+    pub(crate) fn recent(&mut self) -> Vec<(u16, u32)> {
+        let filled = self.recent.iter_mut().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(bucket, count)| (bucket as u16, std::mem::take(count))).collect()
+    }
+
+    /// Adds what another thread has counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        for (failure, count) in &other.failures {
+            *self.failures.entry(*failure).or_default() += count;
+        }
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        let ours = [&mut self.latency, &mut self.failed, &mut self.waited, &mut self.lag, &mut self.connect];
+        let theirs = [&other.latency, &other.failed, &other.waited, &other.lag, &other.connect];
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            // They have the same bounds, and so it cannot fail.
+            let _ = ours.add(theirs);
+        }
+        match (&mut self.packets, &other.packets) {
+            (Some(ours), Some(theirs)) => ours.add(theirs),
+            (ours @ None, theirs) => *ours = theirs.clone(),
+            (Some(_), None) => {}
+        }
+        self.columns.merge(&other.columns);
+    }
+
+    fn status(&mut self, turn: &Turn, status: Option<u16>) {
+        if let Some(status) = status.filter(|_| turn.counted) {
+            *self.statuses.entry(status).or_default() += 1;
+        }
+    }
+
+    fn at(&mut self, time: Instant) -> &mut Column {
+        self.columns.at(time.saturating_duration_since(self.start))
+    }
+}
+
+fn nanos(from: Instant, to: Instant) -> u64 {
+    to.saturating_duration_since(from).as_nanos() as u64
+}
+
+impl Counts {
+    /// Adds those of others.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.unanswered += other.unanswered;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.opened += other.opened;
+        self.refused += other.refused;
+    }
+}
+
+impl Packets {
+    fn add(&mut self, other: &Self) {
+        self.lost += other.lost;
+        self.reordered += other.reordered;
+        self.duplicates += other.duplicates;
+        self.jitter_ms = self.jitter_ms.max(other.jitter_ms);
+        self.kernel_drops += other.kernel_drops;
+    }
+}

@@ -1,0 +1,235 @@
+//! Whose turn it is: which request goes when, and on which of the connections that are free.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::rate::Rate;
+
+/// A request that may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Its number in the run; those of the warm-up have numbers of their own.
+    pub(crate) n: u64,
+    /// When it should go: its latency counts from here.
+    pub(crate) due: Instant,
+    /// Whether it counts, or belongs to the warm-up.
+    pub(crate) counted: bool,
+}
+
+/// What all threads of a run have in common.
+pub(crate) struct Schedule {
+    /// Without a rate the loop is closed: a turn is due as soon as somebody is free.
+    pub(crate) rate: Option<Rate>,
+    /// When the warm-up begins, when what counts begins, and when it ends.
+    pub(crate) warm: Instant,
+    pub(crate) start: Instant,
+    pub(crate) end: Option<Instant>,
+    /// How many requests there are at most, and how many have been taken where nothing but that bounds them.
+    pub(crate) most: u64,
+    pub(crate) taken: AtomicU64,
+}
+
+/// The turns of one thread.
+pub(crate) struct Turns {
+    schedule: Arc<Schedule>,
+    /// Every how manieth turn of the schedule is this thread's.
+    step: u64,
+    next: u64,
+    warming: u64,
+    seats: Vec<Seat>,
+    waiting: VecDeque<usize>,
+    over: bool,
+}
+
+/// A connection, as its thread sees it.
+#[derive(Default)]
+struct Seat {
+    waker: Option<Waker>,
+    /// Since when it waits for its turn, and whether it stands in line.
+    waits: Option<Instant>,
+    in_line: bool,
+    /// When its oldest request went.
+    oldest: Option<Instant>,
+}
+
+/// What there is for a connection that is free.
+pub(crate) enum Next {
+    /// Its turn. The second says whether it has waited for it: whatever it is late by then is our own fault.
+    Turn(Turn, bool),
+    /// It will be woken.
+    Wait,
+    /// There are no more.
+    Over,
+}
+
+impl Turns {
+    pub(crate) fn new(thread: u64, threads: u64, connections: usize) -> Self {
+        let schedule = Arc::new(Schedule::never(Instant::now()));
+        let seats = std::iter::repeat_with(Seat::default).take(connections).collect();
+        Self { schedule, step: threads, next: thread, warming: thread, seats, waiting: VecDeque::new(), over: false }
+    }
+
+    /// Takes over what all threads have agreed on.
+    pub(crate) fn begin(&mut self, schedule: Arc<Schedule>) {
+        self.schedule = schedule;
+        self.over = false;
+    }
+
+    /// When a turn of this thread is due after that moment; none where there are no more, or nothing is scheduled. What is
+    /// due already is taken by whoever becomes free.
+    pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
+        let first = self.scheduled()?;
+        if first.due > now {
+            return Some(first.due);
+        }
+        let later = first.n + self.many_due(&first, now) * self.step;
+        let turn = match first.counted {
+            true => self.counted(later)?,
+            false => self.warm(later).or_else(|| self.counted(self.next))?,
+        };
+        // A fraction of a nanosecond may be missing to what is due next.
+        Some(turn.due.max(now + Duration::from_nanos(1)))
+    }
+
+    /// The next turn for that connection.
+    pub(crate) fn next(&mut self, seat: usize, now: Instant) -> Next {
+        if self.over || self.schedule.end.is_some_and(|end| now >= end) {
+            return Next::Over;
+        }
+        if self.schedule.rate.is_none() {
+            return self.at_once(now);
+        }
+        match self.scheduled() {
+            None => Next::Over,
+            Some(turn) if turn.due <= now => {
+                self.pass(&turn);
+                let waited = self.seats[seat].waits.take().is_some_and(|since| since <= turn.due);
+                Next::Turn(turn, waited)
+            }
+            Some(_) => {
+                let place = &mut self.seats[seat];
+                place.waits.get_or_insert(now);
+                if !std::mem::replace(&mut place.in_line, true) {
+                    self.waiting.push_back(seat);
+                }
+                Next::Wait
+            }
+        }
+    }
+
+    /// The next turn that is due and that nobody has taken by the end.
+    pub(crate) fn left(&mut self, end: Instant) -> Option<Turn> {
+        self.over = true;
+        let turn = self.scheduled().filter(|turn| turn.due < end)?;
+        self.pass(&turn);
+        Some(turn)
+    }
+
+    /// Wakes as many of those who wait as there are turns due.
+    pub(crate) fn call(&mut self, now: Instant) {
+        let Some(first) = self.scheduled().filter(|turn| turn.due <= now) else { return };
+        let mut due = self.many_due(&first, now);
+        while due > 0 {
+            let Some(seat) = self.waiting.pop_front() else { return };
+            self.seats[seat].in_line = false;
+            // One that was served meanwhile, because it was awake anyway, waits no more. One for whom somebody else is too
+            // fast stands in line anew.
+            if self.seats[seat].waits.is_some() {
+                self.wake(seat);
+                due -= 1;
+            }
+        }
+    }
+
+    /// Remembers how to wake a connection, and when its oldest request went.
+    pub(crate) fn rest(&mut self, seat: usize, waker: &Waker, oldest: Option<Instant>) {
+        let seat = &mut self.seats[seat];
+        seat.oldest = oldest;
+        if !seat.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            seat.waker = Some(waker.clone());
+        }
+    }
+
+    /// Wakes those whose oldest request went so long ago.
+    pub(crate) fn call_late(&mut self, now: Instant, timeout: Duration) {
+        for seat in 0..self.seats.len() {
+            if self.seats[seat].oldest.is_some_and(|oldest| now >= oldest + timeout) {
+                self.wake(seat);
+            }
+        }
+    }
+
+    /// There are no more turns; everybody is woken to hear it.
+    pub(crate) fn end(&mut self) {
+        self.over = true;
+        for seat in 0..self.seats.len() {
+            self.wake(seat);
+        }
+    }
+
+    fn wake(&self, seat: usize) {
+        if let Some(waker) = &self.seats[seat].waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn at_once(&mut self, now: Instant) -> Next {
+        if now < self.schedule.start {
+            self.warming += self.step;
+            return Next::Turn(Turn { n: self.warming, due: now, counted: false }, false);
+        }
+        let n = self.schedule.taken.fetch_add(1, Relaxed);
+        if n >= self.schedule.most {
+            return Next::Over;
+        }
+        Next::Turn(Turn { n, due: now, counted: true }, false)
+    }
+
+    fn scheduled(&self) -> Option<Turn> {
+        self.warm(self.warming).or_else(|| self.counted(self.next))
+    }
+
+    /// The turn of that number in the warm-up, which goes at the first rate of the schedule.
+    fn warm(&self, n: u64) -> Option<Turn> {
+        let rate = self.schedule.rate.as_ref()?;
+        let due = self.schedule.warm + Duration::from_secs_f64(n as f64 / rate.first());
+        (due < self.schedule.start).then_some(Turn { n, due, counted: false })
+    }
+
+    fn counted(&self, n: u64) -> Option<Turn> {
+        let schedule = &self.schedule;
+        let due = schedule.start + schedule.rate.as_ref()?.due(n);
+        let is_one = n < schedule.most && schedule.end.is_none_or(|end| due < end);
+        is_one.then_some(Turn { n, due, counted: true })
+    }
+
+    fn pass(&mut self, turn: &Turn) {
+        if turn.counted { self.next += self.step } else { self.warming += self.step }
+    }
+
+    /// How many of this thread's turns are due by now, from the first that nobody has taken.
+    fn many_due(&self, first: &Turn, now: Instant) -> u64 {
+        let Some(rate) = &self.schedule.rate else { return 0 };
+        let so_far = match first.counted {
+            true => rate.count(now.saturating_duration_since(self.schedule.start) + Duration::from_nanos(1)),
+            false => first.n + 1 + (now.duration_since(first.due).as_secs_f64() * rate.first()) as u64,
+        };
+        so_far.saturating_sub(first.n).div_ceil(self.step).max(1)
+    }
+}
+
+impl Schedule {
+    /// There are no turns before the beginning.
+    pub(crate) fn never(now: Instant) -> Self {
+        Self { rate: None, warm: now, start: now, end: Some(now), most: 0, taken: AtomicU64::new(0) }
+    }
+}
