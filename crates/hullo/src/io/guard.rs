@@ -278,6 +278,19 @@ impl<S: Stream> Bare for Guard<S> {
             None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         })
     }
+
+    fn poll_skip(&mut self, cx: &mut Context<'_>, most: usize, below: bool) -> Poll<io::Result<usize>> {
+        self.poll_read_by(cx, |stream, cx| match stream.bare() {
+            Some(bare) => bare.poll_skip(cx, most, below),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        })
+    }
+
+    fn set_low_water(&mut self, bytes: usize) {
+        if let Some(bare) = self.stream.bare() {
+            bare.set_low_water(bytes);
+        }
+    }
 }
 
 impl<S> Drop for Guard<S> {
