@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use hullo::{framing::FRAMINGS, options, service::SERVICES, transport};
 
 pub(crate) use self::{
+    bench::{Bench, Http},
     chat::Chat,
     gate::Gate,
     relay::Relay,
@@ -16,6 +17,7 @@ pub(crate) use self::{
 };
 use crate::{observe::access::Format, report};
 
+mod bench;
 mod chat;
 mod gate;
 mod relay;
@@ -56,6 +58,8 @@ pub(crate) enum Verb {
     Relay(Box<Relay>),
     /// Say again what recorded clients said, and compare the answers
     Replay(Replay),
+    /// Load on any address, with latency that is true
+    Bench(Box<Bench>),
     /// Talk in rooms: a screen on a terminal, lines in a pipe
     Chat(Chat),
     /// Send files and folders, resumed and verified
@@ -369,6 +373,7 @@ fn overview() -> String {
   hullo check --wait 30s localhost:5432
   hullo relay tls://:8443 tcp://127.0.0.1:8080   any address to any address
   hullo replay talk.pcapng localhost:5432 --fast --expect
+  hullo bench http://localhost:8080/ --rate 500  load by schedule, with honest latency
   hullo chat ws://localhost:7107/                talk in rooms, with people in browsers, terminals and nc
 ";
     format!("{}\n{}\n{examples}\nMore: hullo --help, hullo VERB --help", services(), transports())

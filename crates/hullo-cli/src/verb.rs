@@ -11,6 +11,7 @@ use hullo::Result;
 use crate::{args::Verb, report::Voice};
 
 mod ask;
+mod bench;
 mod chat;
 mod check;
 mod connect;
@@ -36,6 +37,7 @@ pub(crate) async fn run(verb: Verb, voice: Voice) -> Result<ExitCode> {
         Verb::Check(args) => check::run(args, voice).await,
         Verb::Relay(args) => relay::run(*args, voice).await,
         Verb::Replay(args) => replay::run(args, voice).await,
+        Verb::Bench(args) => bench::run(*args, voice).await,
         Verb::Chat(args) => chat::run(args, voice).await,
         Verb::Send(args) => transfer::send(args, voice).await,
         Verb::Receive(args) => transfer::receive(args, voice).await,

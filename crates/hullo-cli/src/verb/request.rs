@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use clap::{Args as _, Command, FromArgMatches as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hullo::{
     Address, Error, Kind, Limits, Result, Scope, Watch,
@@ -59,6 +60,28 @@ pub(super) async fn run(args: Request, voice: Voice) -> Result<ExitCode> {
             Err(Error::new(Kind::Timeout, format!("the request to {about} took longer than {limit:?}")))
         }),
     }
+}
+
+/// A request as it is written, for who sends it in another way.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) to: Address,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+}
+
+/// What `hullo request` would send for these words: method, URL and items.
+pub(super) async fn asked(words: &[String], voice: Voice) -> Result<Asked> {
+    let plain = ["request", "--ignore-stdin"].map(str::to_owned);
+    let matches = Request::augment_args(Command::new("request")).try_get_matches_from(plain.iter().chain(words));
+    let args = matches.and_then(|matches| Request::from_arg_matches(&matches));
+    let args = args.map_err(|error| Error::usage(error.to_string()))?;
+    let prepared = Prepared::new(&args, voice).await?;
+    let body = match &prepared.content {
+        Some(_) => Some(prepared.body().await?),
+        None => None,
+    };
+    Ok(Asked { method: prepared.method, to: prepared.to, headers: prepared.headers, body })
 }
 
 /// A request that the words ask for, and how it is to be sent.

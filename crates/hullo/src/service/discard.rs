@@ -1,7 +1,8 @@
 //! `hullo serve discard tcp://:9009 udp://:9009`: takes everything and says nothing (RFC 863).
 //!
-//! Datagrams of `hullo bench --up` have numbers: of those it keeps what has arrived, and tells their sender when it asks.
-//! The answer is never longer than the question.
+//! Any number of clients may measure with it at once. What comes over plain TCP is thrown away in the kernel. Datagrams of
+//! `hullo bench --up` have numbers: of those it keeps what has arrived, and tells their sender when it asks. The answer is
+//! never longer than the question.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -14,9 +15,9 @@ use super::{Needs, Service, Spec};
 use crate::{
     error::{Error, Result},
     io::{
+        bulk,
         datagrams::{self, Batch, Datagrams, Source},
         exchange::{Body, text},
-        linger,
     },
     link::{Link, Packets, Wire},
     message::Message,
@@ -47,7 +48,7 @@ impl Service for Discard {
                 wire => Link { wire, ..link }.stream(),
             };
             let drained = async {
-                linger::drain(&mut stream).await?;
+                bulk::drain(&mut stream).await?;
                 tokio::io::AsyncWriteExt::shutdown(&mut stream).await
             };
             drained.await.map_err(|error| Error::io("cannot go on reading", error))
@@ -89,6 +90,10 @@ impl Service for Discard {
             }
             Ok(text(StatusCode::NO_CONTENT, ""))
         })
+    }
+
+    fn is_measured(&self) -> bool {
+        true
     }
 }
 
