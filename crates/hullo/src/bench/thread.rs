@@ -242,7 +242,7 @@ impl Thread {
             let mut state = self.state();
             if !ended && end.is_some_and(|end| now >= end) {
                 ended = true;
-                state.turns.end();
+                if stop.is_stopping() { state.turns.end() } else { state.turns.wake_all() }
             }
             if ended && end.is_some_and(|end| now >= end + GRACE) {
                 state.closed = true;

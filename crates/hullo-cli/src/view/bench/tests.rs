@@ -151,7 +151,7 @@ fn what_limits_the_figures_is_a_warning() {
 fn packets_and_bulk_have_figures_of_their_own() {
     let packets = Packets { lost: 20, reordered: 3, duplicates: 1, jitter_ms: 0.12, kernel_drops: 20, measured: "there".to_owned() };
     let text = summary::text(&Report { packets: Some(packets), ..stalled() }, Paint::PLAIN);
-    has(&text, &["packets      lost 20 (0.995 %)   reordered 3   duplicates 1   jitter 120 µs\n", "one way, by the other end\n", "20 of the lost were dropped by a kernel"]);
+    has(&text, &["packets      lost 20 (0.995 %)   reordered 3   duplicates 1   jitter 120 µs\n", "one way, by the other end\n", "20 more were dropped by the kernel of an end"]);
     let bulk = Report {
         shape: "up".to_owned(),
         offered: 0,
