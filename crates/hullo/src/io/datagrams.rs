@@ -164,7 +164,12 @@ impl Batch {
 
     pub(crate) fn trains(&self) -> impl Iterator<Item = Train<'_>> {
         let slots = self.slots.iter().zip(self.space.chunks(SLOT)).filter(|(slot, _)| !slot.barred);
-        slots.map(|(slot, space)| Train { from: slot.from, bytes: &space[..slot.len], stride: slot.stride, drops: slot.drops })
+        slots.map(|(slot, space)| Train {
+            from: slot.from,
+            bytes: &space[..slot.len],
+            stride: slot.stride,
+            drops: slot.drops,
+        })
     }
 }
 
@@ -284,7 +289,8 @@ impl Datagrams {
 fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
+    let mut headers =
+        MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
     let mut slices: Vec<_> =
         batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;

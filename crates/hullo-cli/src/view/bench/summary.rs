@@ -224,7 +224,9 @@ impl Page<'_> {
         self.note(&format!("measured {way}"));
         if packets.kernel_drops > 0 {
             let drops = count(packets.kernel_drops);
-            self.note(&format!("{drops} more were dropped by the kernel of an end whose buffer was full: the network did not lose them"));
+            self.note(&format!(
+                "{drops} more were dropped by the kernel of an end whose buffer was full: the network did not lose them"
+            ));
         }
     }
 
