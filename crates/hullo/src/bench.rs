@@ -57,6 +57,8 @@ mod connects;
 mod datagrams;
 mod gathering;
 mod http;
+mod http1;
+mod http2;
 mod message;
 mod payload;
 mod progress;
