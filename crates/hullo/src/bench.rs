@@ -27,6 +27,12 @@
 //! unanswered, with the time that it has waited so far. Percentiles of latency are taken of answers and of such waits
 //! together, and those that would be others had the answers come are named as lower bounds.
 //!
+//! # What to make of it
+//!
+//! A [`Slo`] judges a [`Report`], [`Report::generator_limit`] says whether the figures are those of the target at all, and
+//! [`Report::stalls`] when the target stood still. [`compare`](compare::compare) puts two reports beside each other, with
+//! intervals of confidence, and says `faster`, `slower` or `cannot tell`.
+//!
 //! # What it costs
 //!
 //! Each thread has a runtime of its own, connections that never leave it, and counters that are merged at the end. The

@@ -253,7 +253,7 @@ fn every_metric_is_well_formed() {
             "outcome=\"unanswered\"} 500\n",
             "quantile=\"0.99\"} 0.95\n",
             "is_lower_bound",
-            "quantile=\"0.99\"} 1\n",
+            "figure=\"p99\"} 1\n",
         ],
     );
 }

@@ -256,7 +256,8 @@ fn settled(figure: usize, estimate: f64, centre: f64, mut drawn: Vec<f64>, parts
             // From one part nothing follows: any difference may be chance.
             return (f64::NEG_INFINITY, f64::INFINITY);
         }
-        let at = |part: f64| drawn.get((part * drawn.len() as f64) as usize).or(drawn.last()).copied().unwrap_or(centre);
+        let at =
+            |part: f64| drawn.get((part * drawn.len() as f64) as usize).or(drawn.last()).copied().unwrap_or(centre);
         let wider = widening(outside, parts);
         let down = (centre - at(outside / 2.0)).max(0.0) * wider;
         let up = (at(1.0 - outside / 2.0) - centre).max(0.0) * wider;
