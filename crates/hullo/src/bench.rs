@@ -63,20 +63,12 @@ mod payload;
 mod progress;
 mod rate;
 pub mod report;
-mod tally;
 mod talk;
+mod tally;
 mod thread;
 mod turns;
 mod websocket;
 
-use self::{
-    gathering::Gathering,
-    progress::Progresses,
-    report::{Cpu, Run},
-    tally::Tally,
-    thread::{Done, Thread},
-    turns::Schedule,
-};
 pub use self::{
     codec::Failure,
     http::Exchange,
@@ -85,6 +77,14 @@ pub use self::{
     rate::Rate,
     report::Report,
     tally::{Counts, Packets},
+};
+use self::{
+    gathering::Gathering,
+    progress::Progresses,
+    report::{Cpu, Run},
+    tally::Tally,
+    thread::{Done, Thread},
+    turns::Schedule,
 };
 
 /// What a load test does.

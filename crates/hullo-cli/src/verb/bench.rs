@@ -117,7 +117,8 @@ fn payload(args: &Bench) -> Result<Payload> {
             None => Payload::template(text, args.seed),
             Some(file) => {
                 let content = std::fs::read(file);
-                let content = content.map_err(|error| Error::io(format!("cannot read {file}"), error).of(Kind::File))?;
+                let content =
+                    content.map_err(|error| Error::io(format!("cannot read {file}"), error).of(Kind::File))?;
                 filled(&content, args.seed)
             }
         },
