@@ -66,21 +66,13 @@ mod rate;
 pub mod report;
 mod slo;
 mod stall;
-mod tally;
 mod talk;
+mod tally;
 mod thread;
 mod turns;
 mod websocket;
 pub mod words;
 
-use self::{
-    gathering::Gathering,
-    progress::Progresses,
-    report::{Cpu, Run},
-    tally::Tally,
-    thread::{Done, Thread},
-    turns::Schedule,
-};
 pub use self::{
     codec::Failure,
     http::Exchange,
@@ -91,6 +83,14 @@ pub use self::{
     slo::{Slo, Verdict},
     stall::Stall,
     tally::{Counts, Packets},
+};
+use self::{
+    gathering::Gathering,
+    progress::Progresses,
+    report::{Cpu, Run},
+    tally::Tally,
+    thread::{Done, Thread},
+    turns::Schedule,
 };
 
 /// What a load test does.

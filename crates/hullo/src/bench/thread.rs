@@ -21,8 +21,8 @@ use super::{
     Plan, Shape, bulk, connects, datagrams,
     gathering::Gathering,
     progress::Progress,
-    tally::Tally,
     talk,
+    tally::Tally,
     turns::{Next, Schedule, Turn, Turns},
 };
 use crate::{
