@@ -231,6 +231,7 @@ fn none(figures: &[Compared]) -> String {
 /// A figure in a sentence.
 fn said(figure: &str) -> &str {
     match figure {
+        "rate" => "answers a second",
         "p999" => "p99.9",
         "failed" => "what failed or had no answer",
         "bytes" => "bytes a second",
