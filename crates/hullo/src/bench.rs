@@ -52,15 +52,20 @@ pub mod buckets;
 mod bulk;
 mod codec;
 mod columns;
+pub mod compare;
 mod connects;
 mod datagrams;
 mod gathering;
 mod http;
+mod http1;
+mod http2;
 mod message;
 mod payload;
 mod progress;
 mod rate;
 pub mod report;
+mod slo;
+mod stall;
 mod tally;
 mod talk;
 mod thread;
@@ -83,6 +88,8 @@ pub use self::{
     progress::Progress,
     rate::Rate,
     report::Report,
+    slo::{Slo, Verdict},
+    stall::Stall,
     tally::{Counts, Packets},
 };
 

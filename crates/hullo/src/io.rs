@@ -1,6 +1,7 @@
 //! The ways to the kernel, and the adapters between the two kinds of wire.
 
 pub(crate) mod alarm;
+pub(crate) mod bulk;
 pub(crate) mod by_peer;
 pub(crate) mod codings;
 pub(crate) mod condition;

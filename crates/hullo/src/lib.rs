@@ -167,7 +167,7 @@ pub use scope::{BoxFuture, Limits, Scope};
 pub use serve::{Server, serve, suits};
 pub use service::{Answer, Reply, Service};
 pub use session::{Inbox, Outbox, Post, Session};
-pub use watch::{Answered, Certificate, Event, Fault, Secured, Shown, Watch};
+pub use watch::{Answered, Certificate, Event, Fault, Rate, Secured, Shown, Watch};
 
 /// Bodies of HTTP requests and responses, for a service that answers them itself.
 pub mod exchange {

@@ -1,26 +1,220 @@
-//! HTTP under load.
+//! `hullo bench POST https://127.0.0.1:7483/items name=Ada`: HTTP under load, in the version that the two ends agree on.
+
+use http::{
+    HeaderMap, HeaderName, Method, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+};
 
 use super::{
-    codec::Opened,
+    codec::{Codec, Failure, Opened, Outcome},
+    http1::{self, Http1},
+    http2::{Http2, fields},
     payload::{Expect, Payload},
 };
-use crate::{address::Address, error::{Error, Kind, Result}, scope::Scope};
+use crate::{
+    address::Address,
+    error::{Error, Kind, Result},
+    options::End,
+    request::{Way, defaults},
+    scope::Scope,
+    transport,
+};
 
 /// The request that is made again and again.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     /// Its method.
-    pub method: ::http::Method,
-    /// Its headers, beside those that every request has.
-    pub headers: ::http::HeaderMap,
+    pub method: Method,
+    /// Its headers, to begin with `Accept` and `User-Agent`; `Host` is added where it is missing, and `Content-Length`.
+    pub headers: HeaderMap,
     /// Its body.
     pub body: Option<Payload>,
     /// What its response must be.
     pub expect: Expect,
     /// The version to speak; none is HTTP/1.1, or over TLS what the server prefers.
-    pub version: Option<::http::Version>,
+    pub version: Option<Version>,
 }
 
-pub(super) async fn open(_: &Address, _: &Exchange, _: &Scope) -> Result<Opened> {
-    Err(Error::new(Kind::Other, "under construction"))
+impl Exchange {
+    /// A request without a body.
+    pub fn new(method: Method) -> Self {
+        Self { method, headers: defaults(), body: None, expect: Expect::default(), version: None }
+    }
+
+    /// What cannot be asked, or not again and again.
+    fn check(&self, to: &Address) -> Result<()> {
+        if !matches!(to.scheme.as_str(), "http" | "https") {
+            return Err(Error::usage(format!("{} is not http or https", to.bare())));
+        }
+        if self.method == Method::CONNECT {
+            return Err(Error::usage("CONNECT makes a tunnel, and no response ends that"));
+        }
+        match [TRANSFER_ENCODING, UPGRADE].iter().find(|name| self.headers.contains_key(*name)) {
+            Some(name) => Err(Error::usage(format!("the header {name} cannot be sent under load: leave it out"))),
+            None => self.check_length(),
+        }
+    }
+
+    fn check_length(&self) -> Result<()> {
+        let said = self.headers.get(CONTENT_LENGTH).map(|said| said.to_str().ok().and_then(|said| said.parse().ok()));
+        let length = self.body.as_ref().map_or(Some(0), |body| body.same().map(|bytes| bytes.len()));
+        if said.is_none_or(|said| said == length) {
+            return Ok(());
+        }
+        let about = "the header Content-Length is not what the body has";
+        Err(Error::usage(about).hint("leave the header out: it is added"))
+    }
+
+    /// The length of the bodies, where there must be one (RFC 9110, section 8.6) and each is as long as the other.
+    fn length(&self) -> Option<usize> {
+        match &self.body {
+            Some(body) => body.same().map(|bytes| bytes.len()),
+            None => matches!(self.method, Method::POST | Method::PUT | Method::PATCH).then_some(0),
+        }
+    }
+
+    /// Whether each body is another one.
+    fn varies(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.same().is_none())
+    }
+
+    fn payload(&self) -> Payload {
+        self.body.clone().unwrap_or_else(|| Payload::fixed(Vec::new()))
+    }
+
+    /// The codec of a connection on which HTTP/1.1 is spoken.
+    fn http1(&self, target: &Target<'_>, judge: Judge) -> Http1 {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, target.path).into_bytes();
+        if !self.headers.contains_key(HOST) {
+            line(&HOST, target.authority.as_bytes(), &mut head);
+        }
+        for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_LENGTH) {
+            line(name, value.as_bytes(), &mut head);
+        }
+        if let Some(length) = self.length() {
+            line(&CONTENT_LENGTH, length.to_string().as_bytes(), &mut head);
+        }
+        if !self.varies() {
+            head.extend_from_slice(b"\r\n");
+        }
+        let bodiless = self.method == Method::HEAD;
+        let request =
+            http1::Written { head, body: self.payload(), varies: self.varies(), bodiless, scratch: Vec::new() };
+        Http1::new(request, judge)
+    }
+
+    /// The codec of a connection on which HTTP/2 is spoken.
+    fn http2(&self, target: &Target<'_>, judge: Judge) -> Http2 {
+        let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let target = Target { authority: host.unwrap_or(target.authority), ..*target };
+        let mut block = fields::request(&self.method, &target, &self.headers);
+        if let Some(length) = self.length() {
+            fields::content_length(length, &mut block);
+        }
+        Http2::new(block, self.payload(), self.varies(), judge)
+    }
+}
+
+/// A header line, in the letters in which most of them are written: some old servers know no others.
+fn line(name: &HeaderName, value: &[u8], head: &mut Vec<u8>) {
+    let mut begins = true;
+    for letter in name.as_str().bytes() {
+        head.push(if begins { letter.to_ascii_uppercase() } else { letter });
+        begins = letter == b'-';
+    }
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) scheme: &'static str,
+    pub(super) authority: &'a str,
+    pub(super) path: &'a str,
+}
+
+/// Opens a connection for such requests.
+///
+/// # Errors
+/// The request, the connection's, or that they cannot agree on the version.
+pub(super) async fn open(to: &Address, exchange: &Exchange, scope: &Scope) -> Result<Opened> {
+    exchange.check(to)?;
+    transport::find(to, End::Connect)?;
+    let to = to.on_a_host();
+    let scheme = if to.scheme == "https" { "https" } else { "http" };
+    let way = Way { version: exchange.version, ..Way::default() };
+    let reached = way.reach(&to, scheme, scope).await?;
+    let target = Target { scheme, authority: &to.authority(), path: &to.target() };
+    let judge = Judge::new(exchange.expect.clone(), exchange.payload(), scope.limits().max);
+    let codec: Box<dyn Codec> = match reached.h2 {
+        true => Box::new(exchange.http2(&target, judge)),
+        false => Box::new(exchange.http1(&target, judge)),
+    };
+    Ok((reached.stream, codec))
+}
+
+/// What is expected of the replies on one connection.
+pub(super) struct Judge {
+    expect: Expect,
+    /// What was asked.
+    asked: Payload,
+    /// The most of a reply that is looked at.
+    max: usize,
+    reads: bool,
+}
+
+impl Judge {
+    pub(super) fn new(expect: Expect, asked: Payload, max: usize) -> Self {
+        let reads = expect.reads();
+        Self { expect, asked, max, reads }
+    }
+
+    /// Whether replies are compared with their requests.
+    pub(super) fn compares(&self) -> bool {
+        self.expect.same
+    }
+
+    /// Whether the content of replies is looked at.
+    pub(super) fn reads(&self) -> bool {
+        self.reads
+    }
+
+    /// Adds some of a reply to what was kept of it, if anybody wants to look at that: one byte too many shows that it is
+    /// too large.
+    pub(super) fn keep(&self, kept: &mut Vec<u8>, data: &[u8]) {
+        if self.reads {
+            let room = (self.max + 1).saturating_sub(kept.len());
+            kept.extend_from_slice(&data[..data.len().min(room)]);
+        }
+    }
+
+    /// What became of request `n`, whose response has that status.
+    pub(super) fn outcome(&self, status: u16, n: Option<u64>, content: &[u8]) -> Outcome {
+        if self.expect.status(status) {
+            self.verdict(Some(status), n, content)
+        } else {
+            Outcome::Failed(Failure::Status(status))
+        }
+    }
+
+    /// What became of request `n`, of whose reply nothing but the content is judged.
+    pub(super) fn verdict(&self, status: Option<u16>, n: Option<u64>, content: &[u8]) -> Outcome {
+        if !self.reads {
+            return Outcome::Answered(status);
+        }
+        if content.len() > self.max {
+            return Outcome::Failed(Failure::Kind(Kind::TooLarge));
+        }
+        let asked = || {
+            let mut asked = Vec::new();
+            self.asked.write(n.unwrap_or_default(), &mut asked);
+            asked
+        };
+        match self.expect.content(asked, content) {
+            true => Outcome::Answered(status),
+            false => Outcome::Failed(Failure::Unexpected),
+        }
+    }
 }

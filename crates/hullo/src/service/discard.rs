@@ -1,4 +1,6 @@
 //! `hullo serve discard tcp://:9009 udp://:9009`: takes everything and says nothing (RFC 863).
+//!
+//! Any number of clients may measure with it at once. What comes over plain TCP is thrown away in the kernel.
 
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use super::{Needs, Service, Spec};
 use crate::{
     error::{Error, Result},
     io::{
+        bulk,
         exchange::{Body, text},
-        linger,
     },
     link::Link,
     peer::Peer,
@@ -35,7 +37,7 @@ impl Service for Discard {
         Box::pin(async move {
             let mut stream = link.stream();
             let drained = async {
-                linger::drain(&mut stream).await?;
+                bulk::drain(&mut stream).await?;
                 tokio::io::AsyncWriteExt::shutdown(&mut stream).await
             };
             drained.await.map_err(|error| Error::io("cannot go on reading", error))
@@ -55,5 +57,9 @@ impl Service for Discard {
             }
             Ok(text(StatusCode::NO_CONTENT, ""))
         })
+    }
+
+    fn is_measured(&self) -> bool {
+        true
     }
 }

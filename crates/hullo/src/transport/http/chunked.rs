@@ -49,47 +49,74 @@ impl Chunks {
     /// # Errors
     /// What is wrong with it; nothing more can then be read.
     pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, &'static str> {
+        let (passed, found) = self.pass(input)?;
+        input.advance(passed);
+        Ok(match found {
+            Found::Nothing => None,
+            Found::Data(n) => Some(Piece::Data(input.split_to(n).freeze())),
+            Found::End(trailers) => Some(Piece::End(trailers)),
+        })
+    }
+
+    /// The same for who only passes by: how much of `input` is no data and is done with, and what stands behind it.
+    pub(crate) fn pass(&mut self, input: &[u8]) -> Result<(usize, Found), &'static str> {
+        let mut passed = 0;
         loop {
+            let rest = &input[passed..];
             match self.at {
                 At::Size => {
-                    let Some(line) = line(input, LINE)? else { return Ok(None) };
-                    self.left = size(&line)?;
+                    let Some(line) = line(rest, LINE)? else { return Ok((passed, Found::Nothing)) };
+                    passed += line.len() + 2;
+                    self.left = size(line)?;
                     self.at = if self.left == 0 { At::Trailers } else { At::Data };
                 }
-                At::Data if input.is_empty() => return Ok(None),
+                At::Data if rest.is_empty() => return Ok((passed, Found::Nothing)),
                 At::Data => {
-                    let n = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+                    let n = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
                     self.left -= n as u64;
                     if self.left == 0 {
                         self.at = At::After;
                     }
-                    return Ok(Some(Piece::Data(input.split_to(n).freeze())));
+                    return Ok((passed, Found::Data(n)));
                 }
                 At::After => {
-                    if line(input, 0)?.is_none() {
-                        return Ok(None);
+                    if line(rest, 0)?.is_none() {
+                        return Ok((passed, Found::Nothing));
                     }
+                    passed += 2;
                     self.at = At::Size;
                 }
-                At::Trailers => return trailers(input).map(|trailers| trailers.map(Piece::End)),
+                At::Trailers => {
+                    return Ok(match trailers(rest)? {
+                        None => (passed, Found::Nothing),
+                        Some((length, trailers)) => (passed + length, Found::End(trailers)),
+                    });
+                }
             }
         }
     }
 }
 
+/// What stands next in a chunked body.
+pub(crate) enum Found {
+    /// Nothing that is whole.
+    Nothing,
+    /// So many bytes of data.
+    Data(usize),
+    /// The end, with the trailers.
+    End(HeaderMap),
+}
+
 /// The next line without its CR LF. Nothing else ends a line here.
-fn line(input: &mut BytesMut, longest: usize) -> Result<Option<BytesMut>, &'static str> {
+fn line(input: &[u8], longest: usize) -> Result<Option<&[u8]>, &'static str> {
     let Some(at) = memchr::memchr2(b'\r', b'\n', &input[..input.len().min(longest + 1)]) else {
         return if input.len() > longest { Err("a line between the chunks is too long") } else { Ok(None) };
     };
     match (input[at], input.get(at + 1)) {
-        (b'\r', None) => return Ok(None),
-        (b'\r', Some(b'\n')) => {}
-        _ => return Err("a line between the chunks does not end with CR LF"),
+        (b'\r', None) => Ok(None),
+        (b'\r', Some(b'\n')) => Ok(Some(&input[..at])),
+        _ => Err("a line between the chunks does not end with CR LF"),
     }
-    let line = input.split_to(at);
-    input.advance(2);
-    Ok(Some(line))
 }
 
 /// A chunk's size in hexadecimal digits. Extensions behind it mean nothing to us, but are looked at: half of one is how
@@ -138,14 +165,13 @@ fn after_quoted(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The trailers and the empty line behind them (section 7.1.2).
-fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, &'static str> {
+/// The trailers, and how long they are with the empty line behind them (section 7.1.2).
+fn trailers(input: &[u8]) -> Result<Option<(usize, HeaderMap)>, &'static str> {
     let Some(end) = end_of_trailers(input)? else {
         return if input.len() > TRAILING { Err("the trailers are too long") } else { Ok(None) };
     };
-    let text = input.split_to(end).freeze();
     let mut lines = [httparse::EMPTY_HEADER; TRAILERS];
-    let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(&text, &mut lines) else {
+    let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(&input[..end], &mut lines) else {
         return Err("the trailers are no headers");
     };
     let mut trailers = HeaderMap::new();
@@ -154,11 +180,10 @@ fn trailers(input: &mut BytesMut) -> Result<Option<HeaderMap>, &'static str> {
         if NEVER.contains(&name) {
             return Err("a trailer says what only a header may say");
         }
-        let value =
-            HeaderValue::from_maybe_shared(text.slice_ref(line.value)).map_err(|_| "a trailer's value is none")?;
+        let value = HeaderValue::from_bytes(line.value).map_err(|_| "a trailer's value is none")?;
         trailers.append(name, value);
     }
-    Ok(Some(trailers))
+    Ok(Some((end, trailers)))
 }
 
 /// What decides about framing, routing and rights is no trailer (RFC 9110, section 6.5.1).

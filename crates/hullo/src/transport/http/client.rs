@@ -73,6 +73,7 @@ pub(crate) async fn exchange(
 ) -> Result<(Response<Body>, Peer)> {
     let scheme = if to.scheme == "https" { "https" } else { "http" };
     let Reached { stream, peer, h2, proxy, authorization } = way.reach(to, scheme, scope).await?;
+    let stream = Guard::new(stream, &peer, scope);
     let (mut parts, body) = request.into_parts();
     let (body, sent) = Tracked::new(body);
     let switches = parts.headers.contains_key(UPGRADE);

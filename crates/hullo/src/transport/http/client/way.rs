@@ -7,7 +7,6 @@ use http::{HeaderValue, Version};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
-    io::guard::Guard,
     link::BoxStream,
     peer::Peer,
     proxy::{Proxy, Speaks, connect},
@@ -34,11 +33,11 @@ pub struct Way {
 }
 
 /// A way that was gone.
-pub(super) struct Reached {
-    pub(super) stream: Guard<BoxStream>,
+pub(crate) struct Reached {
+    pub(crate) stream: BoxStream,
     pub(super) peer: Peer,
     /// HTTP/2 was agreed on, or is wanted.
-    pub(super) h2: bool,
+    pub(crate) h2: bool,
     /// The other end passes requests on, and must be told the whole URL.
     pub(super) proxy: bool,
     /// What the proxy is told of us.
@@ -46,7 +45,11 @@ pub(super) struct Reached {
 }
 
 impl Way {
-    pub(super) async fn reach(&self, to: &Address, scheme: &'static str, scope: &Scope) -> Result<Reached> {
+    /// Goes it, to its end.
+    ///
+    /// # Errors
+    /// Those of the connection, or that HTTP/2 is wanted and not spoken there.
+    pub(crate) async fn reach(&self, to: &Address, scheme: &'static str, scope: &Scope) -> Result<Reached> {
         let secure = scheme == "https";
         let wants_h2 = self.version == Some(Version::HTTP_2);
         let chain: Vec<_> = via::chain(to)?.into_iter().chain(self.proxy.clone()).collect();
@@ -80,7 +83,6 @@ impl Way {
         } else {
             (Box::new(stream), wants_h2)
         };
-        let stream = Guard::new(stream, &peer, scope);
         Ok(Reached { stream, peer, h2, proxy: passed_on.is_some(), authorization })
     }
 
@@ -91,9 +93,8 @@ impl Way {
         }
         let at = Address { path: path.display().to_string(), port: None, ..Address::new("unix", "", 0) };
         let (stream, peer) = unix::dial(&at, scope).await?;
-        let stream = Guard::new(Box::new(stream) as BoxStream, &peer, scope);
         let h2 = self.version == Some(Version::HTTP_2);
-        Ok(Reached { stream, peer, h2, proxy: false, authorization: None })
+        Ok(Reached { stream: Box::new(stream), peer, h2, proxy: false, authorization: None })
     }
 
     /// Where the connection goes: the place that was named for the host, or the host's own.

@@ -1,0 +1,258 @@
+//! The fields of requests and responses as HPACK packs them (RFC 7541), without its dynamic table: we ask for one of size 0,
+//! and use none ourselves.
+
+use http::{HeaderMap, Method, header};
+
+use super::super::http::Target;
+use crate::request::is_secret;
+
+/// The fields of the static table behind the pseudo-fields (appendix A), the first of which has this index.
+const NAMED: usize = 15;
+const NAMES: [&str; 47] = [
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "accept",
+    "access-control-allow-origin",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "transfer-encoding",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+];
+
+/// The last entry of the static table.
+const LAST: usize = NAMED + NAMES.len() - 1;
+
+/// The indices of the pseudo-fields, of which some stand there with values.
+const AUTHORITY: usize = 1;
+const METHOD: usize = 2;
+const PATH: usize = 4;
+const SCHEME: usize = 6;
+const STATUS: usize = 8;
+const STATUSES: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+
+/// How a field without an index of its own begins: it may be remembered, it is not, it never must be by anybody, or the
+/// table has another size (section 6).
+const REMEMBERED: u8 = 0x40;
+const PLAIN: u8 = 0x00;
+const SECRET: u8 = 0x10;
+const SIZE: u8 = 0x20;
+const INDEXED: u8 = 0x80;
+
+/// What the first block on a connection begins with: our table has no room (section 4.2).
+pub(super) const NO_TABLE: u8 = SIZE;
+
+/// The fields of a request. What HTTP/2 has no use for is left out (RFC 9113, section 8.2.2).
+pub(crate) fn request(method: &Method, target: &Target<'_>, headers: &HeaderMap) -> Vec<u8> {
+    let mut block = Vec::new();
+    match *method {
+        Method::GET => integer(INDEXED, 7, METHOD, &mut block),
+        Method::POST => integer(INDEXED, 7, METHOD + 1, &mut block),
+        _ => field(PLAIN, METHOD, method.as_str().as_bytes(), &mut block),
+    }
+    integer(INDEXED, 7, if target.scheme == "https" { SCHEME + 1 } else { SCHEME }, &mut block);
+    field(PLAIN, AUTHORITY, target.authority.as_bytes(), &mut block);
+    match target.path {
+        "/" => integer(INDEXED, 7, PATH, &mut block),
+        path => field(PLAIN, PATH, path.as_bytes(), &mut block),
+    }
+    for (name, value) in headers {
+        let is_trailers = value.as_bytes().eq_ignore_ascii_case(b"trailers");
+        if OF_CONNECTIONS.contains(&name.as_str()) || *name == header::HOST || (*name == header::TE && !is_trailers) {
+            continue;
+        }
+        let how = if value.is_sensitive() || is_secret(name) { SECRET } else { PLAIN };
+        match NAMES.iter().position(|known| *known == name.as_str()) {
+            Some(at) => field(how, NAMED + at, value.as_bytes(), &mut block),
+            None => {
+                block.push(how);
+                string(name.as_str().as_bytes(), &mut block);
+                string(value.as_bytes(), &mut block);
+            }
+        }
+    }
+    block
+}
+
+/// The headers that are about one connection of HTTP/1.1.
+const OF_CONNECTIONS: &[&str] = &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
+/// The field that says how long a body is.
+pub(crate) fn content_length(length: usize, block: &mut Vec<u8>) {
+    let index = NAMED + NAMES.iter().position(|name| *name == "content-length").unwrap_or_default();
+    field(PLAIN, index, length.to_string().as_bytes(), block);
+}
+
+/// A field whose name has an index, without an entry of its own.
+fn field(how: u8, index: usize, value: &[u8], block: &mut Vec<u8>) {
+    integer(how, 4, index, block);
+    string(value, block);
+}
+
+/// A text as it is: packed by Huffman's code it would be shorter, and the server have more to do.
+fn string(text: &[u8], block: &mut Vec<u8>) {
+    integer(0, 7, text.len(), block);
+    block.extend_from_slice(text);
+}
+
+/// A number in the last bits of a byte and, where they do not do, behind it (section 5.1).
+fn integer(first: u8, bits: u32, number: usize, block: &mut Vec<u8>) {
+    let most = (1 << bits) - 1;
+    if number < most {
+        block.push(first | number as u8);
+        return;
+    }
+    block.push(first | most as u8);
+    let mut rest = number - most;
+    while rest >= 0x80 {
+        block.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    block.push(rest as u8);
+}
+
+/// The status of a response; none in trailers. Of the other fields only their lengths are looked at.
+///
+/// # Errors
+/// What is wrong with the block.
+pub(super) fn status(block: &[u8]) -> Result<Option<u16>, &'static str> {
+    let (mut rest, mut status, mut begun) = (block, None, false);
+    while let Some(&first) = rest.first() {
+        let said = match first {
+            INDEXED.. => {
+                let index = take_integer(&mut rest, 7)?;
+                if index == 0 || index > LAST {
+                    return Err("a field stands in a table that is empty");
+                }
+                index.checked_sub(STATUS).and_then(|at| STATUSES.get(at)).copied()
+            }
+            SIZE..REMEMBERED => {
+                if take_integer(&mut rest, 5)? > 0 || begun {
+                    return Err("the table of fields is larger than it was asked to be");
+                }
+                continue;
+            }
+            _ => literal(&mut rest, if first & REMEMBERED == 0 { 4 } else { 6 })?,
+        };
+        begun = true;
+        if said.is_some() && status.is_some() {
+            return Err("there are two statuses");
+        }
+        status = status.or(said);
+    }
+    Ok(status)
+}
+
+/// Passes over a field that stands there itself, whose status is returned if it is one.
+fn literal(rest: &mut &[u8], bits: u32) -> Result<Option<u16>, &'static str> {
+    /// `:status` in Huffman's code.
+    const PACKED: &[u8] = &[0xb8, 0x84, 0x8d, 0x36, 0xa3];
+    let is_status = match take_integer(rest, bits)? {
+        0 => matches!(take_string(rest)?, (false, b":status") | (true, PACKED)),
+        index if index > LAST => return Err("a name stands in a table that is empty"),
+        index => (STATUS..STATUS + STATUSES.len()).contains(&index),
+    };
+    let (packed, value) = take_string(rest)?;
+    if !is_status {
+        return Ok(None);
+    }
+    let digits = if packed { unpacked(value) } else { value.try_into().ok() };
+    let number = |digits: [u8; 3]| {
+        let digits = digits.map(|digit| digit.checked_sub(b'0').filter(|digit| *digit <= 9).map(u16::from));
+        digits.into_iter().try_fold(0, |number, digit| Some(number * 10 + digit?))
+    };
+    digits.and_then(number).filter(|status| *status >= 100).map(Some).ok_or("the status is no number")
+}
+
+/// Three digits out of Huffman's code (RFC 7541, appendix B): 0 to 2 have 5 bits, the others 6; what is left is ones.
+fn unpacked(packed: &[u8]) -> Option<[u8; 3]> {
+    if packed.len() > 3 {
+        return None;
+    }
+    let bits = packed.len() * 8;
+    let mut left = packed.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (32 - bits.max(1));
+    let (mut digits, mut used) = ([0; 3], 0);
+    for digit in &mut digits {
+        let (value, length) = match (left >> 27, left >> 26) {
+            (value @ 0..3, _) => (value, 5),
+            (_, value @ 0x19..=0x1f) => (value - 0x19 + 3, 6),
+            _ => return None,
+        };
+        *digit = b'0' + value as u8;
+        left <<= length;
+        used += length;
+    }
+    let padding = bits.checked_sub(used)?;
+    let is_ones = padding == 0 || left >> (32 - padding) == (1 << padding) - 1;
+    (padding < 8 && is_ones).then_some(digits)
+}
+
+fn take_integer(rest: &mut &[u8], bits: u32) -> Result<usize, &'static str> {
+    let short = "a block of fields ends in the middle of one";
+    let most = (1 << bits) - 1;
+    let (first, mut more) = rest.split_first().ok_or(short)?;
+    let mut number = usize::from(*first) & most;
+    if number == most {
+        // More than four bytes are no number that could be meant here.
+        for shift in [0, 7, 14, 21, 28] {
+            let (byte, behind) = more.split_first().ok_or(short)?;
+            more = behind;
+            if shift == 28 {
+                return Err("a number in a block of fields is too large");
+            }
+            number += usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    *rest = more;
+    Ok(number)
+}
+
+/// A text, and whether it is packed by Huffman's code.
+fn take_string<'a>(rest: &mut &'a [u8]) -> Result<(bool, &'a [u8]), &'static str> {
+    let packed = rest.first().is_some_and(|first| first & 0x80 != 0);
+    let length = take_integer(rest, 7)?;
+    let (text, behind) = rest.split_at_checked(length).ok_or("a text is longer than its block of fields")?;
+    *rest = behind;
+    Ok((packed, text))
+}
