@@ -45,10 +45,9 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Of that load. `turn` says which it is, where it is one of several.
-    pub(crate) fn new(plan: &Plan, turn: &str, colours: bool) -> Self {
+    pub(crate) fn new(plan: &Plan, colours: bool) -> Self {
         Self {
-            target: format!("{}{turn}", plan.to),
+            target: plan.to.to_string(),
             how: how(plan),
             is_bulk: matches!(plan.shape, Shape::Bulk(_)),
             colours,

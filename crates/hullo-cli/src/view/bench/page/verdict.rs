@@ -129,7 +129,7 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
             hullo::bench::words::requests(report.unanswered)
         ));
     }
-    if report.loop_ == "closed" && matches!(&*report.shape, "ask" | "http") {
+    if !report.is_open() && matches!(&*report.shape, "ask" | "http") {
         notes.push(
             "The loop was closed: each connection asked again only once it had been answered. What a slow server was not \
              asked meanwhile is in no figure; a rate would show it."
