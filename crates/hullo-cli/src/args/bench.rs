@@ -131,6 +131,10 @@ pub(crate) struct Bench {
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, help_heading = "Verdict", conflicts_with = "words")]
     pub(crate) compare: Vec<PathBuf>,
 
+    /// Show nothing while it runs, on a terminal too
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_live: bool,
+
     /// Write a page with charts
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) html: Option<PathBuf>,
