@@ -223,7 +223,7 @@ impl Plan {
             return wrong("request (count)");
         }
         self.threads = self.threads.min(self.connections);
-        Ok(())
+        if self.is_packets() { datagrams::check(self) } else { Ok(()) }
     }
 }
 
@@ -279,6 +279,7 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
     if let Some(error) = gathering.error() {
         notes.push(format!("not all connections could be had at the beginning: {error}"));
     }
+    tally.packets = tally.datagrams.packets(&mut notes);
     Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
 }
 
