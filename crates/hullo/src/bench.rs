@@ -72,21 +72,13 @@ mod rate;
 pub mod report;
 mod slo;
 mod stall;
-mod tally;
 mod talk;
+mod tally;
 mod thread;
 mod turns;
 mod websocket;
 pub mod words;
 
-use self::{
-    gathering::Gathering,
-    progress::Progresses,
-    report::{Cpu, Run},
-    tally::Tally,
-    thread::{Done, Thread},
-    turns::Schedule,
-};
 pub use self::{
     codec::Failure,
     http::Exchange,
@@ -97,6 +89,14 @@ pub use self::{
     slo::{Slo, Verdict},
     stall::Stall,
     tally::{Counts, Packets},
+};
+use self::{
+    gathering::Gathering,
+    progress::Progresses,
+    report::{Cpu, Run},
+    tally::Tally,
+    thread::{Done, Thread},
+    turns::Schedule,
 };
 
 /// What a load test does.
@@ -229,7 +229,7 @@ impl Plan {
             return wrong("request (count)");
         }
         self.threads = self.threads.min(self.connections);
-        Ok(())
+        if self.is_packets() { datagrams::check(self) } else { Ok(()) }
     }
 }
 
@@ -285,6 +285,7 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
     if let Some(error) = gathering.error() {
         notes.push(format!("not all connections could be had at the beginning: {error}"));
     }
+    tally.packets = tally.datagrams.packets(&mut notes);
     Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
 }
 

@@ -8,7 +8,8 @@ use hullo::bench::Rate;
 use super::{size, time};
 
 #[derive(ClapArgs)]
-#[command(after_help = "With --rate the loop is open: requests are due by schedule, and latency counts from when a request should
+#[command(
+    after_help = "With --rate the loop is open: requests are due by schedule, and latency counts from when a request should
 have gone, whatever the server does meanwhile. Without it the loop is closed: each connection asks again
 when it has been answered, and what a stalled server is not asked meanwhile is in no figure.
 
@@ -31,7 +32,8 @@ Examples:
   hullo bench udp://localhost:7007 --rate 50000           loss, reordering, duplicates and jitter as well
   hullo bench tls://localhost:8443 --connect              handshakes a second
   hullo bench http://new:8080/ --repeat 5 --vs http://old:8080/
-  hullo bench http://localhost:8080/ --json > a.json; hullo bench --compare a.json b.json")]
+  hullo bench http://localhost:8080/ --json > a.json; hullo bench --compare a.json b.json"
+)]
 pub(crate) struct Bench {
     /// Address, as in tcp://host:7007 or https://host/path; for HTTP with a method before it and items behind it
     #[arg(required_unless_present = "compare", value_name = "[METHOD] ADDRESS [ITEM]")]
@@ -128,6 +130,10 @@ pub(crate) struct Bench {
     /// Compare two reports of --json; several reports in one file are runs of the same
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, help_heading = "Verdict", conflicts_with = "words")]
     pub(crate) compare: Vec<PathBuf>,
+
+    /// Show nothing while it runs, on a terminal too
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_live: bool,
 
     /// Write a page with charts
     #[arg(long, value_name = "FILE", help_heading = "Output")]

@@ -44,7 +44,11 @@ impl Gathering {
             Some(error) => drop(missing.error.get_or_insert(error)),
         }
         if missing.open == 0 {
-            let start = if missing.standing > 0 { Start::At(Arc::new(self.plan.schedule(Instant::now()))) } else { Start::Never };
+            let start = if missing.standing > 0 {
+                Start::At(Arc::new(self.plan.schedule(Instant::now())))
+            } else {
+                Start::Never
+            };
             self.start.send_replace(start);
         }
     }

@@ -21,8 +21,8 @@ use super::{
     Plan, Shape, bulk, connects, datagrams,
     gathering::Gathering,
     progress::Progress,
-    tally::Tally,
     talk,
+    tally::Tally,
     turns::{Next, Schedule, Turn, Turns},
 };
 use crate::{
@@ -111,6 +111,11 @@ impl Thread {
     /// The turns and the figures. It must not be held over an await.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether that connection is the first of all, for what is done once in a run.
+    pub(crate) fn is_first(&self, seat: usize) -> bool {
+        (self.index, seat) == (0, 0)
     }
 
     /// Opens a connection, counts how long that takes, and gives the first ones some order.
@@ -286,7 +291,7 @@ impl State {
 /// One connection, from its opening to the end of the run.
 async fn connection(thread: Arc<Thread>, seat: usize) {
     match &thread.plan.shape {
-        Shape::Ask(_) if thread.plan.is_packets() => datagrams::connection(thread, seat).await,
+        Shape::Ask(_) | Shape::Bulk(_) if thread.plan.is_packets() => datagrams::connection(thread, seat).await,
         Shape::Ask(_) | Shape::Http(_) => talk::connection(thread, seat).await,
         Shape::Bulk(_) => bulk::connection(thread, seat).await,
         Shape::Connect => connects::connection(thread, seat).await,
