@@ -60,6 +60,9 @@ pub struct Report {
     pub connect_ms: Latency,
     /// The connections.
     pub connections: Connections,
+    /// How fast single connections were, in bulk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub per_connection: Option<PerConnection>,
     /// What only packets can suffer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub packets: Option<Packets>,
@@ -106,6 +109,14 @@ pub struct Connections {
     pub opened: u64,
     /// How many attempts failed.
     pub failed: u64,
+}
+
+/// Bytes a second of single connections, both ways together: where these are far apart the load was shared unfairly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "they say it")]
+pub struct PerConnection {
+    pub slowest: f64,
+    pub fastest: f64,
 }
 
 /// Percentiles in milliseconds.
@@ -195,6 +206,10 @@ impl Report {
             lag_ms: Latency::of(&tally.lag),
             connect_ms: Latency::of(&tally.connect),
             connections: Connections { asked: plan.connections, opened: counts.opened, failed: counts.refused },
+            per_connection: tally.each.filter(|_| run.seconds > 0.0).map(|(least, most)| PerConnection {
+                slowest: least as f64 / run.seconds,
+                fastest: most as f64 / run.seconds,
+            }),
             packets: tally.packets.clone(),
             over_time: OverTime::of(tally),
             cpu: run.cpu,

@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     /// Until a connection stood.
     pub(crate) connect: Times,
     pub(crate) packets: Option<Packets>,
+    /// The least and the most bytes that a connection has moved, in bulk.
+    pub(crate) each: Option<(u64, u64)>,
     pub(crate) columns: Columns,
     /// Buckets of the answers since somebody looked last.
     recent: Vec<u32>,
@@ -102,6 +104,7 @@ impl Tally {
             lag: times(2)?,
             connect: times(2)?,
             packets: None,
+            each: None,
             columns: Columns::new(span),
             recent: vec![0; buckets::COUNT],
         })
@@ -190,6 +193,11 @@ impl Tally {
         self.counts.refused += 1;
     }
 
+    /// A connection has moved so many bytes in all.
+    pub(crate) fn each(&mut self, bytes: u64) {
+        self.each = joined(self.each, Some((bytes, bytes)));
+    }
+
     /// The buckets of the answers since the last call.
     pub(crate) fn recent(&mut self) -> Vec<(u16, u32)> {
         let filled = self.recent.iter_mut().enumerate().filter(|(_, count)| **count > 0);
@@ -216,6 +224,7 @@ impl Tally {
             (ours @ None, theirs) => *ours = theirs.clone(),
             (Some(_), None) => {}
         }
+        self.each = joined(self.each, other.each);
         self.columns.merge(&other.columns);
     }
 
@@ -227,6 +236,14 @@ impl Tally {
 
     fn at(&mut self, time: Instant) -> &mut Column {
         self.columns.at(time.saturating_duration_since(self.start))
+    }
+}
+
+/// The least and the most of both.
+fn joined(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
     }
 }
 
