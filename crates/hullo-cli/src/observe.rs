@@ -79,4 +79,8 @@ impl Watch for Observer {
     fn counts(&self) -> bool {
         self.access.is_some() || self.meter.is_some() || self.timeline.counts()
     }
+
+    fn wants_rates(&self) -> bool {
+        self.timeline.wants_rates()
+    }
 }

@@ -142,9 +142,18 @@ impl Timeline {
         let is_trouble = matches!(event, Event::Trouble { error, .. } if (self.ours)(error.kind()));
         // What a server shows is long: to look at it is what `check` is for.
         let is_long = matches!(event, Event::Shown(_)) && !self.voice.json;
-        (self.voice.verbose || is_trouble) && !is_long
+        let is_small_talk = matches!(event, Event::Rate(rate) if !self.voice.json && rate.received_per_s + rate.sent_per_s < SMALL_TALK);
+        (self.voice.verbose || is_trouble || self.is_measured(event)) && !is_long && !is_small_talk
+    }
+
+    /// Whether it is what programs are told of a service that others measure with, without -v too.
+    fn is_measured(&self, event: &Event<'_>) -> bool {
+        self.voice.json && matches!(event, Event::Rate(_) | Event::Closed { number: Some(_), .. })
     }
 }
+
+/// Below so many bytes in a second it is a person who talks, whose every line need not be told to people.
+const SMALL_TALK: u64 = 10_000;
 
 /// Whether a trouble of that kind is a server's own.
 fn is_ours(kind: Kind) -> bool {
@@ -167,6 +176,10 @@ impl Watch for Timeline {
 
     fn counts(&self) -> bool {
         self.voice.verbose
+    }
+
+    fn wants_rates(&self) -> bool {
+        self.voice.verbose || self.voice.json
     }
 }
 

@@ -1,5 +1,6 @@
 //! How things look.
 
+pub(crate) mod bench;
 pub(crate) mod certificate;
 pub(crate) mod chat;
 pub(crate) mod hex;

@@ -52,6 +52,7 @@ pub mod buckets;
 mod bulk;
 mod codec;
 mod columns;
+pub mod compare;
 mod connects;
 mod datagrams;
 mod gathering;
@@ -63,11 +64,14 @@ mod payload;
 mod progress;
 mod rate;
 pub mod report;
+mod slo;
+mod stall;
 mod talk;
 mod tally;
 mod thread;
 mod turns;
 mod websocket;
+pub mod words;
 
 pub use self::{
     codec::Failure,
@@ -76,6 +80,8 @@ pub use self::{
     progress::Progress,
     rate::Rate,
     report::Report,
+    slo::{Slo, Verdict},
+    stall::Stall,
     tally::{Counts, Packets},
 };
 use self::{
@@ -217,7 +223,7 @@ impl Plan {
             return wrong("request (count)");
         }
         self.threads = self.threads.min(self.connections);
-        Ok(())
+        if self.is_packets() { datagrams::check(self) } else { Ok(()) }
     }
 }
 
@@ -273,6 +279,7 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
     if let Some(error) = gathering.error() {
         notes.push(format!("not all connections could be had at the beginning: {error}"));
     }
+    tally.packets = tally.datagrams.packets(&mut notes);
     Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
 }
 

@@ -77,6 +77,8 @@ kinds! {
     Denied = 21, "denied";
     /// The answers were other ones than those they were compared with.
     Different = 22, "different";
+    /// A load test missed what was asked of it.
+    Missed = 23, "missed";
 }
 
 impl Error {

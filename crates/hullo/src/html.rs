@@ -1,7 +1,7 @@
 //! HTML out of text that is not trusted.
 
 /// Text as it may stand in HTML, inside a tag's quotes or outside of tags.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + text.len() / 8);
     for c in text.chars() {
         match c {
@@ -18,7 +18,7 @@ pub(crate) fn escaped(text: &str) -> String {
 
 /// The template with `{{name}}` replaced by the value of that name, each of which is HTML already. It is gone through
 /// once, so that what a value says is never taken for a name.
-pub(crate) fn filled(template: &str, values: &[(&str, &str)]) -> String {
+pub fn filled(template: &str, values: &[(&str, &str)]) -> String {
     let mut html = String::with_capacity(template.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());
     let mut parts = template.split("{{");
     html.push_str(parts.next().unwrap_or_default());

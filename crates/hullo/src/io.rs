@@ -1,11 +1,13 @@
 //! The ways to the kernel, and the adapters between the two kinds of wire.
 
 pub(crate) mod alarm;
+pub(crate) mod bulk;
 pub(crate) mod by_peer;
 pub(crate) mod codings;
 pub(crate) mod condition;
 pub(crate) mod connected;
 pub(crate) mod datagrams;
+pub(crate) mod dropped;
 pub(crate) mod exchange;
 pub(crate) mod file;
 pub(crate) mod guard;

@@ -130,7 +130,7 @@ pub mod fault;
 mod folder;
 pub mod framing;
 mod gate;
-mod html;
+pub mod html;
 mod io;
 mod link;
 mod message;
@@ -148,6 +148,7 @@ mod scope;
 mod serve;
 pub mod service;
 mod session;
+mod stamp;
 pub mod toxiproxy;
 pub mod traffic;
 pub mod transfer;
@@ -167,7 +168,7 @@ pub use scope::{BoxFuture, Limits, Scope};
 pub use serve::{Server, serve, suits};
 pub use service::{Answer, Reply, Service};
 pub use session::{Inbox, Outbox, Post, Session};
-pub use watch::{Answered, Certificate, Event, Fault, Secured, Shown, Watch};
+pub use watch::{Answered, Certificate, Event, Fault, Rate, Secured, Shown, Watch};
 
 /// Bodies of HTTP requests and responses, for a service that answers them itself.
 pub mod exchange {

@@ -73,7 +73,10 @@ impl Server {
         for (name, value) in service.options(&at.scheme) {
             at.options.prefer(name, value, &at.scheme)?;
         }
-        let scope = self.scope.under(&at.options)?;
+        let mut scope = self.scope.under(&at.options)?;
+        if service.is_measured() {
+            scope = scope.measured();
+        }
         let listener = transport.bind(at, scope.clone()).await?;
         service.clone().begin(&scope);
         self.bound.push(listener.address());

@@ -91,6 +91,11 @@ pub trait Service: Send + Sync + 'static {
         true
     }
 
+    /// Whether others measure with it: then whoever watches is told about once a second how fast each conversation is.
+    fn is_measured(&self) -> bool {
+        false
+    }
+
     /// Options of its addresses of that scheme that are other than usual, where they mean something and are not written.
     fn options(&self, _scheme: &str) -> &'static [(&'static str, &'static str)] {
         &[]

@@ -16,6 +16,11 @@ pub trait Watch: Send + Sync + 'static {
     fn counts(&self) -> bool {
         true
     }
+
+    /// Whether to be told of [rates](Event::Rate). They cost as much as counting does.
+    fn wants_rates(&self) -> bool {
+        self.counts()
+    }
 }
 
 impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Watch for F {
@@ -51,14 +56,35 @@ pub enum Event<'a> {
     Opened { peer: &'a Peer },
     /// The first byte came in, this long after the link was made.
     FirstByte { after: Duration },
-    /// A conversation's stream ended, and carried this much.
-    Closed { peer: &'a Peer, received: u64, sent: u64, lasted: Duration },
+    /// A conversation goes on, and has moved bytes since about a second ago. It is told only by services that others
+    /// measure with.
+    Rate(&'a Rate),
+    /// A conversation's stream ended, and carried this much; `number` is that of its rates, where those were told.
+    Closed { peer: &'a Peer, received: u64, sent: u64, lasted: Duration, number: Option<u64> },
     /// An HTTP request was answered.
     Answered(&'a Answered),
     /// A service, a handshake or a peer failed; the server goes on.
     Trouble { peer: Option<&'a Peer>, error: &'a Error },
     /// Something a person should know.
     Note(&'a str),
+}
+
+/// How fast a conversation is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rate {
+    /// Who is there.
+    pub peer: Peer,
+    /// The conversation's number: the peers of unix sockets have no names.
+    pub number: u64,
+    /// The bytes that came in so far.
+    pub received: u64,
+    /// The bytes that went out so far.
+    pub sent: u64,
+    /// The bytes that came in per second, since it was last told.
+    pub received_per_s: u64,
+    /// The same of those that went out.
+    pub sent_per_s: u64,
 }
 
 /// An HTTP exchange that is over.

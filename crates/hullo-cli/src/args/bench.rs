@@ -111,7 +111,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "OBJECTIVE", help_heading = "Verdict")]
     pub(crate) slo: Vec<String>,
 
-    /// Find the highest rate at which --slo holds; --rate A..B/TIME bounds where it is looked for
+    /// Find the highest rate at which --slo holds, in trials of 5s each or --duration; --rate A..B/TIME says where to look
     #[arg(long, help_heading = "Verdict", requires = "slo", conflicts_with_all = ["count", "vs"])]
     pub(crate) search: bool,
 
@@ -124,18 +124,22 @@ pub(crate) struct Bench {
     pub(crate) vs: Option<String>,
 
     /// How often, in turns with --vs
-    #[arg(long, value_name = "N", help_heading = "Verdict", default_value_t = 1, value_parser = many)]
+    #[arg(long, value_name = "N", help_heading = "Verdict", default_value_t = 1, value_parser = many, requires = "vs")]
     pub(crate) repeat: usize,
 
-    /// Compare two reports of --json
+    /// Compare two reports of --json; several reports in one file are runs of the same
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, help_heading = "Verdict", conflicts_with = "words")]
     pub(crate) compare: Vec<PathBuf>,
+
+    /// Show nothing while it runs, on a terminal too
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_live: bool,
 
     /// Write a page with charts
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Write the run over time as a table
+    /// Write the run over time as a table, or percentiles for HdrHistogram where the name ends in .hgrm
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) csv: Option<PathBuf>,
 

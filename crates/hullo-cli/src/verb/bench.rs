@@ -1,36 +1,147 @@
 //! `hullo bench ADDRESS`: load, with latency that is true.
 
+mod finish;
+mod live;
+mod search;
+mod versus;
+
 use std::{num::NonZero, process::ExitCode, sync::Arc, thread::available_parallelism, time::Duration};
 
 use hullo::{
     Address, Error, Kind, Limits, Result,
-    bench::{self, Ask, Direction, Exchange, Expect, Payload, Plan, Progress, Report, Shape},
+    bench::{
+        self, Ask, Direction, Exchange, Expect, Payload, Plan, Rate, Report, Shape, Slo, compare::Comparison,
+    },
     options::End,
     transport,
 };
+use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
 
+use self::versus::Side;
 use super::serve::raise_file_limit;
 use crate::{
     args::{Bench, Http},
+    observe::live::has_terminal,
     report::Voice,
+    view::{
+        bench::{beside, summary},
+        paint,
+    },
 };
 
+/// How long a trial of a search lasts, unless somebody says it.
+const TRIAL: Duration = Duration::from_secs(5);
+/// The time that a target has to get over the trial before.
+const BETWEEN: Duration = Duration::from_millis(500);
+
 pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
+    if let [a, b] = &args.compare[..] {
+        let versus = versus::files(a, b, args.seed)?;
+        finish::page_of_two(&versus, &args)?;
+        return compared(&versus.comparison, voice);
+    }
+    let objectives = finish::objectives(&args)?;
     let plan = plan(&args, voice).await?;
     voice.warn_of_trust(&plan.to);
     raise_file_limit();
-    let report = measure(plan, voice, |_| ()).await?;
+    if args.vs.is_some() {
+        return against(plan, args, &objectives, voice).await;
+    }
+    if args.search {
+        return looked_for(plan, &args, &objectives, voice).await;
+    }
+    let is_seen = !voice.json && !args.no_live && has_terminal();
+    let report = if is_seen { live::run(plan, voice).await? } else { measure(plan, voice).await? };
+    finish::files(&report, &args, &objectives)?;
+    finish::say(&report, voice)?;
+    finish::judge([&report], &objectives, voice)
+}
+
+/// Compares what was measured at some other time.
+fn compared(comparison: &Comparison, voice: Voice) -> Result<ExitCode> {
     if voice.json {
-        super::print(format!("{}\n", serde_json::to_string(&report).map_err(unwritable)?).as_bytes())?;
+        finish::object(&serde_json::to_value(comparison).map_err(finish::unwritable)?)?;
     } else {
-        super::print(format!("{} offered, {} answered\n", report.offered, report.answered).as_bytes())?;
+        super::print(beside::text(comparison, paint::on_stdout()).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Measures two targets in turns.
+async fn against(a: Plan, mut args: Bench, objectives: &[Slo], voice: Voice) -> Result<ExitCode> {
+    let other = args.vs.take().unwrap_or_default();
+    let at = args.words.iter().position(|word| is_url(word)).unwrap_or_default();
+    if let Some(word) = args.words.get_mut(at) {
+        *word = other;
+    }
+    let b = plan(&args, voice).await?;
+    voice.warn_of_trust(&b.to);
+    let run = async |side| unattended(if side == Side::A { a.clone() } else { b.clone() }, voice).await;
+    let told = |round: usize, side: Side, report: &Report| {
+        let round = round + 1;
+        let line = format!("round {round}  {side:?}  {}", beside::short(report));
+        step(
+            voice,
+            "run",
+            &line,
+            json!({ "round": round, "side": format!("{side:?}").to_lowercase(), "rate": report.rate }),
+        )
+    };
+    let versus = versus::run(args.repeat, args.seed, run, told).await?;
+    finish::page_of_two(&versus, &args)?;
+    if voice.json {
+        finish::object(&versus.facts().map_err(finish::unwritable)?)?;
+    } else {
+        super::print(b"\n")?;
+        compared(&versus.comparison, voice)?;
+    }
+    finish::judge(versus.a.iter().chain(&versus.b), objectives, voice)
+}
+
+/// Looks for the highest rate.
+async fn looked_for(plan: Plan, args: &Bench, objectives: &[Slo], voice: Voice) -> Result<ExitCode> {
+    // The ends of a ramp are where to begin and where to stop.
+    let span = |rate: &Rate| rate.span().map(|span| rate.at(span));
+    let bounds = args.rate.as_ref().map_or((search::START, None), |rate| (rate.first(), span(rate)));
+    let plan = Plan { duration: args.duration.or(Some(TRIAL)), warm_up: args.warm_up.max(BETWEEN), ..plan };
+    let trial = async |rate| unattended(Plan { rate: Some(Rate::constant(rate)?), ..plan.clone() }, voice).await;
+    let told = |trial: &search::Trial| step(voice, "trial", &trial.line(), trial.facts());
+    let found = search::run(objectives, bounds, trial, told).await?;
+    if let Some(report) = found.report() {
+        finish::files(report, args, objectives)?;
+    }
+    if voice.json {
+        let facts = json!({ "search": found.facts(), "report": found.report() });
+        finish::object(&facts)?;
+    } else if let Some(report) = found.report() {
+        super::print(format!("\n{}\n{}", summary::text(report, paint::on_stdout()), found.sentence()).as_bytes())?;
+        super::print(b"\n")?;
+    }
+    found.check()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells of one run of several as soon as it is over: on stdout, which has nothing but the result for programs.
+fn step(voice: Voice, event: &str, line: &str, facts: Value) -> Result<()> {
+    if voice.json {
+        voice.say(event, "", facts);
+        return Ok(());
+    }
+    super::print(format!("{line}\n").as_bytes())
+}
+
+/// Runs one load of several. Ctrl-C ends all of them, as it ends any program.
+async fn unattended(plan: Plan, voice: Voice) -> Result<Report> {
+    bench::run(plan, &voice.scope(Limits::default()), |_| ()).await
+}
+
+fn is_url(word: &str) -> bool {
+    word.starts_with("http://") || word.starts_with("https://")
+}
+
 /// Runs the load to its end; Ctrl-C ends it early, and once more at once.
-async fn measure(plan: Plan, voice: Voice, seen: impl FnMut(&Progress)) -> Result<Report> {
+async fn measure(plan: Plan, voice: Voice) -> Result<Report> {
     let scope = voice.scope(Limits::default());
     let stop = async {
         // Without a signal handler Ctrl-C ends the process, as it always did.
@@ -39,13 +150,9 @@ async fn measure(plan: Plan, voice: Voice, seen: impl FnMut(&Progress)) -> Resul
         let _ = ctrl_c().await;
     };
     tokio::select! {
-        report = bench::run(plan, &scope, seen) => report,
+        report = bench::run(plan, &scope, |_| ()) => report,
         () = stop => Err(Error::new(Kind::Other, "interrupted")),
     }
-}
-
-fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(Kind::Other, format!("cannot write the report: {error}"))
 }
 
 /// What the words ask for.
@@ -72,7 +179,7 @@ async fn plan(args: &Bench, voice: Voice) -> Result<Plan> {
 async fn shape(args: &Bench, voice: Voice) -> Result<(Address, Shape)> {
     let bulk = [(args.up, Direction::Up), (args.down, Direction::Down), (args.both, Direction::Both)];
     let bulk = bulk.into_iter().find_map(|(wanted, direction)| wanted.then_some(direction));
-    let is_http = args.words.iter().any(|word| word.starts_with("http://") || word.starts_with("https://"));
+    let is_http = args.words.iter().any(|word| is_url(word));
     let mut expect = Expect::default();
     args.expect.iter().for_each(|said| expect.add(said));
     if is_http && bulk.is_none() && !args.connect {

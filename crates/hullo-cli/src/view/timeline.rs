@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hullo::{Answered, Event, Secured};
+use hullo::{Answered, Event, Rate, Secured};
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
 use super::certificate;
@@ -72,10 +73,24 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
             let ms = after.as_secs_f64() * 1e3;
             ("first-byte", format!("first byte, {ms:.1} ms after the connection"), json!({ "ms": ms }))
         }
-        Event::Closed { peer, received, sent, lasted } => {
+        Event::Rate(rate) => {
+            let Rate { peer, number, received, sent, received_per_s, sent_per_s, .. } = rate;
+            let facts = json!({
+                "peer": peer.to_string(), "number": number, "received_per_s": received_per_s, "sent_per_s": sent_per_s,
+                "received": received, "sent": sent,
+            });
+            let (come, gone) = (DecimalBytes(*received_per_s), DecimalBytes(*sent_per_s));
+            ("rate", format!("{peer} #{number}: {come}/s received, {gone}/s sent"), facts)
+        }
+        Event::Closed { peer, received, sent, lasted, number } => {
             let s = lasted.as_secs_f64();
             let sentence = format!("{peer} ended after {s:.3} s: {received} bytes received, {sent} sent");
-            ("closed", sentence, json!({ "peer": peer.to_string(), "received": received, "sent": sent, "seconds": s }))
+            let mut facts =
+                json!({ "peer": peer.to_string(), "received": received, "sent": sent, "seconds": s });
+            if let Some(number) = number {
+                facts["number"] = (*number).into();
+            }
+            ("closed", sentence, facts)
         }
         Event::Answered(answered) => {
             let Answered { peer, id, method, target, status, sent, took, .. } = answered;

@@ -66,7 +66,7 @@ impl Columns {
     }
 
     fn place(&self, time: Duration) -> usize {
-        (time.as_nanos() / self.width.as_nanos()) as usize
+        (time.as_nanos() as u64 / self.width.as_nanos() as u64) as usize
     }
 
     /// Makes one of two.

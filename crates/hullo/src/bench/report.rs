@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Plan,
+    Plan, buckets,
     tally::{Packets, Tally, Times},
+    words,
 };
 
 /// The version of the words below; it grows when one of them changes its meaning.
 pub const SCHEMA: u32 = 1;
 
 /// What a load test found out. Times are milliseconds, bytes are bytes, rates are by the second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -176,7 +177,7 @@ impl Report {
             schema: SCHEMA,
             hullo: env!("CARGO_PKG_VERSION").to_owned(),
             started: run.started,
-            target: plan.to.to_string(),
+            target: plan.to.bare().to_string(),
             shape: plan.shape.name().to_owned(),
             loop_: if plan.rate.is_some() { "open" } else { "closed" }.to_owned(),
             plan: Planned::of(plan),
@@ -200,6 +201,35 @@ impl Report {
             cpu: run.cpu,
             notes: run.notes,
         }
+    }
+}
+
+/// What is this late in the generator is in the figures.
+const LATE_MS: f64 = 1.0;
+/// Which share of a latency may be the generator's own lag.
+const LAG_SHARE: f64 = 0.1;
+/// A thread this busy has no time left for the requests that it should measure.
+const BUSY: f64 = 0.95;
+
+impl Report {
+    /// Why the figures are the generator's rather than the target's, as a sentence; nothing if they are the target's.
+    pub fn generator_limit(&self) -> Option<String> {
+        let (lag, latency) = (&self.lag_ms, &self.latency_ms);
+        if lag.p99 > LATE_MS {
+            return Some(format!("one request in a hundred left {} late or more", words::time(lag.p99)));
+        }
+        for (name, lag, latency) in [("p50", lag.p50, latency.p50), ("p99", lag.p99, latency.p99)] {
+            if lag > latency * LAG_SHARE && latency > 0.0 {
+                return Some(format!("of {name}, {}, {} are its own lag", words::time(latency), words::time(lag)));
+            }
+        }
+        let percent = words::percent(self.cpu.busiest * 100.0);
+        (self.cpu.busiest > BUSY).then(|| format!("a thread of it was busy for {percent} of the time"))
+    }
+
+    /// Whether requests went by schedule, whatever the target did.
+    pub fn is_open(&self) -> bool {
+        self.loop_ == "open"
     }
 }
 
@@ -277,6 +307,10 @@ impl Latency {
         };
         let [p50, p90, p95, p99, p999, p9999] = NAMED.map(|(name, share)| at(name, share));
         let max = at("max", 1.0);
+        // Of a time that nobody knows, so it is not a mean either.
+        if cut_off(1.0, times.max() as f64) {
+            censored.push("mean".to_owned());
+        }
         Self {
             count: times.len(),
             mean: times.mean() / 1e6,
@@ -291,6 +325,46 @@ impl Latency {
             censored,
             curve: curve(times),
         }
+    }
+}
+
+impl Latency {
+    /// The names of all percentiles, and of the longest of all.
+    pub const NAMES: [&'static str; 7] = ["p50", "p90", "p95", "p99", "p999", "p9999", "max"];
+
+    /// The figure of that name, `mean` included.
+    pub fn named(&self, name: &str) -> Option<f64> {
+        Some(match name {
+            "p50" => self.p50,
+            "p90" => self.p90,
+            "p95" => self.p95,
+            "p99" => self.p99,
+            "p999" => self.p999,
+            "p9999" => self.p9999,
+            "max" => self.max,
+            "mean" => self.mean,
+            _ => return None,
+        })
+    }
+
+    /// Whether the figure of that name is only a lower bound.
+    pub fn is_bound(&self, name: &str) -> bool {
+        self.censored.iter().any(|censored| censored == name)
+    }
+}
+
+impl Column {
+    /// The time in milliseconds that this share of the answers did not exceed, to a bucket's width; nothing where there
+    /// were none.
+    pub fn latency_ms(&self, share: f64) -> Option<f64> {
+        let all: u64 = self.latency.iter().map(|(_, count)| u64::from(*count)).sum();
+        let mut left = (share * all as f64).ceil().max(1.0) as u64;
+        let (bucket, _) = self.latency.iter().find(|(_, count)| {
+            let found = u64::from(*count) >= left;
+            left = left.saturating_sub(u64::from(*count));
+            found
+        })?;
+        Some(buckets::bounds(*bucket).end / 1e6)
     }
 }
 

@@ -134,8 +134,8 @@ impl<'a> Talk<'a> {
         Self { thread, seat, stream, codec, under_way, out, written: 0, rest, turn, over: false }
     }
 
-    /// Hears what has come; 0 is the end.
-    fn poll_hear(&mut self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+    /// Hears what has come, and says how much and when; 0 is the end.
+    fn poll_hear(&mut self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<(usize, Instant)>> {
         let Self { stream, codec, under_way, rest, .. } = self;
         scratch::with(|buf| {
             let read = ready!(scratch::poll_read(cx, Pin::new(stream), buf));
@@ -153,7 +153,7 @@ impl<'a> Talk<'a> {
                 let used = codec.hear(rest, &mut settle)?;
                 rest.drain(..used);
             }
-            Poll::Ready(Ok(read))
+            Poll::Ready(Ok((read, now)))
         })
     }
 
@@ -203,8 +203,20 @@ impl<'a> Talk<'a> {
     }
 
     fn poll_talk(&mut self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<Ended>> {
-        let mut now = Instant::now();
+        let mut first = true;
         loop {
+            // The clock is read once for what has come, which is also when the next request goes.
+            let now = match self.poll_hear(state, cx)? {
+                Poll::Ready((0, _)) if self.under_way.count == 0 => return Poll::Ready(Ok(Ended::Lost)),
+                Poll::Ready((0, _)) => {
+                    return Poll::Ready(Err(Error::new(Kind::Cut, "the peer ended without a reply")));
+                }
+                Poll::Ready(_) if self.under_way.last => return Poll::Ready(Ok(Ended::Lost)),
+                Poll::Ready((_, now)) => now,
+                Poll::Pending if first => Instant::now(),
+                Poll::Pending => return Poll::Pending,
+            };
+            first = false;
             if self.under_way.oldest().is_some_and(|oldest| now >= oldest + self.thread.plan.timeout) {
                 let about = format!("no reply within {:?}", self.thread.plan.timeout);
                 return Poll::Ready(Err(Error::new(Kind::Timeout, about)));
@@ -215,13 +227,6 @@ impl<'a> Talk<'a> {
                 // It is said where there is something to be said; nobody waits for it.
                 let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                 return Poll::Ready(Ok(Ended::Over));
-            }
-            match self.poll_hear(state, cx)? {
-                Poll::Ready(0) if self.under_way.count == 0 => return Poll::Ready(Ok(Ended::Lost)),
-                Poll::Ready(0) => return Poll::Ready(Err(Error::new(Kind::Cut, "the peer ended without a reply"))),
-                Poll::Ready(_) if self.under_way.last => return Poll::Ready(Ok(Ended::Lost)),
-                Poll::Ready(_) => now = Instant::now(),
-                Poll::Pending => return Poll::Pending,
             }
         }
     }

@@ -9,6 +9,7 @@ use super::{
     buckets::{self, bucket},
     codec::Failure,
     columns::{Column, Columns},
+    datagrams::Sum,
     turns::Turn,
 };
 use crate::error::{Error, Kind, Result};
@@ -30,6 +31,8 @@ pub(crate) struct Tally {
     /// Until a connection stood.
     pub(crate) connect: Times,
     pub(crate) packets: Option<Packets>,
+    /// What the above are made of, once the run is over.
+    pub(crate) datagrams: Sum,
     pub(crate) columns: Columns,
     /// Buckets of the answers since somebody looked last.
     recent: Vec<u32>,
@@ -61,7 +64,7 @@ pub struct Counts {
 /// What only packets can suffer.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Packets {
-    /// Those that never came.
+    /// Those that never came, but for those of `kernel_drops`.
     pub lost: u64,
     /// Those that came after one that was sent later (RFC 4737).
     pub reordered: u64,
@@ -69,7 +72,8 @@ pub struct Packets {
     pub duplicates: u64,
     /// How much the time of travel varies, in milliseconds (RFC 3550, section 6.4.1).
     pub jitter_ms: f64,
-    /// Those of the lost that the kernel of an end dropped, since a buffer was full.
+    /// Those that the kernel of one of the ends dropped, since they came faster than they were taken: the network did not
+    /// lose them.
     pub kernel_drops: u64,
     /// Who measured this: `there` is the other end, and the figures are of one way; `here` they are there and back.
     pub measured: String,
@@ -102,6 +106,7 @@ impl Tally {
             lag: times(2)?,
             connect: times(2)?,
             packets: None,
+            datagrams: Sum::default(),
             columns: Columns::new(span),
             recent: vec![0; buckets::COUNT],
         })
@@ -211,11 +216,7 @@ impl Tally {
             // They have the same bounds, and so it cannot fail.
             let _ = ours.add(theirs);
         }
-        match (&mut self.packets, &other.packets) {
-            (Some(ours), Some(theirs)) => ours.add(theirs),
-            (ours @ None, theirs) => *ours = theirs.clone(),
-            (Some(_), None) => {}
-        }
+        self.datagrams.add(&other.datagrams);
         self.columns.merge(&other.columns);
     }
 
@@ -246,15 +247,5 @@ impl Counts {
         self.bytes_received += other.bytes_received;
         self.opened += other.opened;
         self.refused += other.refused;
-    }
-}
-
-impl Packets {
-    fn add(&mut self, other: &Self) {
-        self.lost += other.lost;
-        self.reordered += other.reordered;
-        self.duplicates += other.duplicates;
-        self.jitter_ms = self.jitter_ms.max(other.jitter_ms);
-        self.kernel_drops += other.kernel_drops;
     }
 }

@@ -113,6 +113,11 @@ impl Thread {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether that connection is the first of all, for what is done once in a run.
+    pub(crate) fn is_first(&self, seat: usize) -> bool {
+        (self.index, seat) == (0, 0)
+    }
+
     /// Opens a connection, counts how long that takes, and gives the first ones some order.
     pub(crate) async fn open<T>(&self, open: impl Future<Output = Result<T>>) -> Result<T> {
         // It is never closed.
@@ -286,7 +291,7 @@ impl State {
 /// One connection, from its opening to the end of the run.
 async fn connection(thread: Arc<Thread>, seat: usize) {
     match &thread.plan.shape {
-        Shape::Ask(_) if thread.plan.is_packets() => datagrams::connection(thread, seat).await,
+        Shape::Ask(_) | Shape::Bulk(_) if thread.plan.is_packets() => datagrams::connection(thread, seat).await,
         Shape::Ask(_) | Shape::Http(_) => talk::connection(thread, seat).await,
         Shape::Bulk(_) => bulk::connection(thread, seat).await,
         Shape::Connect => connects::connection(thread, seat).await,

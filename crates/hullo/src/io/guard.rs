@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Kind},
     link::Stream,
     peer::Peer,
-    scope::{Bell, BoxFuture, Scope},
+    scope::{Bell, BoxFuture, Live, Scope},
     watch::Event,
 };
 
@@ -28,7 +28,8 @@ use crate::{
 ///
 /// - It fails with [`Kind::Timeout`] once nothing has moved either way for `idle`.
 /// - When the scope stops, it reads as ended as soon as there is nothing left to read.
-/// - Whoever watches is told of the first byte, and at the end how many there were.
+/// - Whoever watches is told of the first byte, and at the end how many there were; of some services also how fast they
+///   come.
 pub(crate) struct Guard<S> {
     stream: S,
     scope: Scope,
@@ -50,6 +51,8 @@ struct Watched {
     since: Instant,
     received: u64,
     sent: u64,
+    /// Where its rate is told while it goes on.
+    live: Option<Live>,
 }
 
 /// The idle deadline. Its alarm is set once, and moved on only when it rings: a busy stream does not touch it.
@@ -79,8 +82,9 @@ struct Alarm {
 impl<S> Guard<S> {
     pub(crate) fn new(stream: S, peer: &Peer, scope: &Scope) -> Self {
         let now = Instant::now();
-        let watched =
-            scope.watched().then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0 }));
+        let live = scope.live(peer);
+        let watched = (live.is_some() || scope.watched())
+            .then(|| Box::new(Watched { peer: peer.clone(), since: now, received: 0, sent: 0, live }));
         let idle =
             scope.limits().idle.map(|limit| Idle { limit, moved: now, fresh: true, reading: None, writing: None });
         Self { stream, scope: scope.clone(), watched, idle, stop: Bell::default(), heeds_stop: true, lull: None }
@@ -158,6 +162,9 @@ impl<S> Guard<S> {
             }
             watched.received += received as u64;
             watched.sent += sent as u64;
+            if let Some(live) = &watched.live {
+                live.set(watched.received, watched.sent);
+            }
         }
     }
 
@@ -271,12 +278,29 @@ impl<S: Stream> Bare for Guard<S> {
             None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         })
     }
+
+    fn poll_skip(&mut self, cx: &mut Context<'_>, most: usize, below: bool) -> Poll<io::Result<usize>> {
+        self.poll_read_by(cx, |stream, cx| match stream.bare() {
+            Some(bare) => bare.poll_skip(cx, most, below),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        })
+    }
+
+    fn set_low_water(&mut self, bytes: usize) {
+        if let Some(bare) = self.stream.bare() {
+            bare.set_low_water(bytes);
+        }
+    }
 }
 
 impl<S> Drop for Guard<S> {
     fn drop(&mut self) {
-        if let Some(Watched { peer, since, received, sent }) = self.watched.as_deref() {
-            self.scope.tell(&Event::Closed { peer, received: *received, sent: *sent, lasted: since.elapsed() });
+        if let Some(mut watched) = self.watched.take() {
+            // Its rate is told no more, once this is.
+            let number = watched.live.take().map(|live| live.number());
+            let Watched { peer, since, received, sent, .. } = &*watched;
+            let (received, sent, lasted) = (*received, *sent, since.elapsed());
+            self.scope.tell(&Event::Closed { peer, received, sent, lasted, number });
         }
     }
 }

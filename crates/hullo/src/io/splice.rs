@@ -13,6 +13,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
+use super::bulk;
 use crate::link::Stream;
 
 /// What a pipe is asked to hold; where the user may have no more pipes of that size, it holds what the kernel gives.
@@ -34,6 +35,16 @@ pub trait Bare: Send {
     /// # Errors
     /// The socket's.
     fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>>;
+
+    /// Throws away what has come, up to `most` bytes; 0 is the end. What has not reached the [low
+    /// water](Bare::set_low_water) is thrown away only `below` it.
+    ///
+    /// # Errors
+    /// The socket's.
+    fn poll_skip(&mut self, cx: &mut Context<'_>, most: usize, below: bool) -> Poll<io::Result<usize>>;
+
+    /// Has us be woken once that many bytes have come, or the end, where the kernel can do that.
+    fn set_low_water(&mut self, bytes: usize);
 }
 
 /// A pipe of the kernel.
@@ -78,7 +89,7 @@ impl Pipe {
 
 /// Both kinds of stream sockets.
 macro_rules! kernel {
-    ($($socket:ty),*) => {$(
+    ($($socket:ty: { $($skip:item)* }),* $(,)?) => {$(
         impl Stream for $socket {
             fn bare(&mut self) -> Option<&mut dyn Bare> {
                 Some(self)
@@ -109,11 +120,43 @@ macro_rules! kernel {
                     }
                 }
             }
+
+            $($skip)*
         }
     )*};
 }
 
-kernel!(TcpStream, UnixStream);
+kernel! {
+    TcpStream: {
+        fn poll_skip(&mut self, cx: &mut Context<'_>, most: usize, below: bool) -> Poll<io::Result<usize>> {
+            if below {
+                match bulk::discard(&*self, most) {
+                    Err(error) if is_passing(&error) => {}
+                    skipped => return Poll::Ready(skipped),
+                }
+            }
+            loop {
+                ready!(self.poll_read_ready(cx))?;
+                match self.try_io(Interest::READABLE, || bulk::discard(&*self, most)) {
+                    Err(error) if is_passing(&error) => {}
+                    skipped => return Poll::Ready(skipped),
+                }
+            }
+        }
+
+        fn set_low_water(&mut self, bytes: usize) {
+            bulk::set_low_water(&*self, bytes);
+        }
+    },
+    // The kernel throws nothing away here.
+    UnixStream: {
+        fn poll_skip(&mut self, cx: &mut Context<'_>, most: usize, _: bool) -> Poll<io::Result<usize>> {
+            bulk::poll_read(cx, self, most)
+        }
+
+        fn set_low_water(&mut self, _: usize) {}
+    },
+}
 
 fn through(from: &impl AsFd, to: &impl AsFd, most: usize) -> io::Result<usize> {
     Ok(splice(from, None, to, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?)

@@ -3,17 +3,24 @@
 //! A stream gets lines until it ends or stops reading. A datagram of any content is answered with one of 3 lines: less
 //! than the 512 characters that the RFC allows, so that a forged question brings its victim no flood.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    task::{Context, Poll, ready},
+};
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 
 use super::{Needs, Service, Spec};
 use crate::{
-    error::{Error, Result},
-    link::{Link, Wire},
+    error::{Error, Kind, Result},
+    io::bulk::{Give, Pattern, Skip},
+    link::{BoxStream, Link, Wire},
     message::Message,
-    scope::BoxFuture,
+    scope::{BoxFuture, Scope},
 };
 
 /// This service's line of the table.
@@ -47,33 +54,60 @@ impl Service for Chargen {
                 Ok(())
             }),
             wire => Box::pin(async move {
-                let stream = Link { wire, ..link }.stream();
-                let pattern = lines(0, LINES);
-                let (mut reader, mut writer) = tokio::io::split(stream);
-                let flood = async {
-                    while !stopping.is_stopping() {
-                        writer.write_all(pattern.as_bytes()).await?;
-                    }
-                    writer.shutdown().await
+                let mut flood = Flood {
+                    stream: Link { wire, ..link }.stream(),
+                    give: Give::new(PATTERN.clone()),
+                    skip: Skip::default(),
+                    is_given: false,
+                    is_heard: false,
                 };
-                // What comes is of no interest, but must be read: it may be the news that the peer has gone.
-                let sink = async {
-                    let mut buf = [0; 1024];
-                    while reader.read(&mut buf).await? > 0 {}
-                    std::io::Result::Ok(())
-                };
-                let (flooded, _) = tokio::join!(flood, async {
-                    match sink.await {
-                        Ok(()) | Err(_) => (),
-                    }
-                });
+                let flooded = poll_fn(|cx| flood.poll(cx, &stopping)).await;
                 match flooded.map_err(|error| Error::io("the flood was cut off", error)) {
                     // That is how a client says that it has enough.
-                    Err(error) if error.kind() == crate::error::Kind::Cut => Ok(()),
+                    Err(error) if error.kind() == Kind::Cut => Ok(()),
                     done => done,
                 }
             }),
         }
+    }
+
+    fn is_measured(&self) -> bool {
+        true
+    }
+}
+
+/// All lines, over and over.
+static PATTERN: LazyLock<Arc<Pattern>> = LazyLock::new(|| Arc::new(Pattern::new(lines(0, LINES).as_bytes())));
+
+/// A stream that gets lines until it ends.
+struct Flood {
+    stream: BoxStream,
+    give: Give,
+    skip: Skip,
+    /// Whether it has been told that there is no more, and whether it has said that itself.
+    is_given: bool,
+    is_heard: bool,
+}
+
+impl Flood {
+    fn poll(&mut self, cx: &mut Context<'_>, scope: &Scope) -> Poll<io::Result<()>> {
+        // What comes is of no interest, but must be read: it may be the news that the peer has gone.
+        while !self.is_heard {
+            match self.skip.poll(cx, &mut self.stream, usize::MAX) {
+                Poll::Ready(Ok(n)) => self.is_heard = n == 0,
+                // Whoever only reads may well do that.
+                Poll::Ready(Err(_)) => self.is_heard = true,
+                Poll::Pending => break,
+            }
+        }
+        while !self.is_given && !scope.is_stopping() {
+            ready!(self.give.poll(cx, &mut self.stream, usize::MAX))?;
+        }
+        if !self.is_given {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.is_given = true;
+        }
+        if self.is_heard { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 

@@ -97,4 +97,8 @@ impl Service for Echo {
             Ok(response)
         })
     }
+
+    fn is_measured(&self) -> bool {
+        true
+    }
 }

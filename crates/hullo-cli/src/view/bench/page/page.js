@@ -1,0 +1,51 @@
+
+// All charts of all runs, and their figures over time as a table.
+
+function page({ runs }) {
+  const charts = document.getElementById("charts");
+  const add = (...figures) => charts.append(...figures.filter(Boolean));
+  const alone = runs.length === 1;
+  if (!alone) add(percentiles(runs));
+  for (const run of runs.filter(({ report }) => report.over_time.columns.length > 0)) {
+    // Those of requests are pointed at together; bytes have columns of their own.
+    const [name, group] = [alone ? "" : `: ${run.name}`, []];
+    const shown = [alone && percentiles(runs), throughput(run, name, group), bytes(run, name, group), alone && lag(run)].filter(Boolean);
+    add(heat(run, name, []), html("div", { class: "side" }, shown), table(run, name));
+  }
+}
+
+function throughput(run, name, group) {
+  const offered = run.report.loop === "open" && ["offered", "offered", "ink", "dashed"];
+  const failed = run.report.failed > 0 && ["failed", "failed", "bad", "area"];
+  return rates(run, {
+    title: `Requests a second${name}`, unit: "", group, spoken: "Requests a second over time.",
+    series: [["answered", "done", "accent", "area"], offered, failed].filter(Boolean),
+  });
+}
+
+function bytes(run, name, group) {
+  if (!run.report.bytes.sent && !run.report.bytes.received) return null;
+  return rates(run, {
+    title: `Bytes a second${name}`, unit: "B", group, spoken: "Bytes sent and received a second over time.",
+    series: [["received", "received", "accent", "area"], ["sent", "sent", "ink", "dashed"]],
+  });
+}
+
+function table(run, name) {
+  const { list, span } = columnsOf(run, FEW);
+  const of = (column, share) => {
+    const bucket = quantile(column, share);
+    return bucket === null ? (column.unanswered ? "no answer" : "–") : time(middleOf(run, bucket));
+  };
+  const counters = ["offered", "answered", "failed", "unanswered"];
+  const row = (cells, name) => html("tr", {}, cells.map((text) => html(name, { class: "number" }, text)));
+  const figures = (column) => [clock(column.from, span), ...counters.map((what) => count(column[what])), of(column, 0.5), of(column, 0.99)];
+  const rows = html("table", {},
+    html("thead", {}, row(["from", ...counters, "p50", "p99"], "th")),
+    html("tbody", {}, list.map((column) => row(figures(column), "td"))));
+  return html("details", { class: "card" },
+    html("summary", {}, `Figures over time${name}`),
+    html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures over time" }, rows));
+}
+
+page(JSON.parse(document.getElementById("data").textContent));

@@ -1,0 +1,151 @@
+//! What was done and what came of it, in sentences.
+
+use std::time::Duration;
+
+use hullo::{
+    bench::{
+        Report,
+        words::{bits, bytes, count, rate, share, time},
+    },
+    html::escaped,
+};
+
+use super::{Run, Word};
+
+/// What was done: the loop, the rate, how long, when, and by whom.
+pub(super) fn how(runs: &[Run<'_>]) -> String {
+    runs.first().map_or_else(String::new, |run| done(run.report))
+}
+
+fn done(report: &Report) -> String {
+    let plan = &report.plan;
+    let what = match (&*report.shape, plan.connections) {
+        ("up", many) => format!("Bulk to the server over {}", connections(many)),
+        ("down", many) => format!("Bulk from the server over {}", connections(many)),
+        ("both", many) => format!("Bulk both ways over {}", connections(many)),
+        ("connect", many) => format!("Connecting, {} at once", count(many as u64)),
+        (_, many) => match &plan.rate {
+            Some(rate) => format!("Open loop, {rate} requests a second over {}", connections(many)),
+            None => format!("Closed loop over {}", connections(many)),
+        },
+    };
+    let depth = if plan.depth > 1 { format!(", {} requests under way on each", plan.depth) } else { String::new() };
+    let lasted = duration(report.seconds);
+    format!("{what}{depth}, for {lasted}. {}, hullo {}.", moment(&report.started), report.hullo)
+}
+
+/// A time that was asked for, or that a run took: `10s`, `1m 30s`.
+pub(in super::super) fn duration(seconds: f64) -> String {
+    // What is long is not told to the thousandth.
+    let ms = if seconds < 60.0 { (seconds * 1e3).round() } else { seconds.round() * 1e3 };
+    if ms < 1.0 { time(seconds * 1e3) } else { humantime::format_duration(Duration::from_millis(ms as u64)).to_string() }
+}
+
+fn connections(many: usize) -> String {
+    format!("{} connection{}", count(many as u64), if many == 1 { "" } else { "s" })
+}
+
+/// A moment of RFC 3339 as people write it; to the minute, since the table has it whole.
+pub(super) fn moment(started: &str) -> String {
+    let at = started.parse::<jiff::Timestamp>().map(|at| at.strftime("%-d %B %Y, %H:%M UTC").to_string());
+    at.unwrap_or_else(|_| started.to_owned())
+}
+
+/// What came of it: of each run, and whatever else there is to be said.
+pub(super) fn verdicts(runs: &[Run<'_>], words: &[Word]) -> String {
+    let own = runs.iter().map(|run| {
+        let name = if runs.len() > 1 { format!("{}: ", run.name) } else { String::new() };
+        (tone(run.report), format!("{name}{}", sentence(run.report)))
+    });
+    let said = words.iter().map(|word| (if word.is_bad { "bad" } else { "" }, word.text.clone()));
+    let line = |(tone, text): (&str, String)| format!("<p class=\"verdict {tone}\">{}</p>\n", escaped(&text));
+    said.chain(own).map(line).collect()
+}
+
+fn tone(report: &Report) -> &'static str {
+    match report {
+        Report { failed: 1.., .. } => "bad",
+        Report { offered: 1.., answered: 0, .. } => "bad",
+        Report { unanswered: 1.., .. } => "warn",
+        _ => "",
+    }
+}
+
+/// What came of a run, in one line.
+pub(super) fn sentence(report: &Report) -> String {
+    let Report { offered, answered, failed, unanswered, .. } = *report;
+    if offered == 0 {
+        return bulk(report);
+    }
+    let asked = if report.shape == "connect" { "connections" } else { "requests" };
+    if answered == 0 {
+        return format!("None of {} {asked} came to anything: {}.", count(offered), others(failed, unanswered));
+    }
+    let whole = match (answered == offered, offered) {
+        (true, 1) => "The only request was answered.".to_owned(),
+        (true, _) => format!("All {} {asked} were answered, {}.", count(offered), rate(report.rate)),
+        (false, _) => format!(
+            "{} of {} {asked} were answered ({}), {}; {}.",
+            count(answered),
+            count(offered),
+            share(answered, offered),
+            rate(report.rate),
+            others(failed, unanswered)
+        ),
+    };
+    let figure = |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
+    let latency = &report.latency_ms;
+    format!("{whole} {}, {}.", figure("p50", latency.p50), figure("p99", latency.p99))
+}
+
+/// The mark of a figure that is a lower bound.
+pub(super) fn at_least(report: &Report, name: &str) -> &'static str {
+    if report.latency_ms.censored.iter().any(|censored| censored == name) { "≥\u{a0}" } else { "" }
+}
+
+fn others(failed: u64, unanswered: u64) -> String {
+    let parts = [(failed, "failed"), (unanswered, "had no answer by the end")];
+    let parts = parts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{} {what}", count(*many)));
+    parts.collect::<Vec<_>>().join(" and ")
+}
+
+fn bulk(report: &Report) -> String {
+    let way = |moved: u64, word: &str| {
+        let per_second = moved as f64 / report.seconds.max(1e-9);
+        (moved > 0).then(|| format!("{} {word}, {}", bytes(moved as f64), bits(per_second)))
+    };
+    let ways = [way(report.bytes.sent, "sent"), way(report.bytes.received, "received")];
+    let ways: Vec<_> = ways.into_iter().flatten().collect();
+    if ways.is_empty() { "Nothing was asked, and nothing came.".to_owned() } else { format!("{}.", ways.join("; ")) }
+}
+
+/// What must be known to read the figures.
+pub(super) fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !report.latency_ms.censored.is_empty() {
+        notes.push(format!(
+            "≥ is a lower bound: {} had no answer when the run ended. Each counts with the time that it had waited by then, \
+             and would have had to wait longer.",
+            hullo::bench::words::requests(report.unanswered)
+        ));
+    }
+    if !report.is_open() && matches!(&*report.shape, "ask" | "http") {
+        notes.push(
+            "The loop was closed: each connection asked again only once it had been answered. What a slow server was not \
+             asked meanwhile is in no figure; a rate would show it."
+                .to_owned(),
+        );
+    }
+    if report.lag_ms.p99 >= LATE && report.lag_ms.p99 * 10.0 >= report.latency_ms.p50 {
+        notes.push(format!(
+            "The generator was late itself: one request in a hundred left {} or more after it could have. The latencies \
+             contain that.",
+            time(report.lag_ms.p99)
+        ));
+    }
+    notes.extend(report.notes.iter().cloned());
+    notes
+}
+
+/// From when on, in milliseconds, the generator's own lag is to be spoken of.
+const LATE: f64 = 1.0;

@@ -1,0 +1,317 @@
+//! What a load test says when it is over, in lines: the same in a terminal and in a pipe, but for colours.
+
+use std::collections::BTreeMap;
+
+use hullo::bench::{
+    Report,
+    report::Latency,
+    words::{bits, bytes, count, percent, rate, requests, share, time},
+};
+
+use super::spectrum;
+use crate::{report::shown_in_line, view::paint::Paint};
+
+/// Percentiles as people name them.
+const NAMES: [(&str, &str); 7] = [
+    ("p50", "p50"),
+    ("p90", "p90"),
+    ("p95", "p95"),
+    ("p99", "p99"),
+    ("p999", "p99.9"),
+    ("p9999", "p99.99"),
+    ("max", "max"),
+];
+/// No more stalls than this are told.
+const STALLS: usize = 3;
+
+/// The whole of it.
+pub(crate) fn text(report: &Report, paint: Paint) -> String {
+    let mut page = Page { report, paint, text: String::new() };
+    page.title();
+    page.how();
+    page.requests();
+    page.latencies();
+    page.moved();
+    page.packets();
+    page.around();
+    page.warnings();
+    page.text
+}
+
+/// One line that says what was done and how it went.
+pub(crate) fn title(report: &Report) -> String {
+    let target = shown_in_line(&report.target);
+    let load = match report.shape.as_str() {
+        "up" | "down" | "both" => {
+            format!("bytes {} at {target}", if report.shape == "both" { "both ways" } else { &report.shape })
+        }
+        "connect" => format!("connecting to {target}"),
+        _ => target,
+    };
+    let many = report.connections.asked;
+    let with = format!("{} connection{}", count(many as u64), if many == 1 { "" } else { "s" });
+    let came = match report.offered {
+        0 => bits((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9)),
+        offered if report.shape == "connect" => {
+            format!("{} of {} handshakes made", share(report.answered, offered), count(offered))
+        }
+        offered => format!("{} of {} answered", share(report.answered, offered), requests(offered)),
+    };
+    format!("{load} for {} with {with}: {came}", time(report.seconds * 1e3))
+}
+
+struct Page<'a> {
+    report: &'a Report,
+    paint: Paint,
+    text: String,
+}
+
+impl Page<'_> {
+    fn line(&mut self, label: &str, text: &str) {
+        let label = self.paint.quiet(&format!("{label:<12}"));
+        self.text += &format!("{label} {text}\n");
+    }
+
+    /// A sentence that belongs to the lines above it.
+    fn note(&mut self, text: &str) {
+        self.text += &format!("             {}\n", self.paint.quiet(text));
+    }
+
+    fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn title(&mut self) {
+        let title = self.paint.bold(&title(self.report));
+        self.text += &format!("{title}\n");
+    }
+
+    /// Which loop it was, and what that hides.
+    fn how(&mut self) {
+        let report = self.report;
+        if report.offered == 0 {
+            return;
+        }
+        let planned = report.plan.rate.as_deref().unwrap_or_default();
+        if report.is_open() {
+            let a_second = if planned.contains('/') { planned.to_owned() } else { format!("{planned}/s") };
+            let text =
+                format!("open loop: {a_second} by schedule, latency counts from when a request should have gone\n");
+            self.text += &text;
+            return;
+        }
+        let places = report.plan.connections * report.plan.depth;
+        self.text += &format!(
+            "closed loop: {places} at a time, each asks again once it is answered, latency counts from when it asks\n\
+             (while the target stalls nothing is asked, so waits that users would have are in no figure: for those type \
+             --rate {})\n",
+            comfortable(report.rate)
+        );
+    }
+
+    fn requests(&mut self) {
+        let report = self.report;
+        if report.offered == 0 {
+            return;
+        }
+        self.gap();
+        let (failed, unanswered) = (count(report.failed), count(report.unanswered));
+        let wrong = |number: u64, text: String| if number > 0 { self.paint.bad(&text) } else { text };
+        let text = format!(
+            "offered {}   sent {}   answered {}   {}   {}",
+            count(report.offered),
+            count(report.sent),
+            count(report.answered),
+            wrong(report.failed, format!("failed {failed}")),
+            wrong(report.unanswered, format!("unanswered {unanswered}")),
+        );
+        self.line("requests", &text);
+        let offered = report.offered as f64 / report.seconds.max(1e-9);
+        let beside = if report.is_open() { format!("   (offered {})", rate(offered)) } else { String::new() };
+        self.line("rate", &format!("{} answered{beside}", rate(report.rate)));
+        if !report.failures.is_empty() {
+            self.line("failed", &by_number(&report.failures));
+        }
+        if report.failed_ms.count > 0 {
+            self.note(&format!("until they failed: {}", short(&report.failed_ms)));
+        }
+        if report.unanswered > 0 {
+            let never = report.offered - report.sent.min(report.offered);
+            let of_them =
+                if never > 0 { format!("; {} of them could not even be sent", count(never)) } else { String::new() };
+            let all = requests(report.unanswered);
+            self.note(&format!("{all} had no answer when the time was over{of_them}"));
+        }
+        if !report.statuses.is_empty() {
+            self.line("statuses", &by_number(&report.statuses));
+        }
+    }
+
+    fn latencies(&mut self) {
+        let times = &self.report.latency_ms;
+        if times.count == 0 {
+            return;
+        }
+        self.gap();
+        for (at, (name, said)) in NAMES.into_iter().enumerate() {
+            let value = time(times.named(name).unwrap_or_default());
+            let sign = if times.is_bound(name) { ">=" } else { "  " };
+            let line = format!("{said:<6} {sign} {value}");
+            let line = if sign == ">=" { self.paint.number(&line) } else { line };
+            self.line(if at == 0 { "latency" } else { "" }, &line);
+        }
+        let sign = if times.is_bound("mean") { ">= " } else { "" };
+        self.note(&in_words(times, sign));
+        if !times.censored.is_empty() {
+            self.note(&format!(
+                ">= means at least: {} had no answer by the end, and would have taken longer than it was waited for",
+                requests(self.report.unanswered)
+            ));
+        }
+        self.stalls();
+        for (at, line) in spectrum::lines(self.report).into_iter().enumerate() {
+            if at == 0 {
+                self.gap();
+            }
+            self.line(if at == 0 { "answers" } else { "" }, &line);
+        }
+    }
+
+    /// What long latencies are made of: who reads of them did not see the target stand still.
+    fn stalls(&mut self) {
+        let report = self.report;
+        let stalls = report.stalls();
+        for stall in stalls.iter().take(STALLS) {
+            let when = format!("from {} to {} hardly anything was answered", second(stall.from), second(stall.to));
+            let text = match report.is_open() {
+                true => format!(
+                    "{when}: {} were due meanwhile and had to wait, which is what the long latencies are",
+                    requests(stall.due)
+                ),
+                false => format!(
+                    "{when}; only {} were asked meanwhile, so the percentiles hardly show it",
+                    requests(stall.due)
+                ),
+            };
+            let text = self.paint.number(&text);
+            self.note(&text);
+        }
+        if stalls.len() > STALLS {
+            self.note(&format!("and {} more times, though not for as long", stalls.len() - STALLS));
+        }
+    }
+
+    fn moved(&mut self) {
+        let report = self.report;
+        self.gap();
+        let each = |moved: u64| {
+            let a_second = moved as f64 / report.seconds.max(1e-9);
+            format!("{} ({}/s, {})", bytes(moved as f64), bytes(a_second), bits(a_second))
+        };
+        self.line("sent", &each(report.bytes.sent));
+        self.line("received", &each(report.bytes.received));
+    }
+
+    fn packets(&mut self) {
+        let Some(packets) = &self.report.packets else { return };
+        let lost = share(packets.lost, self.report.sent.max(packets.lost));
+        let text = format!(
+            "lost {} ({lost})   reordered {}   duplicates {}   jitter {}",
+            count(packets.lost),
+            count(packets.reordered),
+            count(packets.duplicates),
+            time(packets.jitter_ms),
+        );
+        self.line("packets", &text);
+        let way = if packets.measured == "there" { "one way, by the other end" } else { "there and back, by this end" };
+        self.note(&format!("measured {way}"));
+        if packets.kernel_drops > 0 {
+            let drops = count(packets.kernel_drops);
+            self.note(&format!(
+                "{drops} of the lost were dropped by a kernel whose buffer was full, not by the network"
+            ));
+        }
+    }
+
+    /// The connections, and the generator itself.
+    fn around(&mut self) {
+        let report = self.report;
+        let connections = report.connections;
+        let mut text = format!("asked {}   opened {}", count(connections.asked as u64), count(connections.opened));
+        if connections.failed > 0 {
+            text += &format!("   {}", self.paint.bad(&format!("failed {}", count(connections.failed))));
+        }
+        self.line("connections", &text);
+        if report.connect_ms.count > 0 {
+            self.note(&format!("until one stood: {}", short(&report.connect_ms)));
+        }
+        let lag = &report.lag_ms;
+        let late = if lag.count > 0 { format!("its own lag: {}", short(lag)) } else { "never late".to_owned() };
+        let busy = percent(report.cpu.busiest * 100.0);
+        self.line(
+            "generator",
+            &format!("{late}; {} of CPU, its busiest thread {busy} busy", time(report.cpu.seconds * 1e3)),
+        );
+    }
+
+    fn warnings(&mut self) {
+        let report = self.report;
+        let connections = report.connections;
+        let mut warnings = Vec::new();
+        if connections.opened < connections.asked as u64 {
+            warnings.push(format!(
+                "only {} of {} connections could be opened: the load was that of fewer",
+                count(connections.opened),
+                count(connections.asked as u64)
+            ));
+        }
+        if let Some(why) = report.generator_limit() {
+            warnings.push(format!("the generator was the limit, so the figures are its own: {why}"));
+        }
+        warnings.extend(report.notes.iter().map(|note| shown_in_line(note)));
+        for (at, warning) in warnings.into_iter().enumerate() {
+            if at == 0 {
+                self.gap();
+            }
+            let word = self.paint.bad("warning:");
+            self.text += &format!("{word} {warning}\n");
+        }
+    }
+}
+
+/// The three figures that say the most.
+fn short(times: &Latency) -> String {
+    format!("p50 {}, p99 {}, max {}", time(times.p50), time(times.p99), time(times.max))
+}
+
+/// Percentiles as whoever never met one believes them.
+fn in_words(times: &Latency, sign: &str) -> String {
+    let half = match times.is_bound("p50") {
+        true => format!("half took {} or more", time(times.p50)),
+        false => format!("half were answered within {}", time(times.p50)),
+    };
+    // Of fewer than a hundred, nobody is the one in a hundred.
+    let slow =
+        if times.count < 100 { String::new() } else { format!("; one in a hundred took {} or more", time(times.p99)) };
+    format!("{half}{slow}; mean {sign}{}", time(times.mean))
+}
+
+/// How often there was what, the most frequent first.
+fn by_number(counts: &BTreeMap<String, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+    let each = |(what, number): (&String, &u64)| format!("{}: {}", shown_in_line(what), count(*number));
+    counts.into_iter().map(each).collect::<Vec<_>>().join("   ")
+}
+
+/// A rate that a target which reached that one can keep: two digits of 70 % of it.
+fn comfortable(rate: f64) -> u64 {
+    let comfortable = (rate * 0.7).max(1.0);
+    let digit = 10_f64.powf(comfortable.log10().floor() - 1.0).max(1.0);
+    ((comfortable / digit).floor() * digit) as u64
+}
+
+/// A moment of the run.
+fn second(seconds: f64) -> String {
+    format!("{} s", (seconds * 100.0).round() / 100.0)
+}

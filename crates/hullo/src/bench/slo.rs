@@ -1,0 +1,424 @@
+//! Objectives: what a load test must reach (`p99<10ms`), and whether it did.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use super::{Report, words};
+use crate::error::{Error, Kind, Result, brief, unknown};
+
+/// An objective, as it is typed: `p99<10ms`, `failed<1%`, `unanswered<1`, `rate>1000`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slo {
+    figure: Figure,
+    /// Whether the limit itself is still good enough.
+    or_equal: bool,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Limit {
+    Time(Duration),
+    Percent(f64),
+    Count(u64),
+    Rate(f64),
+}
+
+/// What came of an objective.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was reached.
+    Held,
+    /// It was not, or what was measured cannot say that it was.
+    Broken {
+        /// What was measured, as a sentence.
+        why: String,
+    },
+    /// Nothing was measured that it speaks of.
+    Unknown {
+        /// What is missing, as a sentence.
+        why: String,
+    },
+}
+
+/// What of a report an objective is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Figure {
+    Time(&'static str),
+    Part(&'static str, Part),
+    Rate,
+}
+
+/// What may be of the requests, instead of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    Failed,
+    Unanswered,
+    Lost,
+}
+
+/// The one table of what an objective may be about. Names of the report come first, those that people also type after them.
+const FIGURES: &[(&str, Figure)] = &[
+    ("p50", Figure::Time("p50")),
+    ("p90", Figure::Time("p90")),
+    ("p95", Figure::Time("p95")),
+    ("p99", Figure::Time("p99")),
+    ("p999", Figure::Time("p999")),
+    ("p9999", Figure::Time("p9999")),
+    ("max", Figure::Time("max")),
+    ("mean", Figure::Time("mean")),
+    ("failed", Figure::Part("failed", Part::Failed)),
+    ("unanswered", Figure::Part("unanswered", Part::Unanswered)),
+    ("lost", Figure::Part("lost", Part::Lost)),
+    ("rate", Figure::Rate),
+    ("p99.9", Figure::Time("p999")),
+    ("p99.99", Figure::Time("p9999")),
+    ("median", Figure::Time("p50")),
+];
+
+/// How many of the names are the report's own.
+const OWN: usize = 12;
+
+const UNITS: &[(&str, f64)] = &[
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("μs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("min", 60e9),
+    ("h", 3600e9),
+];
+
+impl Slo {
+    /// The name of what it is about, as reports have it.
+    pub fn figure(&self) -> &'static str {
+        self.figure.name()
+    }
+
+    /// Whether the report reaches it. What the report cannot say for certain is not reached.
+    pub fn judge(&self, report: &Report) -> Verdict {
+        match (self.figure, self.limit) {
+            (Figure::Time(name), Limit::Time(limit)) => self.time(report, name, limit),
+            (Figure::Part(_, part), limit) => self.part(report, part, limit),
+            (Figure::Rate, Limit::Rate(limit)) => {
+                self.settled(limit, report.rate, || format!("it was {}", words::rate(report.rate)))
+            }
+            // `limit` gives each figure a limit of its kind.
+            _ => Verdict::Unknown { why: "its limit is of another kind".to_owned() },
+        }
+    }
+
+    fn time(&self, report: &Report, name: &str, limit: Duration) -> Verdict {
+        let times = &report.latency_ms;
+        if report.offered == 0 {
+            return Verdict::Unknown { why: format!("a load of the shape '{}' has no requests", report.shape) };
+        }
+        if times.count == 0 {
+            return Verdict::Broken { why: "nothing was answered".to_owned() };
+        }
+        let (value, limit) = (times.named(name).unwrap_or(f64::INFINITY), limit.as_secs_f64() * 1e3);
+        if !times.is_bound(name) {
+            return self.settled(limit, value, || format!("{name} was {}", words::time(value)));
+        }
+        match self.settled(limit, value, || format!("{name} was at least {}", words::time(value))) {
+            Verdict::Held => Verdict::Broken {
+                why: format!(
+                    "{name} was at least {}, and nobody knows how much more: {} had no answer by the end",
+                    words::time(value),
+                    words::requests(report.unanswered)
+                ),
+            },
+            broken => broken,
+        }
+    }
+
+    fn part(&self, report: &Report, part: Part, limit: Limit) -> Verdict {
+        let whole = report.offered;
+        let (count, what) = match part {
+            Part::Failed => (report.failed, "failed"),
+            Part::Unanswered => (report.unanswered, "had no answer by the end"),
+            Part::Lost => match &report.packets {
+                Some(packets) => (packets.lost, "were lost"),
+                None => return Verdict::Unknown { why: "only packets are lost, and there were none".to_owned() },
+            },
+        };
+        if whole == 0 {
+            return Verdict::Unknown { why: "there were no requests".to_owned() };
+        }
+        let share = count as f64 / whole as f64 * 100.0;
+        let (limit, value) = match limit {
+            Limit::Percent(limit) => (limit, share),
+            Limit::Count(limit) => (limit as f64, count as f64),
+            Limit::Time(_) | Limit::Rate(_) => {
+                return Verdict::Unknown { why: "its limit is of another kind".to_owned() };
+            }
+        };
+        let (count, of) = (words::count(count), words::count(whole));
+        self.settled(limit, value, || format!("{count} of {of} {what}, {}", words::percent(share)))
+    }
+
+    fn settled(&self, limit: f64, value: f64, why: impl Fn() -> String) -> Verdict {
+        let within = if self.figure == Figure::Rate { value > limit } else { value < limit };
+        let holds = within || self.or_equal && value == limit;
+        if holds { Verdict::Held } else { Verdict::Broken { why: why() } }
+    }
+
+    /// What went wrong, if anything did: `the objective p99<10ms was missed: p99 was 1.95 s`.
+    ///
+    /// # Errors
+    /// It was missed, or cannot be judged.
+    pub fn check(&self, report: &Report) -> Result<()> {
+        match self.judge(report) {
+            Verdict::Held => Ok(()),
+            Verdict::Broken { why } => Err(Error::new(Kind::Missed, format!("the objective {self} was missed: {why}"))),
+            Verdict::Unknown { why } => {
+                Err(Error::new(Kind::Missed, format!("nothing says whether the objective {self} was reached: {why}")))
+            }
+        }
+    }
+}
+
+impl FromStr for Slo {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let Some(at) = text.find(['<', '>', '=', '≤', '≥']) else { return Err(unsigned(text)) };
+        let (name, rest) = text.split_at(at);
+        let figure = named(name.trim())?;
+        let sign_ends = rest.find(|c: char| !matches!(c, '<' | '>' | '=' | '≤' | '≥')).unwrap_or(rest.len());
+        let (sign, value) = rest.split_at(sign_ends);
+        let or_equal = figure.signed(sign, text)?;
+        Ok(Self { figure, or_equal, limit: figure.limit(value.trim(), text)? })
+    }
+}
+
+/// An objective without a sign. An unquoted one has lost it to the shell, which made a file of the rest.
+fn unsigned(text: &str) -> Error {
+    let about = format!("an objective has a sign and a limit, as 'p99<10ms' has: '{}' has none", brief(text));
+    Error::usage(about).hint("put it in quotes: to the shell < and > mean files")
+}
+
+fn named(name: &str) -> Result<Figure> {
+    let found = FIGURES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let names = FIGURES.iter().take(OWN).map(|(name, _)| *name);
+    found.map(|(_, figure)| *figure).ok_or_else(|| unknown("figure of an objective", name, names))
+}
+
+impl Figure {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Time(name) | Self::Part(name, _) => name,
+            Self::Rate => "rate",
+        }
+    }
+
+    /// Whether the sign lets the limit itself pass. A rate is to be high, and all others low.
+    fn signed(self, sign: &str, text: &str) -> Result<bool> {
+        match (sign, self) {
+            ("<", Self::Time(_) | Self::Part(..)) | (">", Self::Rate) => Ok(false),
+            ("<=" | "≤", Self::Time(_) | Self::Part(..)) | (">=" | "≥", Self::Rate) => Ok(true),
+            _ => {
+                let (sign, name) = (if self == Self::Rate { '>' } else { '<' }, self.name());
+                let about = format!("'{}' asks for nothing that could be missed", brief(text));
+                Err(Error::usage(about).hint(format!("write {name}{sign}LIMIT, or {name}{sign}=LIMIT")))
+            }
+        }
+    }
+
+    fn limit(self, value: &str, text: &str) -> Result<Limit> {
+        let limit = match self {
+            Self::Time(_) => time(value).map(Limit::Time),
+            Self::Part(..) => match value.strip_suffix('%') {
+                Some(percent) => number(percent.trim_end()).filter(|percent| *percent <= 100.0).map(Limit::Percent),
+                None => value.parse().ok().map(Limit::Count),
+            },
+            Self::Rate => number(value.strip_suffix("/s").unwrap_or(value)).map(Limit::Rate),
+        };
+        let wanted = match self {
+            Self::Time(_) => "a time with its unit: 10ms, 500us, 1.5s",
+            Self::Part(..) => "a number of requests or a part of them: 1, 0.1%",
+            Self::Rate => "a number a second: 1000",
+        };
+        limit.ok_or_else(|| {
+            let about = format!("in the objective '{}' the limit '{}' cannot be read", brief(text), brief(value));
+            Error::usage(about).hint(format!("the limit of {} is {wanted}", self.name()))
+        })
+    }
+}
+
+fn time(text: &str) -> Option<Duration> {
+    let at = text.find(|c: char| c.is_alphabetic())?;
+    let (value, unit) = text.split_at(at);
+    let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let nanoseconds = number(value.trim_end())? * nanoseconds;
+    // What is longer than a day is a typing mistake; up to there no nanosecond is lost.
+    (nanoseconds <= 86_400e9).then(|| Duration::from_nanos(nanoseconds.round() as u64))
+}
+
+/// A number that is not negative, in digits.
+fn number(text: &str) -> Option<f64> {
+    let plain = text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    text.parse().ok().filter(|number: &f64| plain && number.is_finite())
+}
+
+impl fmt::Display for Slo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.figure == Figure::Rate { '>' } else { '<' };
+        write!(f, "{}{sign}{}", self.figure.name(), if self.or_equal { "=" } else { "" })?;
+        match self.limit {
+            Limit::Time(time) => f.write_str(&exactly(time)),
+            Limit::Percent(percent) => write!(f, "{percent}%"),
+            Limit::Count(count) => write!(f, "{count}"),
+            Limit::Rate(rate) => write!(f, "{rate}"),
+        }
+    }
+}
+
+/// The time without loss, in the largest unit in which it is at least one.
+fn exactly(time: Duration) -> String {
+    let nanoseconds = time.as_nanos() as f64;
+    let (unit, size) = match nanoseconds {
+        short if short < 1e3 => ("ns", 1.0),
+        short if short < 1e6 => ("us", 1e3),
+        short if short < 1e9 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    format!("{}{unit}", nanoseconds / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bench::{Packets, report::Latency};
+
+    fn report() -> Report {
+        let latency_ms = Latency {
+            count: 4500,
+            p50: 0.3,
+            p99: 950.0,
+            max: 1000.0,
+            censored: vec!["p99".to_owned()],
+            ..Latency::default()
+        };
+        Report {
+            offered: 5000,
+            sent: 4900,
+            answered: 4500,
+            failed: 27,
+            unanswered: 473,
+            rate: 450.0,
+            latency_ms,
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn an_objective_is_held_or_broken_with_a_reason() {
+        for (slo, why) in [
+            ("p50<1ms", ""),
+            ("p50<=300us", ""),
+            ("p50<300us", "p50 was 300 µs"),
+            ("median<0.2ms", "p50 was 300 µs"),
+            ("p99<10ms", "p99 was at least 950 ms"),
+            (
+                "p99<2s",
+                "p99 was at least 950 ms, and nobody knows how much more: 473 requests had no answer by the end",
+            ),
+            ("max<=1s", ""),
+            ("failed<1%", ""),
+            ("failed<28", ""),
+            ("failed<27", "27 of 5,000 failed, 0.54 %"),
+            ("unanswered<0.1%", "473 of 5,000 had no answer by the end, 9.46 %"),
+            ("unanswered<1", "473 of 5,000 had no answer by the end, 9.46 %"),
+            ("rate>1000", "it was 450/s"),
+            ("rate>=450", ""),
+        ] {
+            let verdict = slo.parse::<Slo>().unwrap().judge(&report());
+            let wanted = if why.is_empty() { Verdict::Held } else { Verdict::Broken { why: why.to_owned() } };
+            assert_eq!(verdict, wanted, "{slo}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_reached() {
+        let lost: Slo = "lost<1%".parse().unwrap();
+        assert!(matches!(lost.judge(&report()), Verdict::Unknown { .. }));
+        let packets = Some(Packets { lost: 100, ..Packets::default() });
+        let wanted = Verdict::Broken { why: "100 of 5,000 were lost, 2 %".to_owned() };
+        assert_eq!(lost.judge(&Report { packets, ..report() }), wanted);
+        let late: Slo = "p99<1h".parse().unwrap();
+        let bulk = Report { shape: "up".to_owned(), ..Report::default() };
+        assert!(matches!(late.judge(&bulk), Verdict::Unknown { .. }));
+        let silent = Report { offered: 10, unanswered: 10, ..Report::default() };
+        assert_eq!(late.judge(&silent), Verdict::Broken { why: "nothing was answered".to_owned() });
+        let missed = late.check(&silent).unwrap_err();
+        assert_eq!(
+            (missed.kind(), missed.to_string().as_str()),
+            (Kind::Missed, "the objective p99<3600s was missed: nothing was answered")
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        for (text, names) in [
+            ("p99", "put it in quotes"),
+            ("p98<10ms", "p99"),
+            ("latency<10ms", "there are: p50, p90"),
+            ("p99<10", "a time with its unit"),
+            ("p99<fast", "a time with its unit"),
+            ("p99<-1ms", "a time with its unit"),
+            ("p99>10ms", "write p99<LIMIT"),
+            ("p99=10ms", "write p99<LIMIT"),
+            ("rate<10", "write rate>LIMIT"),
+            ("failed<1.5", "a number of requests or a part of them"),
+            ("failed<101%", "a number of requests or a part of them"),
+            ("failed<", "a number of requests or a part of them"),
+            ("rate>1e9", "a number a second"),
+            ("rate>inf", "a number a second"),
+        ] {
+            let error = text.parse::<Slo>().unwrap_err();
+            let said = format!("{error} ({})", error.advice().unwrap_or_default());
+            assert!(error.kind() == Kind::Usage && said.contains(names), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_objective_may_be_written_in_several_ways() {
+        for (typed, shown) in [
+            (" p99 < 10ms ", "p99<10ms"),
+            ("P99.9<=1.5s", "p999<=1.5s"),
+            ("p50<500µs", "p50<500us"),
+            ("p50≤0.5ms", "p50<=500us"),
+            ("failed<0.10 %", "failed<0.1%"),
+            ("rate>1000/s", "rate>1000"),
+            ("mean<1min", "mean<60s"),
+        ] {
+            assert_eq!(typed.parse::<Slo>().unwrap().to_string(), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_can_be_typed(figure in 0..OWN, or_equal: bool, number in 0.0..1e5_f64, count: u64) {
+            let limit = match FIGURES[figure].1 {
+                Figure::Time(_) => Limit::Time(Duration::from_nanos(count >> 20)),
+                Figure::Part(..) if count % 2 == 0 => Limit::Count(count),
+                Figure::Part(..) => Limit::Percent(number / 1e3),
+                Figure::Rate => Limit::Rate(number),
+            };
+            let slo = Slo { figure: FIGURES[figure].1, or_equal, limit };
+            let text = slo.to_string();
+            prop_assert_eq!(text.parse::<Slo>().unwrap(), slo, "{}", text);
+        }
+
+        #[test]
+        fn nothing_typed_is_a_panic(text in "(p99|rate|failed)?[<>=]{0,2}[0-9.%a-zµ -]{0,12}") {
+            if let Ok(slo) = text.parse::<Slo>() {
+                prop_assert_eq!(slo.to_string().parse::<Slo>().unwrap(), slo);
+            }
+        }
+    }
+}
