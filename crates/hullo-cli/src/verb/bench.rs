@@ -1,6 +1,7 @@
 //! `hullo bench ADDRESS`: load, with latency that is true.
 
 mod finish;
+mod live;
 mod search;
 mod versus;
 
@@ -9,7 +10,7 @@ use std::{num::NonZero, process::ExitCode, sync::Arc, thread::available_parallel
 use hullo::{
     Address, Error, Kind, Limits, Result,
     bench::{
-        self, Ask, Direction, Exchange, Expect, Payload, Plan, Progress, Rate, Report, Shape, Slo, compare::Comparison,
+        self, Ask, Direction, Exchange, Expect, Payload, Plan, Rate, Report, Shape, Slo, compare::Comparison,
     },
     options::End,
     transport,
@@ -21,6 +22,7 @@ use self::versus::Side;
 use super::serve::raise_file_limit;
 use crate::{
     args::{Bench, Http},
+    observe::live::has_terminal,
     report::Voice,
     view::{
         bench::{beside, summary},
@@ -37,7 +39,9 @@ const BETWEEN: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
     if let [a, b] = &args.compare[..] {
-        return compared(&versus::files(a, b, args.seed)?, voice);
+        let versus = versus::files(a, b, args.seed)?;
+        finish::page_of_two(&versus, &args)?;
+        return compared(&versus.comparison, voice);
     }
     let objectives = finish::objectives(&args)?;
     let plan = plan(&args, voice).await?;
@@ -49,8 +53,9 @@ pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
     if args.search {
         return looked_for(plan, &args, &objectives, voice).await;
     }
-    let report = measure(plan, voice, |_| ()).await?;
-    finish::files(&report, &args)?;
+    let is_seen = !voice.json && !args.no_live && has_terminal();
+    let report = if is_seen { live::run(plan, voice).await? } else { measure(plan, voice).await? };
+    finish::files(&report, &args, &objectives)?;
     finish::say(&report, voice)?;
     finish::judge([&report], &objectives, voice)
 }
@@ -86,6 +91,7 @@ async fn against(a: Plan, mut args: Bench, objectives: &[Slo], voice: Voice) -> 
         )
     };
     let versus = versus::run(args.repeat, args.seed, run, told).await?;
+    finish::page_of_two(&versus, &args)?;
     if voice.json {
         finish::object(&versus.facts().map_err(finish::unwritable)?)?;
     } else {
@@ -105,7 +111,7 @@ async fn looked_for(plan: Plan, args: &Bench, objectives: &[Slo], voice: Voice) 
     let told = |trial: &search::Trial| step(voice, "trial", &trial.line(), trial.facts());
     let found = search::run(objectives, bounds, trial, told).await?;
     if let Some(report) = found.report() {
-        finish::files(report, args)?;
+        finish::files(report, args, objectives)?;
     }
     if voice.json {
         let facts = json!({ "search": found.facts(), "report": found.report() });
@@ -137,7 +143,7 @@ fn is_url(word: &str) -> bool {
 }
 
 /// Runs the load to its end; Ctrl-C ends it early, and once more at once.
-async fn measure(plan: Plan, voice: Voice, seen: impl FnMut(&Progress)) -> Result<Report> {
+async fn measure(plan: Plan, voice: Voice) -> Result<Report> {
     let scope = voice.scope(Limits::default());
     let stop = async {
         // Without a signal handler Ctrl-C ends the process, as it always did.
@@ -146,7 +152,7 @@ async fn measure(plan: Plan, voice: Voice, seen: impl FnMut(&Progress)) -> Resul
         let _ = ctrl_c().await;
     };
     tokio::select! {
-        report = bench::run(plan, &scope, seen) => report,
+        report = bench::run(plan, &scope, |_| ()) => report,
         () = stop => Err(Error::new(Kind::Other, "interrupted")),
     }
 }

@@ -1,6 +1,7 @@
 //! How a load test looks.
 
 pub(crate) mod beside;
+pub(crate) mod live;
 pub(crate) mod page;
 pub(crate) mod prometheus;
 mod spectrum;

@@ -21,8 +21,8 @@ use super::{
     Plan, Shape, bulk, connects, datagrams,
     gathering::Gathering,
     progress::Progress,
-    tally::Tally,
     talk,
+    tally::Tally,
     turns::{Next, Schedule, Turn, Turns},
 };
 use crate::{
@@ -140,6 +140,11 @@ impl Thread {
         let mut phase = self.phase.subscribe();
         // The sender is ours.
         phase.wait_for(|phase| *phase != Phase::Opening).await.is_ok_and(|phase| *phase == Phase::Running)
+    }
+
+    /// Something went wrong that the report is to tell in words, once.
+    pub(crate) fn trouble(&self, error: Error) {
+        self.gathering.trouble(error);
     }
 
     /// Completes when what has no answer is unanswered. Cancel-safe.

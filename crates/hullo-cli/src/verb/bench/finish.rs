@@ -4,16 +4,20 @@ use std::{fs, path::Path, process::ExitCode};
 
 use hullo::{
     Error, Kind, Result,
-    bench::{Report, Slo},
+    bench::{Report, Slo, compare::Comparison},
 };
 use serde_json::Value;
 
+use super::versus::Versus;
 use crate::{
     args::Bench,
     report::{Voice, safe},
     verb::print,
     view::{
-        bench::{prometheus, summary, table},
+        bench::{
+            page::{Run, Word, page},
+            prometheus, summary, table,
+        },
         paint,
     },
 };
@@ -31,7 +35,11 @@ pub(super) fn objectives(args: &Bench) -> Result<Vec<Slo>> {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(super) fn files(report: &Report, args: &Bench) -> Result<()> {
+pub(super) fn files(report: &Report, args: &Bench, objectives: &[Slo]) -> Result<()> {
+    if let Some(file) = &args.html {
+        let words: Vec<_> = objectives.iter().map(|slo| verdict(slo, report)).collect();
+        write(file, &page(&[Run { name: "", report }], &words))?;
+    }
     if let Some(file) = &args.csv {
         let percentiles = file.extension().is_some_and(|extension| extension == "hgrm");
         write(file, &if percentiles { table::percentiles(&report.latency_ms) } else { table::over_time(report) })?;
@@ -40,6 +48,26 @@ pub(super) fn files(report: &Report, args: &Bench) -> Result<()> {
         write(file, &prometheus::page(report))?;
     }
     Ok(())
+}
+
+/// What came of an objective, for the page.
+fn verdict(slo: &Slo, report: &Report) -> Word {
+    match slo.check(report) {
+        Ok(()) => Word { text: format!("{slo} holds."), is_bad: false },
+        Err(error) => Word { text: error.to_string(), is_bad: true },
+    }
+}
+
+/// Writes the page of a comparison, where one was asked for. Of several runs it shows those in the middle.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn page_of_two(versus: &Versus, args: &Bench) -> Result<()> {
+    let (Some(file), Some([a, b])) = (&args.html, versus.middle()) else { return Ok(()) };
+    let Comparison { word, why, warnings, .. } = &versus.comparison;
+    let mut words = vec![Word { text: format!("B is compared with A: {word}. {why}"), is_bad: false }];
+    words.extend(warnings.iter().map(|text| Word { text: text.clone(), is_bad: true }));
+    write(file, &page(&[Run { name: "A", report: a }, Run { name: "B", report: b }], &words))
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {

@@ -52,6 +52,16 @@ pub(super) async fn run(
 }
 
 impl Versus {
+    /// The run of each side that stands for the others: the one whose rate is in the middle.
+    pub(super) fn middle(&self) -> Option<[&Report; 2]> {
+        let of = |side: &'_ [Report]| -> Option<usize> {
+            let mut places: Vec<usize> = (0..side.len()).collect();
+            places.sort_by(|one, other| side[*one].rate.total_cmp(&side[*other].rate));
+            places.get(side.len() / 2).copied()
+        };
+        Some([&self.a[of(&self.a)?], &self.b[of(&self.b)?]])
+    }
+
     /// All of it for programs.
     ///
     /// # Errors
@@ -68,8 +78,10 @@ impl Versus {
 ///
 /// # Errors
 /// A file that cannot be read or has no report, and what [`compare`] says.
-pub(super) fn files(a: &Path, b: &Path, seed: u64) -> Result<Comparison> {
-    compare(&reports(a)?, &reports(b)?, false, seed)
+pub(super) fn files(a: &Path, b: &Path, seed: u64) -> Result<Versus> {
+    let (a, b) = (reports(a)?, reports(b)?);
+    let comparison = compare(&a, &b, false, seed)?;
+    Ok(Versus { a, b, comparison })
 }
 
 fn reports(file: &Path) -> Result<Vec<Report>> {

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 mod figures;
 mod verdict;
 
+pub(super) use self::verdict::duration;
+
 #[cfg(test)]
 mod tests;
 

@@ -100,7 +100,7 @@ fn plan(report: &Report) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("Target", report.target.clone()),
         ("Load", load(&report.shape).to_owned()),
-        ("Loop", if report.loop_ == "open" { "open, by schedule" } else { "closed" }.to_owned()),
+        ("Loop", if report.is_open() { "open, by schedule" } else { "closed" }.to_owned()),
     ];
     rows.extend(plan.rate.clone().map(|rate| ("Rate", format!("{rate} requests a second"))));
     rows.extend([

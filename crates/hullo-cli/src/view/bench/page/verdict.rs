@@ -35,7 +35,7 @@ fn done(report: &Report) -> String {
 }
 
 /// A time that was asked for, or that a run took: `10s`, `1m 30s`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(in super::super) fn duration(seconds: f64) -> String {
     // What is long is not told to the thousandth.
     let ms = if seconds < 60.0 { (seconds * 1e3).round() } else { seconds.round() * 1e3 };
     if ms < 1.0 { time(seconds * 1e3) } else { humantime::format_duration(Duration::from_millis(ms as u64)).to_string() }
@@ -129,7 +129,7 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
             hullo::bench::words::requests(report.unanswered)
         ));
     }
-    if report.loop_ == "closed" && matches!(&*report.shape, "ask" | "http") {
+    if !report.is_open() && matches!(&*report.shape, "ask" | "http") {
         notes.push(
             "The loop was closed: each connection asked again only once it had been answered. What a slow server was not \
              asked meanwhile is in no figure; a rate would show it."
