@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Home, at_once};
+use common::{Home, Program, at_once};
 use serde_json::Value;
 
 /// An HTTP server that answers at once, but from the fourth to the sixth second after its first request not at all.
@@ -45,10 +45,13 @@ fn stall(stream: &mut TcpStream, first: &OnceLock<Instant>) {
     }
 }
 
+/// A run of ten seconds ends well within this time.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// The report of a run, and its exit status.
 fn report(words: &[&str]) -> (Value, i32) {
     let home = Home::new();
-    let ended = home.run(&[&["--json", "bench"], words].concat(), "");
+    let ended = Program::start(&mut home.hullo(&[&["--json", "bench"], words].concat())).ended_within(PATIENCE);
     let report = serde_json::from_slice(&ended.out).unwrap_or_else(|error| panic!("{error}: {}", ended.err));
     (report, ended.code)
 }
@@ -141,8 +144,8 @@ fn nobody_there_and_words_that_mean_nothing_are_errors() {
         (&["tcp://127.0.0.1:1", "--up", "--down"], 2, "cannot be used with"),
         (&["tcp://127.0.0.1:1", "--search"], 2, "--slo"),
         (&["tcp://127.0.0.1:1", "--slo", "p99>fast"], 2, "p99"),
-        (&["quick://127.0.0.1:1"], 2, "unknown"),
-        (&["stdio:"], 2, "stdio"),
+        (&["quick://127.0.0.1:1"], 2, "no transport is called"),
+        (&["stdio:"], 2, "there is no server on stdio"),
     ];
     for (words, code, said) in table {
         let ended = home.run(&[&["bench"], *words].concat(), "");

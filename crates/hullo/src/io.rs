@@ -7,6 +7,7 @@ pub(crate) mod codings;
 pub(crate) mod condition;
 pub(crate) mod connected;
 pub(crate) mod datagrams;
+pub(crate) mod dropped;
 pub(crate) mod exchange;
 pub(crate) mod file;
 pub(crate) mod guard;

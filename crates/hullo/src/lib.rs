@@ -148,6 +148,7 @@ mod scope;
 mod serve;
 pub mod service;
 mod session;
+mod stamp;
 pub mod toxiproxy;
 pub mod traffic;
 pub mod transfer;

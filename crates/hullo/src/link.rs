@@ -59,6 +59,12 @@ pub trait Packets:
     /// Whether packets may get lost, come twice or overtake each other.
     fn lossy(&self) -> bool;
 
+    /// How many packets, or trains of them, the kernel had dropped before what [`poll_each`](Packets::poll_each) brought last,
+    /// since we took them too slowly. It begins again at 0 after the largest number.
+    fn drops(&self) -> u32 {
+        0
+    }
+
     /// The largest packet that is not cut into several on its way, each of which could get lost.
     fn whole(&self) -> usize {
         self.largest().min(EVERYWHERE)

@@ -8,7 +8,8 @@ use hullo::bench::Rate;
 use super::{size, time};
 
 #[derive(ClapArgs)]
-#[command(after_help = "With --rate the loop is open: requests are due by schedule, and latency counts from when a request should
+#[command(
+    after_help = "With --rate the loop is open: requests are due by schedule, and latency counts from when a request should
 have gone, whatever the server does meanwhile. Without it the loop is closed: each connection asks again
 when it has been answered, and what a stalled server is not asked meanwhile is in no figure.
 
@@ -31,7 +32,8 @@ Examples:
   hullo bench udp://localhost:7007 --rate 50000           loss, reordering, duplicates and jitter as well
   hullo bench tls://localhost:8443 --connect              handshakes a second
   hullo bench http://new:8080/ --repeat 5 --vs http://old:8080/
-  hullo bench http://localhost:8080/ --json > a.json; hullo bench --compare a.json b.json")]
+  hullo bench http://localhost:8080/ --json > a.json; hullo bench --compare a.json b.json"
+)]
 pub(crate) struct Bench {
     /// Address, as in tcp://host:7007 or https://host/path; for HTTP with a method before it and items behind it
     #[arg(required_unless_present = "compare", value_name = "[METHOD] ADDRESS [ITEM]")]
@@ -109,7 +111,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "OBJECTIVE", help_heading = "Verdict")]
     pub(crate) slo: Vec<String>,
 
-    /// Find the highest rate at which --slo holds; --rate A..B/TIME bounds where it is looked for
+    /// Find the highest rate at which --slo holds, in trials of 5s each or --duration; --rate A..B/TIME says where to look
     #[arg(long, help_heading = "Verdict", requires = "slo", conflicts_with_all = ["count", "vs"])]
     pub(crate) search: bool,
 
@@ -122,10 +124,10 @@ pub(crate) struct Bench {
     pub(crate) vs: Option<String>,
 
     /// How often, in turns with --vs
-    #[arg(long, value_name = "N", help_heading = "Verdict", default_value_t = 1, value_parser = many)]
+    #[arg(long, value_name = "N", help_heading = "Verdict", default_value_t = 1, value_parser = many, requires = "vs")]
     pub(crate) repeat: usize,
 
-    /// Compare two reports of --json
+    /// Compare two reports of --json; several reports in one file are runs of the same
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, help_heading = "Verdict", conflicts_with = "words")]
     pub(crate) compare: Vec<PathBuf>,
 
@@ -137,12 +139,12 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Write the run over time as a table
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    /// Write the run over time as a table, or percentiles for HdrHistogram where the name ends in .hgrm
+    #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["vs", "compare"])]
     pub(crate) csv: Option<PathBuf>,
 
     /// Write the figures for Prometheus
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["vs", "compare"])]
     pub(crate) prometheus: Option<PathBuf>,
 }
 

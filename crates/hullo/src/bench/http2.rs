@@ -74,7 +74,12 @@ struct Open {
 enum At {
     Frame,
     /// In the data of that stream: how much of it is still to come, and how much padding behind it.
-    Data { stream: u32, left: usize, padding: usize, ends: bool },
+    Data {
+        stream: u32,
+        left: usize,
+        padding: usize,
+        ends: bool,
+    },
 }
 
 /// The stream of a request by its number on the connection.
@@ -213,12 +218,7 @@ impl Http2 {
     }
 
     /// Begins to read a frame of data, and says how much was read.
-    fn begin_data(
-        &mut self,
-        frame: Frame,
-        payload: &[u8],
-        reply: &mut dyn FnMut(Reply),
-    ) -> Result<Option<usize>> {
+    fn begin_data(&mut self, frame: Frame, payload: &[u8], reply: &mut dyn FnMut(Reply)) -> Result<Option<usize>> {
         let padded = frame.has(PADDED);
         let padding = match payload.first() {
             Some(padding) if padded => usize::from(*padding),

@@ -14,6 +14,8 @@ use crate::{
 pub struct Payload {
     parts: Vec<Part>,
     seed: u64,
+    /// Nobody cares which bytes they are.
+    is_filler: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ const LONGEST: usize = 1 << 20;
 impl Payload {
     /// The same bytes each time.
     pub fn fixed(bytes: impl Into<Bytes>) -> Self {
-        Self { parts: vec![Part::Fixed(bytes.into())], seed: 0 }
+        Self { parts: vec![Part::Fixed(bytes.into())], seed: 0, is_filler: false }
     }
 
     /// So many bytes of text, of which the last is a newline.
@@ -40,7 +42,12 @@ impl Payload {
         if let Some(last) = text.last_mut() {
             *last = b'\n';
         }
-        Self::fixed(text)
+        Self { is_filler: true, ..Self::fixed(text) }
+    }
+
+    /// How many bytes it has, where nobody cares which: those of [`of_size`](Self::of_size).
+    pub fn size(&self) -> Option<usize> {
+        self.same().filter(|_| self.is_filler).map(Bytes::len)
     }
 
     /// A text in which `{{seq}}` stands for the number of the request and `{{random 64}}` for so many letters and digits,
@@ -61,7 +68,7 @@ impl Payload {
         if !rest.is_empty() || parts.is_empty() {
             parts.push(Part::Fixed(Bytes::copy_from_slice(rest.as_bytes())));
         }
-        Ok(Self { parts, seed })
+        Ok(Self { parts, seed, is_filler: false })
     }
 
     /// Its bytes, where they are the same each time.

@@ -252,8 +252,8 @@ fn time(text: &str) -> Option<Duration> {
     let (value, unit) = text.split_at(at);
     let (_, nanoseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
     let nanoseconds = number(value.trim_end())? * nanoseconds;
-    // What is longer than a year is a typing mistake.
-    (nanoseconds < 3.2e16).then(|| Duration::from_nanos(nanoseconds.round() as u64))
+    // What is longer than a day is a typing mistake; up to there no nanosecond is lost.
+    (nanoseconds <= 86_400e9).then(|| Duration::from_nanos(nanoseconds.round() as u64))
 }
 
 /// A number that is not negative, in digits.
@@ -404,7 +404,7 @@ mod tests {
         #[test]
         fn what_is_shown_can_be_typed(figure in 0..OWN, or_equal: bool, number in 0.0..1e5_f64, count: u64) {
             let limit = match FIGURES[figure].1 {
-                Figure::Time(_) => Limit::Time(Duration::from_nanos(count >> 12)),
+                Figure::Time(_) => Limit::Time(Duration::from_nanos(count >> 20)),
                 Figure::Part(..) if count % 2 == 0 => Limit::Count(count),
                 Figure::Part(..) => Limit::Percent(number / 1e3),
                 Figure::Rate => Limit::Rate(number),

@@ -9,6 +9,7 @@ use super::{
     buckets::{self, bucket},
     codec::Failure,
     columns::{Column, Columns},
+    datagrams::Sum,
     turns::Turn,
 };
 use crate::error::{Error, Kind, Result};
@@ -30,6 +31,10 @@ pub(crate) struct Tally {
     /// Until a connection stood.
     pub(crate) connect: Times,
     pub(crate) packets: Option<Packets>,
+    /// What the above are made of, once the run is over.
+    pub(crate) datagrams: Sum,
+    /// The least and the most bytes that a connection has moved, in bulk.
+    pub(crate) each: Option<(u64, u64)>,
     pub(crate) columns: Columns,
     /// Buckets of the answers since somebody looked last.
     recent: Vec<u32>,
@@ -61,7 +66,7 @@ pub struct Counts {
 /// What only packets can suffer.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Packets {
-    /// Those that never came.
+    /// Those that never came, but for those of `kernel_drops`.
     pub lost: u64,
     /// Those that came after one that was sent later (RFC 4737).
     pub reordered: u64,
@@ -69,7 +74,8 @@ pub struct Packets {
     pub duplicates: u64,
     /// How much the time of travel varies, in milliseconds (RFC 3550, section 6.4.1).
     pub jitter_ms: f64,
-    /// Those of the lost that the kernel of an end dropped, since a buffer was full.
+    /// Those that the kernel of one of the ends dropped, since they came faster than they were taken: the network did not
+    /// lose them.
     pub kernel_drops: u64,
     /// Who measured this: `there` is the other end, and the figures are of one way; `here` they are there and back.
     pub measured: String,
@@ -102,6 +108,8 @@ impl Tally {
             lag: times(2)?,
             connect: times(2)?,
             packets: None,
+            datagrams: Sum::default(),
+            each: None,
             columns: Columns::new(span),
             recent: vec![0; buckets::COUNT],
         })
@@ -190,6 +198,11 @@ impl Tally {
         self.counts.refused += 1;
     }
 
+    /// A connection has moved so many bytes in all.
+    pub(crate) fn each(&mut self, bytes: u64) {
+        self.each = joined(self.each, Some((bytes, bytes)));
+    }
+
     /// The buckets of the answers since the last call.
     pub(crate) fn recent(&mut self) -> Vec<(u16, u32)> {
         let filled = self.recent.iter_mut().enumerate().filter(|(_, count)| **count > 0);
@@ -211,11 +224,8 @@ impl Tally {
             // They have the same bounds, and so it cannot fail.
             let _ = ours.add(theirs);
         }
-        match (&mut self.packets, &other.packets) {
-            (Some(ours), Some(theirs)) => ours.add(theirs),
-            (ours @ None, theirs) => *ours = theirs.clone(),
-            (Some(_), None) => {}
-        }
+        self.datagrams.add(&other.datagrams);
+        self.each = joined(self.each, other.each);
         self.columns.merge(&other.columns);
     }
 
@@ -227,6 +237,14 @@ impl Tally {
 
     fn at(&mut self, time: Instant) -> &mut Column {
         self.columns.at(time.saturating_duration_since(self.start))
+    }
+}
+
+/// The least and the most of both.
+fn joined(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
     }
 }
 
@@ -246,15 +264,5 @@ impl Counts {
         self.bytes_received += other.bytes_received;
         self.opened += other.opened;
         self.refused += other.refused;
-    }
-}
-
-impl Packets {
-    fn add(&mut self, other: &Self) {
-        self.lost += other.lost;
-        self.reordered += other.reordered;
-        self.duplicates += other.duplicates;
-        self.jitter_ms = self.jitter_ms.max(other.jitter_ms);
-        self.kernel_drops += other.kernel_drops;
     }
 }

@@ -21,8 +21,8 @@ use super::{
     Plan, Shape, bulk, connects, datagrams,
     gathering::Gathering,
     progress::Progress,
-    tally::Tally,
     talk,
+    tally::Tally,
     turns::{Next, Schedule, Turn, Turns},
 };
 use crate::{
@@ -113,6 +113,11 @@ impl Thread {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether that connection is the first of all, for what is done once in a run.
+    pub(crate) fn is_first(&self, seat: usize) -> bool {
+        (self.index, seat) == (0, 0)
+    }
+
     /// Opens a connection, counts how long that takes, and gives the first ones some order.
     pub(crate) async fn open<T>(&self, open: impl Future<Output = Result<T>>) -> Result<T> {
         // It is never closed.
@@ -133,6 +138,11 @@ impl Thread {
         let mut phase = self.phase.subscribe();
         // The sender is ours.
         phase.wait_for(|phase| *phase != Phase::Opening).await.is_ok_and(|phase| *phase == Phase::Running)
+    }
+
+    /// Something went wrong that the report is to tell in words, once.
+    pub(crate) fn trouble(&self, error: Error) {
+        self.gathering.trouble(error);
     }
 
     /// Completes when what has no answer is unanswered. Cancel-safe.
@@ -286,7 +296,7 @@ impl State {
 /// One connection, from its opening to the end of the run.
 async fn connection(thread: Arc<Thread>, seat: usize) {
     match &thread.plan.shape {
-        Shape::Ask(_) if thread.plan.is_packets() => datagrams::connection(thread, seat).await,
+        Shape::Ask(_) | Shape::Bulk(_) if thread.plan.is_packets() => datagrams::connection(thread, seat).await,
         Shape::Ask(_) | Shape::Http(_) => talk::connection(thread, seat).await,
         Shape::Bulk(_) => bulk::connection(thread, seat).await,
         Shape::Connect => connects::connection(thread, seat).await,

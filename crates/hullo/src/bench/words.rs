@@ -82,8 +82,10 @@ fn scaled(value: f64, units: &[(f64, &str)]) -> String {
 
 /// Three significant digits.
 fn digits(number: f64) -> String {
-    let before = if number < 1e-12 { 0 } else { number.log10().floor() as i32 + 1 };
-    let after = usize::try_from(3 - before).unwrap_or(0).min(6);
+    // The exponent of the rounded number: 0.9997 becomes 1.00, and not 1.000.
+    let rounded = format!("{number:.2e}");
+    let exponent: i32 = rounded.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or_default();
+    let after = usize::try_from(2 - exponent).unwrap_or_default().min(6);
     format!("{number:.after$}")
 }
 

@@ -17,7 +17,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{by_peer::LARGEST, datagrams, scratch};
+use super::{
+    by_peer::LARGEST,
+    datagrams::{self, Came},
+    scratch,
+};
 use crate::{
     address::Address,
     error::{Error, Kind, Result, nobody_there},
@@ -39,10 +43,13 @@ pub(crate) trait Socket: Sized + Send + Sync + Unpin + 'static {
     /// Gives what comes in trains from now on, where it can.
     fn join(&self) {}
 
-    /// Receives a train: its length, and that of each of its datagrams but the last.
-    fn poll_recv_train(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<(usize, usize)>> {
+    /// Receives a train.
+    fn poll_recv_train(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<Came>> {
         let mut buf = ReadBuf::new(space);
-        self.poll_recv(cx, &mut buf).map_ok(|()| (buf.filled().len(), buf.filled().len().max(1)))
+        self.poll_recv(cx, &mut buf).map_ok(|()| {
+            let len = buf.filled().len();
+            Came { len, stride: len.max(1), drops: None }
+        })
     }
 
     /// Sends a train in one go; it is unsupported where the kernel does not.
@@ -72,7 +79,7 @@ impl Socket for UdpSocket {
         datagrams::join(self);
     }
 
-    fn poll_recv_train(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<(usize, usize)>> {
+    fn poll_recv_train(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<Came>> {
         loop {
             ready!(self.poll_recv_ready(cx))?;
             match self.try_io(Interest::READABLE, || datagrams::receive_train(self, space)) {
@@ -132,6 +139,8 @@ pub(crate) struct Connected<S> {
     /// Whoever receives takes trains, and the kernel sends them in one go, as far as is known.
     joins: bool,
     sends_trains: bool,
+    /// How many the kernel dropped of what came.
+    drops: u32,
 }
 
 impl<S: Socket> Connected<S> {
@@ -151,6 +160,7 @@ impl<S: Socket> Connected<S> {
             idle,
             joins: false,
             sends_trains: true,
+            drops: 0,
         }
     }
 
@@ -258,6 +268,10 @@ impl<S: Socket> Packets for Connected<S> {
         S::WHOLE
     }
 
+    fn drops(&self) -> u32 {
+        self.drops
+    }
+
     fn poll_train(&mut self, train: &mut &[u8], stride: usize, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_held(cx))?;
         if self.sends_trains && train.len() > stride {
@@ -284,8 +298,12 @@ impl<S: Socket> Packets for Connected<S> {
             self.socket.join();
         }
         let received = scratch::with(|space| {
-            let (len, stride) = ready!(self.socket.poll_recv_train(cx, space))?;
-            space[..len].chunks(stride).for_each(each);
+            let Came { len, stride, drops } = ready!(self.socket.poll_recv_train(cx, space))?;
+            self.drops = drops.unwrap_or(self.drops);
+            match &space[..len] {
+                [] => each(&[]),
+                train => train.chunks(stride).for_each(each),
+            }
             Poll::Ready(Ok(()))
         });
         let received = match received {

@@ -56,6 +56,8 @@ struct Slot {
     len: usize,
     /// The length of each datagram of a train; the last one may be shorter.
     stride: usize,
+    /// How many the kernel had dropped by then, since the socket's buffer was full.
+    drops: u32,
     /// Whoever sent it may not come.
     barred: bool,
 }
@@ -66,6 +68,7 @@ pub(crate) struct Train<'a> {
     from: Source,
     bytes: &'a [u8],
     stride: usize,
+    drops: u32,
 }
 
 impl<'a> Train<'a> {
@@ -83,6 +86,11 @@ impl<'a> Train<'a> {
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let empty = self.bytes.is_empty().then_some(self.bytes);
         empty.into_iter().chain(self.bytes.chunks(self.stride.max(1)))
+    }
+
+    /// How many the kernel had dropped at the socket before it, since the buffer was full: a train counts as one.
+    pub(crate) fn drops(&self) -> u32 {
+        self.drops
     }
 
     fn single(&self) -> bool {
@@ -146,7 +154,7 @@ impl Batch {
 
     pub(crate) fn trains(&self) -> impl Iterator<Item = Train<'_>> {
         let slots = self.slots.iter().zip(self.space.chunks(SLOT)).filter(|(slot, _)| !slot.barred);
-        slots.map(|(slot, space)| Train { from: slot.from, bytes: &space[..slot.len], stride: slot.stride })
+        slots.map(|(slot, space)| Train { from: slot.from, bytes: &space[..slot.len], stride: slot.stride, drops: slot.drops })
     }
 }
 
@@ -156,6 +164,8 @@ impl Datagrams {
         if local.net().is_some() {
             // Where the kernel cannot join datagrams into trains they come one by one.
             let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
+            // Where the kernel does not count what it drops, nothing was.
+            let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
         }
         match local.net().map(|local| local.ip()) {
             Some(IpAddr::V4(ip)) if ip.is_unspecified() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
@@ -215,7 +225,7 @@ impl Datagrams {
 
     /// Sends a train now, or says that it would have to wait, or that the kernel takes none.
     pub(crate) fn try_send_train_to(&self, to: Source, bytes: &[u8], stride: usize) -> io::Result<()> {
-        let train = Train { from: to, bytes, stride };
+        let train = Train { from: to, bytes, stride, drops: 0 };
         self.socket.try_io(Interest::WRITABLE, |socket| try_send_train(socket, &train))
     }
 
@@ -230,7 +240,7 @@ impl Datagrams {
 fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, in6_pktinfo)));
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
     let mut slices: Vec<_> =
         batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
@@ -239,6 +249,7 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
             from: Source { address: message.address, via: None },
             len: message.bytes,
             stride: message.bytes.max(1),
+            drops: 0,
             barred: false,
         };
         for told in message.cmsgs().into_iter().flatten() {
@@ -246,6 +257,7 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
                 ControlMessageOwned::UdpGroSegments(len) => {
                     slot.stride = usize::try_from(len).unwrap_or_default().max(1)
                 }
+                ControlMessageOwned::RxqOvfl(drops) => slot.drops = drops,
                 ControlMessageOwned::Ipv4PacketInfo(info) => {
                     slot.from.via = Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into())
                 }
@@ -266,7 +278,8 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
 fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     let (len, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
-    batch.slots.push(Slot { from: Source { address: from, via: None }, len, stride: len.max(1), barred: false });
+    let from = Source { address: from, via: None };
+    batch.slots.push(Slot { from, len, stride: len.max(1), drops: 0, barred: false });
     Ok(())
 }
 
@@ -312,21 +325,37 @@ fn try_send_train(socket: &Socket, train: &Train<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks the kernel to join the datagrams that come into trains, for [`receive_train`].
+/// Asks the kernel to join the datagrams that come into trains, for [`receive_train`], and to count what it drops.
 pub(crate) fn join(socket: &impl AsFd) {
-    // Where it cannot they come one by one.
+    // Where it cannot they come one by one, and nothing is known of drops.
     let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
+    let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
 }
 
-/// Receives a train on a connected socket: its length, and that of each datagram but the last.
-pub(crate) fn receive_train(socket: &impl AsRawFd, space: &mut [u8]) -> io::Result<(usize, usize)> {
-    let (mut slices, mut told) = ([IoSliceMut::new(space)], cmsg_space!(i32));
+/// What came in one go on a connected socket.
+#[derive(Clone, Copy)]
+pub(crate) struct Came {
+    /// How many bytes.
+    pub(crate) len: usize,
+    /// How many each of the datagrams has but the last.
+    pub(crate) stride: usize,
+    /// How many the kernel had dropped by then, where it says so.
+    pub(crate) drops: Option<u32>,
+}
+
+/// Receives a train on a connected socket.
+pub(crate) fn receive_train(socket: &impl AsRawFd, space: &mut [u8]) -> io::Result<Came> {
+    let (mut slices, mut told) = ([IoSliceMut::new(space)], cmsg_space!(i32, u32));
     let received = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut told), MsgFlags::MSG_DONTWAIT)?;
-    let stride = received.cmsgs()?.find_map(|told| match told {
-        ControlMessageOwned::UdpGroSegments(len) => usize::try_from(len).ok(),
-        _ => None,
-    });
-    Ok((received.bytes, stride.unwrap_or(received.bytes).max(1)))
+    let mut came = Came { len: received.bytes, stride: received.bytes.max(1), drops: None };
+    for told in received.cmsgs()? {
+        match told {
+            ControlMessageOwned::UdpGroSegments(len) => came.stride = usize::try_from(len).unwrap_or_default().max(1),
+            ControlMessageOwned::RxqOvfl(drops) => came.drops = Some(drops),
+            _ => {}
+        }
+    }
+    Ok(came)
 }
 
 /// Sends a train on a connected socket.

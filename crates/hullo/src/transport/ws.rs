@@ -67,9 +67,7 @@ impl Transport for Ws {
 }
 
 async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link> {
-    let (stream, peer) = over_http::dial(&to, scheme, &["http/1.1"], &scope).await?;
-    let about = || format!("cannot open a WebSocket at {}", to.bare());
-    let (stream, terms) = scope.in_time(about, shake_hands(stream, &to)).await?;
+    let (stream, terms, peer) = open(&to, scheme, to.options.flag("deflate", true), &scope).await?;
     scope.tell(&Event::Agreed { protocol: "WebSocket" });
     if terms.deflate.is_some() {
         scope.tell(&Event::Note("messages are compressed where that makes them shorter"));
@@ -78,8 +76,21 @@ async fn connect(to: Address, scheme: &'static str, scope: Scope) -> Result<Link
     Ok(Link::packets(WebSocket::new(guarded, Role::Client, terms, scope.clone()), peer, scope))
 }
 
+/// A stream on which frames are spoken from now on, and what was agreed for them; `offers` has messages compressed.
+pub(crate) async fn open(
+    to: &Address,
+    scheme: &'static str,
+    offers: bool,
+    scope: &Scope,
+) -> Result<(Prefixed<BoxStream>, Terms, Peer)> {
+    let (stream, peer) = over_http::dial(to, scheme, &["http/1.1"], scope).await?;
+    let about = || format!("cannot open a WebSocket at {}", to.bare());
+    let (stream, terms) = scope.in_time(about, shake_hands(stream, to, offers)).await?;
+    Ok((stream, terms, peer))
+}
+
 /// The client's handshake (section 4.1). What the server sent right behind its answer comes first in the stream.
-async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStream>, Terms)> {
+async fn shake_hands(stream: BoxStream, to: &Address, offers: bool) -> Result<(Prefixed<BoxStream>, Terms)> {
     let about = || format!("cannot open a WebSocket at {}", to.bare());
     let mut nonce = [0; 16];
     rand::fill(&mut nonce).map_err(|_| Error::new(Kind::Other, "this system has no randomness"))?;
@@ -91,7 +102,6 @@ async fn shake_hands(stream: BoxStream, to: &Address) -> Result<(Prefixed<BoxStr
         .header(SEC_WEBSOCKET_VERSION, "13")
         .header(SEC_WEBSOCKET_KEY, &key)
         .header(HALF_CLOSE, "yes");
-    let offers = to.options.flag("deflate", true);
     let request = if offers { request.header(SEC_WEBSOCKET_EXTENSIONS, deflate::OFFER) } else { request };
     let protocols = to.options.text("protocol");
     let request = match protocols {

@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("proxy_header", 0),
     ("proxy", 0),
     ("reliable", 0),
+    ("stamp", 0),
     // Talk: the traits, and the ways to the kernel.
     ("capture", 1),
     ("folder", 1),

@@ -3,7 +3,7 @@
 use hullo::bench::{
     Report,
     compare::{Compared, Comparison, Word},
-    words::{bytes, percent, rate, time},
+    words::{bytes, count, percent, rate, share, time},
 };
 
 use crate::{report::shown_in_line, view::paint::Paint};
@@ -76,7 +76,7 @@ fn signed(difference: f64, points: bool) -> String {
     let unit = if points { "pt" } else { "%" };
     match difference {
         small if small.abs() < 0.05 => format!("0 {unit}"),
-        large if large.abs() >= 1000.0 => format!("{large:+.0} {unit}"),
+        large if large >= 1000.0 => format!("{}x", count((large / 100.0 + 1.0) as u64)),
         difference => format!("{difference:+.1} {unit}"),
     }
 }
@@ -89,10 +89,7 @@ pub(crate) fn short(report: &Report) -> String {
     }
     let at = |name: &str, value: f64| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time(value));
     let missing = report.failed + report.unanswered;
-    let missing = if missing > 0 {
-        format!("   {} not answered", hullo::bench::words::share(missing, report.offered))
-    } else {
-        String::new()
-    };
+    let missing =
+        if missing > 0 { format!("   {} not answered", share(missing, report.offered)) } else { String::new() };
     format!("{} answered   p50 {}   p99 {}{missing}", rate(report.rate), at("p50", times.p50), at("p99", times.p99))
 }

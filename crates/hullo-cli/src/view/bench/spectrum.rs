@@ -29,8 +29,9 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
     let row = |(at, number): (usize, &u64)| {
         let from = buckets::bounds((first + at * wide) as u16).start / 1e6;
         let to = buckets::bounds((first + (at + 1) * wide - 1).min(last) as u16).end / 1e6;
-        let line = format!("{:>8} to {:<8} {} {}", time(from), time(to), bar(*number, most), count(*number));
-        line
+        let bar = bar(*number, most);
+        let gap = if bar.is_empty() { "" } else { " " };
+        format!("{:>8} to {:<8} {bar}{gap}{}", time(from), time(to), count(*number))
     };
     rows.iter().enumerate().map(row).collect()
 }

@@ -52,6 +52,9 @@ pub(crate) fn title(report: &Report) -> String {
     let with = format!("{} connection{}", count(many as u64), if many == 1 { "" } else { "s" });
     let came = match report.offered {
         0 => bits((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9)),
+        offered if report.shape == "connect" => {
+            format!("{} of {} handshakes made", share(report.answered, offered), count(offered))
+        }
         offered => format!("{} of {} answered", share(report.answered, offered), requests(offered)),
     };
     format!("{load} for {} with {with}: {came}", time(report.seconds * 1e3))
@@ -265,6 +268,7 @@ impl Page<'_> {
         if let Some(why) = report.generator_limit() {
             warnings.push(format!("the generator was the limit, so the figures are its own: {why}"));
         }
+        let share = report.generator_share().map(|share| format!("note: {share}\n"));
         warnings.extend(report.notes.iter().map(|note| shown_in_line(note)));
         for (at, warning) in warnings.into_iter().enumerate() {
             if at == 0 {
@@ -273,6 +277,7 @@ impl Page<'_> {
             let word = self.paint.bad("warning:");
             self.text += &format!("{word} {warning}\n");
         }
+        self.text += &share.unwrap_or_default();
     }
 }
 
@@ -283,17 +288,14 @@ fn short(times: &Latency) -> String {
 
 /// Percentiles as whoever never met one believes them.
 fn in_words(times: &Latency, sign: &str) -> String {
-    let at_least =
-        |name: &str, value: f64| format!("{}{}", if times.is_bound(name) { "at least " } else { "" }, time(value));
-    let half = at_least("p50", times.p50);
-    match times.count {
-        0..100 => format!("half were answered within {half}; mean {sign}{}", time(times.mean)),
-        _ => format!(
-            "half were answered within {half}; one in a hundred took {} or more; mean {sign}{}",
-            at_least("p99", times.p99),
-            time(times.mean)
-        ),
-    }
+    let half = match times.is_bound("p50") {
+        true => format!("half took {} or more", time(times.p50)),
+        false => format!("half were answered within {}", time(times.p50)),
+    };
+    // Of fewer than a hundred, nobody is the one in a hundred.
+    let slow =
+        if times.count < 100 { String::new() } else { format!("; one in a hundred took {} or more", time(times.p99)) };
+    format!("{half}{slow}; mean {sign}{}", time(times.mean))
 }
 
 /// How often there was what, the most frequent first.

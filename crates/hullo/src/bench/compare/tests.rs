@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    bench::{buckets::bucket, report::{Latency, OverTime}},
+    bench::{
+        buckets::bucket,
+        report::{Latency, OverTime},
+    },
     fault::Draw,
 };
 
@@ -21,7 +24,7 @@ struct Truth {
     luck: f64,
 }
 
-const TRUTH: Truth = Truth { median: 2.0, failing: 0, columns: 50, moods: 0.1, luck: 0.0 };
+const TRUTH: Truth = Truth { median: 2.0, failing: 0, columns: 30, moods: 0.1, luck: 0.0 };
 
 impl Truth {
     fn run(&self, seed: u64) -> Report {
@@ -34,7 +37,7 @@ impl Truth {
             mood = 0.7 * mood + self.moods * normal(&mut draw);
             let mut column = crate::bench::report::Column::default();
             let mut latency = BTreeMap::new();
-            for _ in 0..100 {
+            for _ in 0..40 {
                 column.offered += 1;
                 if draw.up_to(999) < self.failing {
                     column.failed += 1;
@@ -95,7 +98,7 @@ fn the_same_cannot_be_told_from_itself() {
 
 #[test]
 fn the_same_in_turns_cannot_be_told_from_itself() {
-    let truth = Truth { columns: 20, luck: 0.1, ..TRUTH };
+    let truth = Truth { columns: 8, luck: 0.1, ..TRUTH };
     let same = saying(Word::CannotTell, 50, |seed| {
         compare(&truth.runs(5, 2 * seed), &truth.runs(5, 2 * seed + 1), true, seed).unwrap()
     });
@@ -126,8 +129,8 @@ fn an_interval_holds_the_truth() {
         let [low, high] = p50.interval.unwrap();
         low < 5.0 && 5.0 < high
     };
-    let held = (0..60).filter(holds).count();
-    assert!(held >= 52, "{held} of 60");
+    let held = (0..50).filter(holds).count();
+    assert!(held >= 43, "{held} of 50");
 }
 
 #[test]
@@ -135,7 +138,11 @@ fn who_fails_more_is_not_faster() {
     let quick_and_broken = Truth { median: 1.0, failing: 50, ..TRUTH };
     let comparison = compare(&[TRUTH.run(1)], &[quick_and_broken.run(2)], false, 0).unwrap();
     assert_eq!(comparison.word, Word::CannotTell);
-    assert!(comparison.why.contains("but worse in what failed or had no answer"), "{}", comparison.why);
+    assert!(
+        comparison.why.contains("but worse in") && comparison.why.ends_with("what failed or had no answer"),
+        "{}",
+        comparison.why
+    );
 }
 
 #[test]

@@ -104,7 +104,7 @@ thread_local! {
 
 impl Deflate {
     /// The message compressed; nothing where that would not be shorter.
-    pub(super) fn compress(self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn compress(self, message: &[u8]) -> Option<Vec<u8>> {
         let window = self.window.filter(|_| message.len() >= WORTH_IT)?;
         COMPRESS.with_borrow_mut(|kept| {
             let make = || (window, Compress::new_with_window_bits(Compression::fast(), false, window));
@@ -129,7 +129,7 @@ impl Deflate {
     }
 
     /// What decompresses the other end's messages.
-    pub(super) fn inflate(self) -> Inflate {
+    pub(crate) fn inflate(self) -> Inflate {
         Inflate(self.takeover.then(|| Box::new(Decompress::new(false))))
     }
 }
@@ -139,7 +139,7 @@ pub struct Inflate(Option<Box<Decompress>>);
 
 /// Why a message could not be decompressed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// It is longer than allowed.
     Long,
     /// It is no deflate stream.
@@ -148,7 +148,7 @@ pub(super) enum Wrong {
 
 impl Inflate {
     /// The message of at most `max` bytes.
-    pub(super) fn decompress(&mut self, message: &[u8], max: usize) -> Result<Vec<u8>, Wrong> {
+    pub(crate) fn decompress(&mut self, message: &[u8], max: usize) -> Result<Vec<u8>, Wrong> {
         match &mut self.0 {
             Some(own) => decompress(own, message, max),
             None => DECOMPRESS.with_borrow_mut(|kept| {

@@ -49,17 +49,17 @@ const PROTOCOL: u16 = 1002;
 /// Text that is not UTF-8.
 const INVALID: u16 = 1007;
 /// A message over the limit.
-pub(super) const TOO_BIG: u16 = 1009;
+pub(crate) const TOO_BIG: u16 = 1009;
 
-const CONTINUATION: u8 = 0;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// The bit of a message that is compressed (RFC 7692, section 6).
-const COMPRESSED: u8 = 0x40;
+pub(crate) const COMPRESSED: u8 = 0x40;
 
 /// Reads frames into messages. It holds a message only while its fragments come.
 pub struct Reader {
@@ -77,14 +77,15 @@ struct Parts {
     checked: usize,
 }
 
-struct Head {
-    last: bool,
-    compressed: bool,
-    opcode: u8,
+/// The head of a frame.
+pub(crate) struct Head {
+    pub(crate) last: bool,
+    pub(crate) compressed: bool,
+    pub(crate) opcode: u8,
     mask: Option<[u8; 4]>,
-    len: usize,
+    pub(crate) len: usize,
     /// The length of the head itself.
-    size: usize,
+    pub(crate) size: usize,
 }
 
 impl Reader {
@@ -128,53 +129,9 @@ impl Reader {
         }
     }
 
-    /// The head of the next frame, and whether it may stand there.
     fn head(&self, buf: &[u8]) -> Result<Option<Head>, Breach> {
-        let &[first, second, ref rest @ ..] = buf else { return Ok(None) };
-        let (last, opcode) = (first & 0x80 != 0, first & 0x0f);
-        let compressed = first & COMPRESSED != 0 && self.inflate.is_some() && matches!(opcode, TEXT | BINARY);
-        if first & 0x70 != if compressed { COMPRESSED } else { 0 } {
-            return breach(PROTOCOL, "a reserved bit is set");
-        }
-        let control = opcode >= CLOSE;
-        match opcode {
-            CONTINUATION if self.parts.is_none() => return breach(PROTOCOL, "a continuation of nothing"),
-            TEXT | BINARY if self.parts.is_some() => return breach(PROTOCOL, "a new message inside another"),
-            CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG => {}
-            _ => return breach(PROTOCOL, "an unknown opcode"),
-        }
-        let masked = second & 0x80 != 0;
-        if masked != (self.role == Role::Server) {
-            return breach(
-                PROTOCOL,
-                if masked { "a server's frame is masked" } else { "a client's frame is not masked" },
-            );
-        }
-        let short = usize::from(second & 0x7f);
-        if control && (short > 125 || !last) {
-            return breach(PROTOCOL, "a control frame is long or in pieces");
-        }
-        let (len, extra) = match (short, rest) {
-            (126, &[a, b, ..]) => (usize::from(u16::from_be_bytes([a, b])), 2),
-            (127, rest) if rest.len() >= 8 => {
-                let len = rest.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-                (usize::try_from(len).unwrap_or(usize::MAX), 8)
-            }
-            (126 | 127, _) => return Ok(None),
-            (short, _) => (short, 0),
-        };
-        let so_far = self.parts.as_ref().map_or(0, |parts| parts.bytes.len());
-        // What does not get shorter by compressing gets a little longer.
-        let slack = if self.inflate.is_some() { (self.max >> 8) + 64 } else { 0 };
-        if !control && len > (self.max + slack).saturating_sub(so_far) {
-            return breach(TOO_BIG, "a message is too long");
-        }
-        let mask = match (masked, rest.get(extra..).and_then(|rest| rest.first_chunk::<4>())) {
-            (true, None) => return Ok(None),
-            (true, mask) => mask.copied(),
-            (false, _) => None,
-        };
-        Ok(Some(Head { last, compressed, opcode, mask, len, size: 2 + extra + if masked { 4 } else { 0 } }))
+        let so_far = self.parts.as_ref().map(|parts| parts.bytes.len());
+        head(buf, self.role, self.inflate.is_some(), so_far, self.max)
     }
 
     fn data(&mut self, head: &Head, payload: BytesMut) -> Result<Option<Message>, Breach> {
@@ -208,6 +165,58 @@ impl Reader {
     }
 }
 
+/// The head of the next frame, and whether it may stand there: where messages may be compressed, with so much of a message
+/// in pieces before it, if there is one, and with no message longer than that.
+pub(crate) fn head(
+    buf: &[u8],
+    role: Role,
+    inflates: bool,
+    so_far: Option<usize>,
+    max: usize,
+) -> Result<Option<Head>, Breach> {
+    let &[first, second, ref rest @ ..] = buf else { return Ok(None) };
+    let (last, opcode) = (first & 0x80 != 0, first & 0x0f);
+    let compressed = first & COMPRESSED != 0 && inflates && matches!(opcode, TEXT | BINARY);
+    if first & 0x70 != if compressed { COMPRESSED } else { 0 } {
+        return breach(PROTOCOL, "a reserved bit is set");
+    }
+    let control = opcode >= CLOSE;
+    match opcode {
+        CONTINUATION if so_far.is_none() => return breach(PROTOCOL, "a continuation of nothing"),
+        TEXT | BINARY if so_far.is_some() => return breach(PROTOCOL, "a new message inside another"),
+        CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG => {}
+        _ => return breach(PROTOCOL, "an unknown opcode"),
+    }
+    let masked = second & 0x80 != 0;
+    if masked != (role == Role::Server) {
+        return breach(PROTOCOL, if masked { "a server's frame is masked" } else { "a client's frame is not masked" });
+    }
+    let short = usize::from(second & 0x7f);
+    if control && (short > 125 || !last) {
+        return breach(PROTOCOL, "a control frame is long or in pieces");
+    }
+    let (len, extra) = match (short, rest) {
+        (126, &[a, b, ..]) => (usize::from(u16::from_be_bytes([a, b])), 2),
+        (127, rest) if rest.len() >= 8 => {
+            let len = rest.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
+            (usize::try_from(len).unwrap_or(usize::MAX), 8)
+        }
+        (126 | 127, _) => return Ok(None),
+        (short, _) => (short, 0),
+    };
+    // What does not get shorter by compressing gets a little longer.
+    let slack = if inflates { (max >> 8) + 64 } else { 0 };
+    if !control && len > (max + slack).saturating_sub(so_far.unwrap_or(0)) {
+        return breach(TOO_BIG, "a message is too long");
+    }
+    let mask = match (masked, rest.get(extra..).and_then(|rest| rest.first_chunk::<4>())) {
+        (true, None) => return Ok(None),
+        (true, mask) => mask.copied(),
+        (false, _) => None,
+    };
+    Ok(Some(Head { last, compressed, opcode, mask, len, size: 2 + extra + if masked { 4 } else { 0 } }))
+}
+
 impl Parts {
     /// Checks that a text is UTF-8 so far; where it goes on, a character may be cut in two.
     fn check(&mut self, whole: bool) -> Result<(), Breach> {
@@ -223,7 +232,8 @@ impl Parts {
     }
 }
 
-fn closing(payload: &[u8]) -> Result<Received, Breach> {
+/// What a Close frame says.
+pub(crate) fn closing(payload: &[u8]) -> Result<Received, Breach> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
         let none = Received::Close(None, String::new());
         return if payload.is_empty() { Ok(none) } else { breach(PROTOCOL, "half a close code") };
@@ -264,8 +274,8 @@ pub fn write_close(code: Option<u16>, reason: &str, mask: Option<[u8; 4]>, buf: 
     frame(CLOSE, &payload, mask, buf);
 }
 
-fn frame(opcode: u8, payload: &[u8], mask: Option<[u8; 4]>, buf: &mut BytesMut) {
-    buf.reserve(payload.len() + 14);
+/// Appends a frame that is a message, or that says what its opcode says.
+pub(crate) fn frame(opcode: u8, payload: &[u8], mask: Option<[u8; 4]>, buf: &mut (impl BufMut + AsMut<[u8]>)) {
     buf.put_u8(0x80 | opcode);
     let masked = if mask.is_some() { 0x80 } else { 0 };
     match payload.len() {
@@ -280,10 +290,11 @@ fn frame(opcode: u8, payload: &[u8], mask: Option<[u8; 4]>, buf: &mut BytesMut) 
         }
     }
     buf.put_slice(&mask.unwrap_or_default()[..if mask.is_some() { 4 } else { 0 }]);
-    let start = buf.len();
     buf.put_slice(payload);
     if let Some(mask) = mask {
-        apply(mask, &mut buf[start..]);
+        let written = buf.as_mut();
+        let start = written.len() - payload.len();
+        apply(mask, &mut written[start..]);
     }
 }
 
