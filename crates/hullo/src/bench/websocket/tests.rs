@@ -70,7 +70,8 @@ fn requests_are_masked_messages_each_with_a_mask_of_its_own() {
     for text in ["the same each time", "number {{seq}}"] {
         let (mut messages, mut out) = (messages(text, &[], None), Vec::new());
         (0..600).for_each(|n| messages.ask(n, &mut out));
-        let masks: std::collections::HashSet<_> = out.chunks(out.len() / 600).map(|frame| frame[2..6].to_vec()).collect();
+        let masks: std::collections::HashSet<_> =
+            out.chunks(out.len() / 600).map(|frame| frame[2..6].to_vec()).collect();
         assert!(masks.len() > 300, "{} masks", masks.len());
         let (mut reader, mut out) = (Reader::new(Role::Server, 100), BytesMut::from(&out[..]));
         for n in 0..600 {
