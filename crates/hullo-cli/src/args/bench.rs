@@ -140,11 +140,11 @@ pub(crate) struct Bench {
     pub(crate) html: Option<PathBuf>,
 
     /// Write the run over time as a table, or percentiles for HdrHistogram where the name ends in .hgrm
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["vs", "compare"])]
     pub(crate) csv: Option<PathBuf>,
 
     /// Write the figures for Prometheus
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["vs", "compare"])]
     pub(crate) prometheus: Option<PathBuf>,
 }
 

@@ -159,7 +159,8 @@ fn exactly(report: &Report) -> Figures {
 /// Which figures say something of that load.
 fn wanted(reports: &[Report]) -> [bool; bootstrap::COUNT] {
     let bulk = reports.iter().all(|report| report.offered == 0);
-    let enough = |share: f64| reports.iter().map(|report| report.latency_ms.count).sum::<u64>() as f64 * (1.0 - share) >= 1.0;
+    let enough =
+        |share: f64| reports.iter().map(|report| report.latency_ms.count).sum::<u64>() as f64 * (1.0 - share) >= 1.0;
     let mut wanted = [!bulk; bootstrap::COUNT];
     for (at, share) in PERCENTILES {
         // Of a hundred answers, none is the one in a thousand.
@@ -212,15 +213,29 @@ fn in_all(figures: &[Compared], words: &[Word]) -> (Word, String) {
     let (faster, slower) = (those(Word::Faster), those(Word::Slower));
     match (faster.as_slice(), slower.as_slice()) {
         ([], []) => (Word::CannotTell, none(figures)),
-        (faster, []) => (Word::Faster, format!("B is better in {}, and worse in nothing that was measured", list(faster))),
-        ([], slower) => (Word::Slower, format!("B is worse in {}, and better in nothing that was measured", list(slower))),
-        (faster, slower) => (Word::CannotTell, format!("B is better in {}, but worse in {}", list(faster), list(slower))),
+        (faster, []) => {
+            (Word::Faster, format!("B is better in {}, and worse in nothing that was measured", list(faster)))
+        }
+        ([], slower) => {
+            (Word::Slower, format!("B is worse in {}, and better in nothing that was measured", list(slower)))
+        }
+        (faster, slower) => {
+            (Word::CannotTell, format!("B is better in {}, but worse in {}", list(faster), list(slower)))
+        }
     }
 }
 
 fn none(figures: &[Compared]) -> String {
     if figures.iter().any(|figure| figure.interval.is_none()) {
         return "the runs are too short to say how far they vary by themselves".to_owned();
+    }
+    let seems: Vec<_> = figures.iter().filter(|figure| figure.word != Word::CannotTell).collect();
+    if !seems.is_empty() {
+        let names: Vec<_> = seems.iter().map(|figure| said(&figure.figure)).collect();
+        return format!(
+            "B differs in {}, but of so many figures one does by chance: more or longer runs would tell",
+            list(&names)
+        );
     }
     if figures.iter().any(|figure| figure.censored != [false, false]) {
         return "no difference is larger than chance, as far as the end of the runs lets it be seen".to_owned();
@@ -266,7 +281,8 @@ fn warnings(a: &[Report], b: &[Report]) -> Vec<String> {
         }
     }
     if a.len() == 1 && b.len() == 1 {
-        let note = "one run each: what differs from one start to the next is in no interval; --repeat 5 --vs ADDRESS shows it";
+        let note =
+            "one run each: what differs from one start to the next is in no interval; --repeat 5 --vs ADDRESS shows it";
         warnings.push(note.to_owned());
     }
     warnings

@@ -6,6 +6,9 @@ use super::{Report, report::Column};
 const HARDLY: f64 = 0.1;
 /// So many answers must be missing: fewer may be chance.
 const MISSED: f64 = 20.0;
+/// A time that is shorter, in seconds or as a share of the run, changes no percentile that people look at.
+const SHORT: f64 = 0.05;
+const SMALL: f64 = 0.01;
 
 /// A time in which hardly anything was answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +42,8 @@ impl Report {
                     since = None;
                     let missing: f64 = whole[from..at].iter().map(|column| expected(column)).sum();
                     let due = whole[from..at].iter().map(|column| column.offered).sum();
-                    if missing >= MISSED {
+                    let lasts = (at - from) as f64 * width;
+                    if missing >= MISSED && lasts > SHORT.max(self.seconds * SMALL) {
                         stalls.push(Stall { from: from as f64 * width, to: at as f64 * width, due });
                     }
                 }
@@ -88,5 +92,9 @@ mod tests {
             assert_eq!(run(true, offered, done).stalls(), [], "{offered:?} {done:?}");
         }
         assert_eq!(Report::default().stalls(), []);
+        let mut brief = run(true, &[500; 4], &[500, 0, 1000, 500]);
+        assert_eq!(brief.stalls().len(), 1);
+        brief.over_time.width = 0.04;
+        assert_eq!(brief.stalls(), [], "40 ms are nothing to tell of");
     }
 }

@@ -70,17 +70,10 @@ impl Page {
         self.times("latency_seconds", about, &report.latency_ms);
         let bounds = &report.latency_ms;
         if bounds.count > 0 {
-            self.family(
-                "latency_is_lower_bound",
-                "gauge",
-                "1 where the end cut the quantile off, so that it is only a lower bound",
-            );
-            for (quantile, name) in QUANTILES {
-                self.sample(
-                    "latency_is_lower_bound",
-                    &[("quantile", quantile)],
-                    f64::from(u8::from(bounds.is_bound(name))),
-                );
+            let about = "1 where the end cut a figure of the latency off, so that it is only a lower bound";
+            self.family("latency_is_lower_bound", "gauge", about);
+            for name in Latency::NAMES {
+                self.sample("latency_is_lower_bound", &[("figure", name)], f64::from(u8::from(bounds.is_bound(name))));
             }
             self.family("latency_max_seconds", "gauge", "The longest of all latencies");
             self.sample("latency_max_seconds", &[], bounds.max / 1e3);

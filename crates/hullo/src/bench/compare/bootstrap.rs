@@ -40,16 +40,12 @@ pub(super) struct Side {
     columns: Vec<Column>,
     /// Which of the columns are which run's.
     runs: Vec<std::ops::Range<usize>>,
-    /// All latencies from the shortest: a bucket, and which column has how many in it.
-    buckets: Vec<Bucket>,
+    /// The buckets of latencies, from the shortest: from where to where.
+    buckets: Vec<(f64, f64)>,
+    /// Which bucket has how many of which column: bucket, column, how many.
+    counts: Vec<(usize, usize, u64)>,
     /// The figures, where somebody knows them better than the columns do.
     exactly: Option<Figures>,
-}
-
-struct Bucket {
-    from: f64,
-    to: f64,
-    counts: Vec<(u32, u64)>,
 }
 
 impl Side {
@@ -67,7 +63,8 @@ impl Side {
         });
         let ranges = ranges.collect();
         let columns: Vec<_> = runs.into_iter().flatten().collect();
-        Self { buckets: buckets(&columns), columns, runs: ranges, exactly }
+        let (buckets, counts) = buckets(&columns);
+        Self { buckets, counts, columns, runs: ranges, exactly }
     }
 
     /// The figures of what was measured.
@@ -100,18 +97,18 @@ impl Side {
     }
 
     fn percentiles(&self, weights: &[u32], figures: &mut Figures) {
-        let within = |bucket: &Bucket| -> u64 {
-            bucket.counts.iter().map(|(column, count)| count * u64::from(weights[*column as usize])).sum()
-        };
-        let sums: Vec<u64> = self.buckets.iter().map(within).collect();
+        let mut sums = vec![0; self.buckets.len()];
+        for (bucket, column, count) in &self.counts {
+            sums[*bucket] += count * u64::from(weights[*column]);
+        }
         let all: u64 = sums.iter().sum();
         let mut wanted = PERCENTILES.iter().peekable();
         let mut before = 0;
-        for (bucket, sum) in self.buckets.iter().zip(sums).filter(|(_, sum)| *sum > 0) {
+        for ((from, to), sum) in self.buckets.iter().zip(sums).filter(|(_, sum)| *sum > 0) {
             // Between the two ends of a bucket what is in it lies evenly, as far as anybody knows.
             while let Some((at, part)) = wanted.next_if(|(_, part)| part * all as f64 <= (before + sum) as f64) {
                 let inside = ((part * all as f64 - before as f64) / sum as f64).clamp(0.0, 1.0);
-                figures[*at] = (bucket.to - bucket.from).mul_add(inside, bucket.from);
+                figures[*at] = (to - from).mul_add(inside, *from);
             }
             before += sum;
         }
@@ -173,25 +170,28 @@ fn together(mut one: Vec<(f64, f64, u64)>, other: Vec<(f64, f64, u64)>) -> Vec<(
     one
 }
 
-fn buckets(columns: &[Column]) -> Vec<Bucket> {
-    let mut all: Vec<(f64, f64, u32, u64)> = Vec::new();
-    for (at, column) in (0..).zip(columns) {
+/// The buckets that have anything, and what they have.
+fn buckets(columns: &[Column]) -> (Vec<(f64, f64)>, Vec<(usize, usize, u64)>) {
+    let mut all = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
         all.extend(column.latencies.iter().map(|(from, to, count)| (*from, *to, at, *count)));
     }
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut buckets: Vec<Bucket> = Vec::new();
+    let mut buckets: Vec<(f64, f64)> = Vec::new();
+    let mut counts = Vec::with_capacity(all.len());
     for (from, to, column, count) in all {
-        match buckets.last_mut() {
-            Some(last) if last.from == from => last.counts.push((column, count)),
-            _ => buckets.push(Bucket { from, to, counts: vec![(column, count)] }),
+        if buckets.last().is_none_or(|last| last.0 != from) {
+            buckets.push((from, to));
         }
+        counts.push((buckets.len() - 1, column, count));
     }
-    buckets
+    (buckets, counts)
 }
 
-/// How many adjacent columns are drawn together: the cube root of their number, which is the order of what is best.
+/// How many adjacent columns are drawn together: the square root of their number. The cube root is enough where columns
+/// soon forget each other; those of a busy machine do not.
 fn stretch(columns: usize) -> usize {
-    (columns as f64).cbrt().ceil() as usize
+    (columns as f64).sqrt().ceil() as usize
 }
 
 /// A number below the bound, all alike.
@@ -256,7 +256,8 @@ fn settled(figure: usize, estimate: f64, centre: f64, mut drawn: Vec<f64>, parts
             // From one part nothing follows: any difference may be chance.
             return (f64::NEG_INFINITY, f64::INFINITY);
         }
-        let at = |part: f64| drawn.get((part * drawn.len() as f64) as usize).or(drawn.last()).copied().unwrap_or(centre);
+        let at =
+            |part: f64| drawn.get((part * drawn.len() as f64) as usize).or(drawn.last()).copied().unwrap_or(centre);
         let wider = widening(outside, parts);
         let down = (centre - at(outside / 2.0)).max(0.0) * wider;
         let up = (at(1.0 - outside / 2.0) - centre).max(0.0) * wider;
