@@ -201,6 +201,9 @@ fn no_more_is_under_way_than_the_server_wants() {
     codec.ask(0, &mut Vec::new());
     codec.hear(&frame(GOAWAY, 0, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]), &mut none).unwrap();
     assert!(!codec.room(0));
+    let mut out = Vec::new();
+    codec.farewell(&mut out);
+    assert_eq!(out, frame(GOAWAY, 0, 0, &[0; 8]));
 }
 
 #[test]

@@ -119,6 +119,18 @@ fn a_farewell_is_answered_and_nothing_comes_behind_it() {
 }
 
 #[test]
+fn it_says_farewell_once() {
+    let (mut messages, mut out) = (messages("x", &[], None), Vec::new());
+    messages.farewell(&mut out);
+    let said = Reader::new(Role::Server, 100).read(&mut BytesMut::from(&out[..]));
+    assert_eq!(said, Ok(Some(Received::Close(Some(1000), String::new()))));
+    messages.hear(&frames(&[(LAST | CLOSE, b"")]), &mut |_| ()).unwrap();
+    out.clear();
+    messages.farewell(&mut out);
+    assert!(out.is_empty());
+}
+
+#[test]
 fn what_breaks_the_protocol_ends_the_connection() {
     let close = |code: u16| frames(&[(LAST | CLOSE, &code.to_be_bytes())]);
     for (name, bytes, kind) in [
