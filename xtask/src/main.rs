@@ -5,6 +5,7 @@
 use std::process::{Command, ExitCode};
 
 mod book;
+mod machine;
 mod peers;
 mod perf;
 mod run;
@@ -39,8 +40,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "perf",
-        takes: "[--with DIR] [--dir DIR] [--bin FILE] [--rounds N] [--only a,c,d,idle,transfer]",
-        about: "side by side with references and peers",
+        takes: "[--only tcp,udp] [--rounds 5] [--seconds 1] [--bin FILE] [--write]",
+        about: "side by side with C references and peers, which it installs; --write brings docs/performance.md up to date",
         run: perf::run,
     },
 ];

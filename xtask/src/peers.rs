@@ -14,6 +14,8 @@ struct Peer {
 
 enum Kind {
     Program,
+    /// A part of another program, or a header.
+    File,
     /// A module of python3, by its name in the Python index.
     Python(&'static str),
     /// A module of node, by its name and version in the npm registry.
@@ -66,7 +68,33 @@ const PEERS: &[Peer] = &[
     Peer { name: "ws", package: "node-ws", kind: Kind::Node("ws@8") },
 ];
 
+/// What the speed of ours is put beside, and what that takes.
+const CONTENDERS: &[Peer] = &[
+    program("gcc", "gcc"),
+    Peer { name: "/usr/include/openssl/ssl.h", package: "libssl-dev", kind: Kind::File },
+    Peer { name: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream", kind: Kind::File },
+    program("h2load", "nghttp2-client"),
+    program("haproxy", "haproxy"),
+    program("iperf3", "iperf3"),
+    program("nats-server", "nats-server"),
+    program("ncat", "ncat"),
+    program("nginx", "nginx-light"),
+    program("node", "nodejs"),
+    program("openssl", "openssl"),
+    program("python3", "python3"),
+    program("redis-server", "redis-server"),
+    program("rsync", "rsync"),
+    program("sockperf", "sockperf"),
+    program("stunnel4", "stunnel4"),
+    program("taskset", "util-linux"),
+    program("wrk", "wrk"),
+    python("uvloop", "python3-uvloop"),
+    python("websockets", "python3-websockets"),
+    Peer { name: "ws", package: "node-ws", kind: Kind::Node("ws@8") },
+];
+
 /// What the tests need to know of the peers: where the modules are, and whether all of them are there.
+#[derive(Default)]
 pub(crate) struct Peers {
     variables: Vec<(&'static str, OsString)>,
 }
@@ -79,15 +107,25 @@ impl Peers {
     }
 }
 
-/// Installs the peers that are missing where that is possible, and says which are missing still.
+/// Gets the peers of the tests.
 pub(crate) fn prepare() -> Peers {
+    get(PEERS, "the tests")
+}
+
+/// Gets what `cargo xtask perf` measures.
+pub(crate) fn prepare_contenders() -> Peers {
+    get(CONTENDERS, "the rows")
+}
+
+/// Installs the peers that are missing where that is possible, and says which are missing still, and for whom.
+fn get(peers: &[Peer], whose: &str) -> Peers {
     let modules = target().join("peers");
     let mut variables = vec![
         ("PYTHONPATH", joined("PYTHONPATH", &modules.join("python"))),
         ("NODE_PATH", joined("NODE_PATH", &modules.join("node/node_modules"))),
     ];
     let missing =
-        |variables: &[(&str, OsString)]| PEERS.iter().filter(|peer| !peer.is_there(variables)).collect::<Vec<_>>();
+        |variables: &[(&str, OsString)]| peers.iter().filter(|peer| !peer.is_there(variables)).collect::<Vec<_>>();
     let mut left = missing(&variables);
     if !left.is_empty() && can_install() {
         install(&left);
@@ -104,7 +142,7 @@ pub(crate) fn prepare() -> Peers {
         [] => variables.push(("HULLO_PEERS", "all".into())),
         left => {
             let names: Vec<_> = left.iter().map(|peer| format!("{} ({})", peer.name, peer.origin())).collect();
-            eprintln!("skipped: the tests with these peers, which are not installed: {}", names.join(", "));
+            eprintln!("skipped: {whose} with these peers, which are not installed: {}", names.join(", "));
         }
     }
     Peers { variables }
@@ -114,6 +152,7 @@ impl Peer {
     fn is_there(&self, variables: &[(&str, OsString)]) -> bool {
         let mut probe = match self.kind {
             Kind::Program => return found(self.name),
+            Kind::File => return Path::new(self.name).exists(),
             Kind::Python(_) => Command::new("python3"),
             Kind::Node(_) => Command::new("node"),
         };
@@ -135,7 +174,7 @@ impl Peer {
     /// Gets a module from its language's own registry, into our own folder.
     fn fetch(&self, modules: &Path) {
         let mut command = match self.kind {
-            Kind::Program => return,
+            Kind::Program | Kind::File => return,
             Kind::Python(name) => {
                 let mut pip = Command::new("python3");
                 pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(modules.join("python")).arg(name);

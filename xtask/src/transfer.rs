@@ -7,13 +7,15 @@
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::run::{Outcome, failed, found, output};
+use crate::{
+    machine::{self, free_port, listens, median},
+    run::{Outcome, failed, found, output},
+};
 
 /// What is sent.
 struct Load {
@@ -79,12 +81,6 @@ fn report(load: &Load, contenders: &[&&str], samples: &[Vec<Sample>]) {
     }
 }
 
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<_> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
-}
-
 /// The folders, and the servers that stay up.
 struct Place {
     hullo: PathBuf,
@@ -118,7 +114,7 @@ impl Place {
         let folder = Path::new("/dev/shm").join(format!("hullo-transfer-{}", std::process::id()));
         let io = |error: std::io::Error| failed(format!("{}: {error}", folder.display()));
         fs::create_dir_all(folder.join("from/small")).map_err(io)?;
-        let mut noise = Noise(0x9E37_79B9_7F4A_7C15);
+        let mut noise = Noise::new();
         let mut big = fs::File::create(folder.join("from/big")).map_err(io)?;
         for _ in 0..1024 {
             big.write_all(&noise.bytes(1 << 20)).map_err(io)?;
@@ -171,18 +167,27 @@ impl Place {
                 timed(scp.arg("-i").arg(key).arg(from).arg(format!("127.0.0.1:{}/", into.display())))
             }
             "iperf3" => {
-                let port = free_port()?.to_string();
-                let _server =
-                    Server { child: started(Command::new("iperf3").args(["-s", "-1", "-p", &port]))?, port: 0 };
-                listens(&port)?;
-                timed(Command::new("iperf3").args(["-c", "127.0.0.1", "-p", &port, "-n", &load.bytes.to_string()]))
+                let port = free_port()?;
+                let _server = Server {
+                    child: started(Command::new("iperf3").args(["-s", "-1", "-p", &port.to_string()]))?,
+                    port: 0,
+                };
+                listens(port)?;
+                timed(Command::new("iperf3").args([
+                    "-c",
+                    "127.0.0.1",
+                    "-p",
+                    &port.to_string(),
+                    "-n",
+                    &load.bytes.to_string(),
+                ]))
             }
             _ => self.hullo(&from, &into, name.ends_with("--plain")),
         }
     }
 
     fn hullo(&self, from: &Path, into: &Path, plain: bool) -> Outcome<Sample> {
-        let port = free_port()?.to_string();
+        let port = free_port()?;
         let at = format!("tcp://127.0.0.1:{port}");
         let mut receive = Command::new(&self.hullo);
         receive.env("HULLO_CODE", CODE).args(["receive", "--no-fsync", "--listen", &at, "--into"]).arg(into);
@@ -193,7 +198,7 @@ impl Place {
             send.arg("--plain");
         }
         let mut receiver = Server { child: started(&mut receive)?, port: 0 };
-        listens(&port)?;
+        listens(port)?;
         let sample = timed(&mut send)?;
         let status = receiver.child.wait().map_err(|error| failed(error.to_string()))?;
         if status.success() { Ok(sample) } else { Err(failed(format!("hullo receive: {status}"))) }
@@ -214,7 +219,7 @@ fn rsync(folder: &Path) -> Outcome<Option<Server>> {
     let mut daemon = Command::new("rsync");
     daemon.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port", &port.to_string()]);
     let child = started(daemon.arg("--config").arg(&config))?;
-    await_port(&port.to_string())?;
+    listens(port)?;
     Ok(Some(Server { child, port }))
 }
 
@@ -251,25 +256,15 @@ fn ssh(folder: &Path) -> Outcome<Option<Server>> {
         &option("AuthorizedKeysFile", &folder.join("key.pub")),
     ]);
     let child = started(&mut server)?;
-    await_port(&port.to_string())?;
+    listens(port)?;
     Ok(Some(Server { child, port }))
 }
 
 /// Runs a program to its end.
 fn timed(command: &mut Command) -> Outcome<Sample> {
-    let (began, busy) = (Instant::now(), busy()?);
+    let (began, busy) = (Instant::now(), machine::busy()?);
     output(command)?;
-    Ok(Sample { seconds: began.elapsed().as_secs_f64(), busy: self::busy()? - busy })
-}
-
-/// The seconds that all cores have worked since the machine started.
-fn busy() -> Outcome<f64> {
-    let text = fs::read_to_string("/proc/stat").map_err(|error| failed(format!("/proc/stat: {error}")))?;
-    let figures: Vec<f64> =
-        text.lines().next().unwrap_or_default().split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    // The fourth and fifth are idle time; the unit is a hundredth of a second.
-    let idle: f64 = figures.iter().skip(3).take(2).sum();
-    Ok((figures.iter().take(8).sum::<f64>() - idle) / 100.0)
+    Ok(Sample { seconds: began.elapsed().as_secs_f64(), busy: machine::busy()? - busy })
 }
 
 fn started(command: &mut Command) -> Outcome<Child> {
@@ -277,44 +272,15 @@ fn started(command: &mut Command) -> Outcome<Child> {
     quiet.spawn().map_err(|error| failed(format!("cannot run {}: {error}", command.get_program().display())))
 }
 
-fn free_port() -> Outcome<u16> {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    port.map(|address| address.port()).map_err(|error| failed(error.to_string()))
-}
-
-/// Waits until somebody can be connected to there.
-fn await_port(port: &str) -> Outcome {
-    wait(port, || TcpStream::connect(format!("127.0.0.1:{port}")).is_ok())
-}
-
-/// The same without a connection, for who takes one alone.
-fn listens(port: &str) -> Outcome {
-    let number: u16 = port.parse().unwrap_or_default();
-    let wanted = format!(":{number:04X} ");
-    wait(port, || {
-        ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-            let table = fs::read_to_string(table).unwrap_or_default();
-            table.lines().any(|line| line.contains(&wanted) && line.contains(" 0A "))
-        })
-    })
-}
-
-fn wait(port: &str, there: impl Fn() -> bool) -> Outcome {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !there() {
-        if Instant::now() > end {
-            return Err(failed(format!("nobody listens on port {port}")));
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ok(())
-}
-
 /// Bytes that cannot be compressed (xorshift64).
-struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn new() -> Self {
+        Self(0x9E37_79B9_7F4A_7C15)
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
             self.0 ^= self.0 << 13;
@@ -323,16 +289,5 @@ impl Noise {
             bytes.extend_from_slice(&self.0.to_le_bytes());
         }
         bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([].into_iter()), 0.0);
     }
 }

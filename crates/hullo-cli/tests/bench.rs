@@ -145,7 +145,7 @@ fn nobody_there_and_words_that_mean_nothing_are_errors() {
         (&["tcp://127.0.0.1:1", "--search"], 2, "--slo"),
         (&["tcp://127.0.0.1:1", "--slo", "p99>fast"], 2, "p99"),
         (&["quick://127.0.0.1:1"], 2, "no transport is called"),
-        (&["stdio:"], 2, "stdio"),
+        (&["stdio:"], 2, "there is no server on stdio"),
     ];
     for (words, code, said) in table {
         let ended = home.run(&[&["bench"], *words].concat(), "");

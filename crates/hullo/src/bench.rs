@@ -116,7 +116,7 @@ pub struct Plan {
     pub threads: usize,
     /// How long what counts lasts (10 seconds, unless there is a `count`).
     pub duration: Option<Duration>,
-    /// How many requests there are at most.
+    /// How many requests there are at most; in bulk, bytes.
     pub count: Option<u64>,
     /// How long load goes there before it counts (not at all).
     pub warm_up: Duration,
@@ -228,6 +228,13 @@ impl Plan {
         if self.count == Some(0) {
             return wrong("request (count)");
         }
+        if self.to.scheme == "stdio" {
+            return Err(Error::usage("there is no server on stdio").hint("exec:PROGRAM is one for each connection"));
+        }
+        if self.rate.is_some() && matches!(self.shape, Shape::Bulk(_)) {
+            return Err(Error::usage("bytes in bulk go as fast as they can, and have no --rate")
+                .hint("--rate is of requests: without --up, --down and --both messages go at it"));
+        }
         self.threads = self.threads.min(self.connections);
         if self.is_packets() { datagrams::check(self) } else { Ok(()) }
     }
@@ -286,6 +293,10 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
         notes.push(format!("not all connections could be had at the beginning: {error}"));
     }
     tally.packets = tally.datagrams.packets(&mut notes);
+    if let Some(error) = gathering.first_trouble() {
+        let hint = error.advice().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        notes.push(format!("the first failure: {error}{hint}"));
+    }
     Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
 }
 

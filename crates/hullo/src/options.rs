@@ -143,6 +143,7 @@ pub const OPTIONS: &[Spec] = &[
         "begin with a PROXY header of that version, which names whom we connect for: v1 or v2",
     ),
     option("quiet", Value::Time, &[], End::Both, "a message without an end counts as whole after this pause"),
+    option("resume", Value::Flag, TLS, End::Connect, "resume the sessions of earlier connections (the default)"),
     option("seed", Value::Text, &["memory"], End::Listen, "number that what happens to packets is drawn from"),
     option("sni", Value::Text, TLS, End::Connect, "name to ask for and to check, instead of the host"),
     option("timeout", Value::Time, &[], End::Both, "time for connecting and for handshakes"),

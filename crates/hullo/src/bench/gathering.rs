@@ -20,6 +20,8 @@ struct Missing {
     standing: usize,
     /// Why the first of the others does not.
     error: Option<Error>,
+    /// The first thing that went wrong later.
+    trouble: Option<Error>,
 }
 
 #[derive(Clone)]
@@ -31,7 +33,7 @@ enum Start {
 
 impl Gathering {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
-        let missing = Missing { open: plan.connections, standing: 0, error: None };
+        let missing = Missing { open: plan.connections, standing: 0, error: None, trouble: None };
         Self { plan, missing: Mutex::new(missing), start: watch::Sender::new(Start::Waiting) }
     }
 
@@ -51,6 +53,17 @@ impl Gathering {
             };
             self.start.send_replace(start);
         }
+    }
+
+    /// Something went wrong that has more to say than its kind: the first one is remembered.
+    pub(crate) fn trouble(&self, error: Error) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.trouble.get_or_insert(error);
+    }
+
+    /// What went wrong first.
+    pub(crate) fn first_trouble(&self) -> Option<Error> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).trouble.take()
     }
 
     /// Waits for the beginning; none if no connection could be had. Cancel-safe.

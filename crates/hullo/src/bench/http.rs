@@ -214,3 +214,69 @@ impl Judge {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{super::codec::Reply, *};
+
+    /// What a codec makes of bytes that come in pieces.
+    #[derive(Debug, PartialEq)]
+    pub(in super::super) struct Heard {
+        pub(in super::super) replies: Vec<Reply>,
+        pub(in super::super) broken: Option<Kind>,
+        /// What it says besides its requests.
+        pub(in super::super) owed: Vec<u8>,
+    }
+
+    impl Heard {
+        /// The most of a reply that is looked at.
+        pub(in super::super) const MAX: usize = 1000;
+
+        /// Asks so many requests, hears the bytes in pieces, and then the end.
+        pub(in super::super) fn of(exchange: &Exchange, version: Version, asked: u64, bytes: &[u8], cut: usize) -> Self {
+            Self::by(&mut *codec(exchange, version), asked, bytes, cut)
+        }
+
+        pub(in super::super) fn by(codec: &mut dyn Codec, asked: u64, bytes: &[u8], cut: usize) -> Self {
+            let (mut replies, mut rest, mut owed) = (Vec::new(), Vec::new(), Vec::new());
+            (0..asked).for_each(|n| codec.ask(n, &mut Vec::new()));
+            let mut broken = None;
+            for piece in bytes.chunks(cut) {
+                rest.extend_from_slice(piece);
+                match codec.hear(&rest, &mut |reply| replies.push(reply)) {
+                    Ok(used) => drop(rest.drain(..used)),
+                    Err(error) => broken = Some(error.kind()),
+                }
+                assert!(rest.len() <= cut + (65 << 10), "{} bytes are held", rest.len());
+                if broken.is_some() {
+                    break;
+                }
+                codec.owed(&mut owed);
+            }
+            if broken.is_none() {
+                broken = codec.end(&mut |reply| replies.push(reply)).err().map(|error| error.kind());
+            }
+            Self { replies, broken, owed }
+        }
+
+        pub(in super::super) fn outcomes(&self) -> Vec<Outcome> {
+            self.replies.iter().map(|reply| reply.outcome).collect()
+        }
+
+        /// The bytes of so many requests.
+        pub(in super::super) fn asked(exchange: &Exchange, version: Version, count: u64) -> Vec<u8> {
+            let (mut codec, mut out) = (codec(exchange, version), Vec::new());
+            (0..count).for_each(|n| codec.ask(n, &mut out));
+            out
+        }
+    }
+
+    pub(in super::super) fn codec(exchange: &Exchange, version: Version) -> Box<dyn Codec> {
+        let target = Target { scheme: "http", authority: "h:80", path: "/a?b" };
+        let judge = Judge::new(exchange.expect.clone(), exchange.payload(), Heard::MAX);
+        match version {
+            Version::HTTP_2 => Box::new(exchange.http2(&target, judge)),
+            _ => Box::new(exchange.http1(&target, judge)),
+        }
+    }
+}

@@ -61,6 +61,9 @@ pub struct Report {
     pub connect_ms: Latency,
     /// The connections.
     pub connections: Connections,
+    /// How fast single connections were, in bulk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub per_connection: Option<PerConnection>,
     /// What only packets can suffer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub packets: Option<Packets>,
@@ -107,6 +110,14 @@ pub struct Connections {
     pub opened: u64,
     /// How many attempts failed.
     pub failed: u64,
+}
+
+/// Bytes a second of single connections, both ways together: where these are far apart the load was shared unfairly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "they say it")]
+pub struct PerConnection {
+    pub slowest: f64,
+    pub fastest: f64,
 }
 
 /// Percentiles in milliseconds.
@@ -196,6 +207,10 @@ impl Report {
             lag_ms: Latency::of(&tally.lag),
             connect_ms: Latency::of(&tally.connect),
             connections: Connections { asked: plan.connections, opened: counts.opened, failed: counts.refused },
+            per_connection: tally.each.filter(|_| run.seconds > 0.0).map(|(least, most)| PerConnection {
+                slowest: least as f64 / run.seconds,
+                fastest: most as f64 / run.seconds,
+            }),
             packets: tally.packets.clone(),
             over_time: OverTime::of(tally),
             cpu: run.cpu,
@@ -214,17 +229,20 @@ const BUSY: f64 = 0.95;
 impl Report {
     /// Why the figures are the generator's rather than the target's, as a sentence; nothing if they are the target's.
     pub fn generator_limit(&self) -> Option<String> {
-        let (lag, latency) = (&self.lag_ms, &self.latency_ms);
-        if lag.p99 > LATE_MS {
-            return Some(format!("one request in a hundred left {} late or more", words::time(lag.p99)));
-        }
-        for (name, lag, latency) in [("p50", lag.p50, latency.p50), ("p99", lag.p99, latency.p99)] {
-            if lag > latency * LAG_SHARE && latency > 0.0 {
-                return Some(format!("of {name}, {}, {} are its own lag", words::time(latency), words::time(lag)));
-            }
+        let (lag, latency) = (self.lag_ms.p99, self.latency_ms.p99);
+        if lag > LATE_MS && lag > latency * LAG_SHARE {
+            return Some(format!("one request in a hundred left {} late or more", words::time(lag)));
         }
         let percent = words::percent(self.cpu.busiest * 100.0);
         (self.cpu.busiest > BUSY).then(|| format!("a thread of it was busy for {percent} of the time"))
+    }
+
+    /// How much of the usual latency is the generator's own lag, where it is much of it, as a sentence: a target that answers
+    /// within microseconds is measured no better than the generator is woken up.
+    pub fn generator_share(&self) -> Option<String> {
+        let (lag, latency) = (self.lag_ms.p50, self.latency_ms.p50);
+        let said = || format!("of p50, {}, {} are the generator's own lag", words::time(latency), words::time(lag));
+        (latency > 0.0 && lag > latency * LAG_SHARE).then(said)
     }
 
     /// Whether requests went by schedule, whatever the target did.

@@ -33,6 +33,8 @@ pub(crate) struct Tally {
     pub(crate) packets: Option<Packets>,
     /// What the above are made of, once the run is over.
     pub(crate) datagrams: Sum,
+    /// The least and the most bytes that a connection has moved, in bulk.
+    pub(crate) each: Option<(u64, u64)>,
     pub(crate) columns: Columns,
     /// Buckets of the answers since somebody looked last.
     recent: Vec<u32>,
@@ -107,6 +109,7 @@ impl Tally {
             connect: times(2)?,
             packets: None,
             datagrams: Sum::default(),
+            each: None,
             columns: Columns::new(span),
             recent: vec![0; buckets::COUNT],
         })
@@ -195,6 +198,11 @@ impl Tally {
         self.counts.refused += 1;
     }
 
+    /// A connection has moved so many bytes in all.
+    pub(crate) fn each(&mut self, bytes: u64) {
+        self.each = joined(self.each, Some((bytes, bytes)));
+    }
+
     /// The buckets of the answers since the last call.
     pub(crate) fn recent(&mut self) -> Vec<(u16, u32)> {
         let filled = self.recent.iter_mut().enumerate().filter(|(_, count)| **count > 0);
@@ -217,6 +225,7 @@ impl Tally {
             let _ = ours.add(theirs);
         }
         self.datagrams.add(&other.datagrams);
+        self.each = joined(self.each, other.each);
         self.columns.merge(&other.columns);
     }
 
@@ -228,6 +237,14 @@ impl Tally {
 
     fn at(&mut self, time: Instant) -> &mut Column {
         self.columns.at(time.saturating_duration_since(self.start))
+    }
+}
+
+/// The least and the most of both.
+fn joined(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
     }
 }
 

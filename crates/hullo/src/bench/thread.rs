@@ -140,6 +140,11 @@ impl Thread {
         phase.wait_for(|phase| *phase != Phase::Opening).await.is_ok_and(|phase| *phase == Phase::Running)
     }
 
+    /// Something went wrong that the report is to tell in words, once.
+    pub(crate) fn trouble(&self, error: Error) {
+        self.gathering.trouble(error);
+    }
+
     /// Completes when what has no answer is unanswered. Cancel-safe.
     pub(crate) async fn closed(&self) {
         // The sender is ours.

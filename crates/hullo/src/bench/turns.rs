@@ -61,6 +61,29 @@ struct Seat {
     oldest: Option<Instant>,
 }
 
+/// Where a moment lies in a run whose count is one of bytes.
+pub(crate) enum Moment {
+    /// Nothing counts yet.
+    Warming,
+    /// So many bytes are still to move.
+    Counting(u64),
+    /// All have moved.
+    Enough,
+    /// The time is over.
+    Over,
+}
+
+impl Moment {
+    /// How many bytes may still move.
+    pub(crate) fn left(&self) -> u64 {
+        match self {
+            Self::Warming => u64::MAX,
+            Self::Counting(left) => *left,
+            Self::Enough | Self::Over => 0,
+        }
+    }
+}
+
 /// What there is for a connection that is free.
 pub(crate) enum Next {
     /// Its turn. The second says whether it has waited for it: whatever it is late by then is our own fault.
@@ -148,6 +171,26 @@ impl Turns {
                 due -= 1;
             }
         }
+    }
+
+    /// Where that moment lies in a run of bytes.
+    pub(crate) fn moment(&self, now: Instant) -> Moment {
+        let schedule = &self.schedule;
+        if self.over || schedule.end.is_some_and(|end| now >= end) {
+            return Moment::Over;
+        }
+        if now < schedule.start {
+            return Moment::Warming;
+        }
+        match schedule.most.saturating_sub(schedule.taken.load(Relaxed)) {
+            0 => Moment::Enough,
+            left => Moment::Counting(left),
+        }
+    }
+
+    /// So many bytes of those that are counted have moved.
+    pub(crate) fn bytes_moved(&self, bytes: u64) {
+        self.schedule.taken.fetch_add(bytes, Relaxed);
     }
 
     /// Remembers how to wake a connection, and when its oldest request went.

@@ -219,3 +219,119 @@ impl Give {
         Poll::Ready(Ok(n))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::{
+        getsockopt_impl,
+        sys::socket::{GetSockOpt, sockopt::GetUsize},
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::{
+        io::guard::Guard,
+        peer::{Endpoint, Peer},
+        scope::{Limits, Scope},
+    };
+
+    getsockopt_impl!(LowWater, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize, GetUsize);
+
+    /// Both ends of a connection; the first is guarded, as a service gets it.
+    async fn pair(limits: Limits) -> (Guard<TcpStream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let peer = Peer::new("tcp", Endpoint::Unnamed, Endpoint::Unnamed);
+        (Guard::new(server, &peer, &Scope::new(limits, None)), client)
+    }
+
+    fn low_water(socket: &Guard<TcpStream>) -> usize {
+        LowWater.get(socket.get_ref()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_skipped_over_tcp_does_not_come_by_us() {
+        let (mut server, mut client) = pair(Limits::default()).await;
+        client.write_all(&[b'x'; 50_000]).await.unwrap();
+        drop(client);
+        scratch::with(|buf| buf.fill(b'.'));
+        assert_eq!(drain(&mut server).await.unwrap(), 50_000);
+        assert!(scratch::with(|buf| buf.iter().all(|byte| *byte == b'.')), "the kernel has thrown it away");
+    }
+
+    #[tokio::test]
+    async fn elsewhere_it_is_read() {
+        let (mut near, mut far) = duplex(100);
+        let written = tokio::spawn(async move { far.write_all(&[7; 5_000]).await });
+        assert_eq!(drain(&mut near).await.unwrap(), 5_000);
+        written.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_kernel_waits_for_much_only_while_much_comes() {
+        let (mut server, mut client) = pair(Limits::server()).await;
+        let (mut skip, mut come, mut highest) = (Skip::default(), 0, 0);
+        let piece = vec![b'x'; PIECE];
+        // As long as it takes on a machine that has other things to do: what matters is that it is so fast for a moment.
+        let much = async {
+            while highest < LEAST && come < 40 << 30 {
+                tokio::select! {
+                    biased;
+                    n = poll_fn(|cx| skip.poll(cx, &mut server, usize::MAX)) => come += n.unwrap(),
+                    sent = client.write(&piece) => drop(sent.unwrap()),
+                }
+                highest = highest.max(low_water(&server));
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), much).await.unwrap();
+        assert!(highest >= LEAST, "{highest}");
+        // One byte more is taken all the same, and from then on the kernel waits for nothing.
+        let take_all = async {
+            loop {
+                let quiet = tokio::time::timeout(10 * PATIENCE, poll_fn(|cx| skip.poll(cx, &mut server, usize::MAX)));
+                match quiet.await {
+                    Ok(n) => assert!(n.unwrap() > 0),
+                    Err(_) => return,
+                }
+            }
+        };
+        take_all.await;
+        assert_eq!(low_water(&server), 1);
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(poll_fn(|cx| skip.poll(cx, &mut server, usize::MAX)).await.unwrap(), 1);
+        drop(client);
+        assert_eq!(poll_fn(|cx| skip.poll(cx, &mut server, usize::MAX)).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn little_that_comes_while_the_kernel_waits_for_much_is_taken_before_long() {
+        let (mut server, mut client) = pair(Limits::server()).await;
+        let mut skip = Skip::default();
+        skip.wait_for(MOST, &mut server);
+        skip.fresh = true;
+        let took = tokio::time::timeout(Duration::from_secs(10), poll_fn(|cx| skip.poll(cx, &mut server, usize::MAX)));
+        // It comes when it is waited for already.
+        let (took, sent) = tokio::join!(took, client.write_all(b"hullo"));
+        sent.unwrap();
+        assert_eq!(took.unwrap().unwrap(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_pattern_has_no_seam() {
+        let (mut near, mut far) = duplex(1_000);
+        let reader = tokio::spawn(async move {
+            let mut text = vec![0; 1_000_000];
+            far.read_exact(&mut text).await.map(|_| text)
+        });
+        let (mut give, mut given) = (Give::new(Arc::new(Pattern::new(b"0123456"))), 0);
+        while given < 1_000_000 {
+            given += poll_fn(|cx| give.poll(cx, &mut near, 1_000_000 - given)).await.unwrap();
+        }
+        let text = reader.await.unwrap().unwrap();
+        assert!(text.iter().zip(b"0123456".iter().cycle()).all(|(come, meant)| come == meant));
+    }
+}

@@ -243,6 +243,11 @@ async fn race(addresses: &[SocketAddr], to: &Address, scope: &Scope) -> Result<T
 pub(super) fn cannot_connect(to: &Address, error: io::Error) -> Error {
     // A unix socket that is not there is a server that is not there.
     let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+    if error.kind() == io::ErrorKind::AddrNotAvailable && to.options.text("bind").is_none() {
+        let hint = "all our ports to there are in use, or were a minute ago: wait, or connect from another address, as with \
+                    ?bind=127.0.0.2";
+        return Error::io(format!("cannot connect to {}", to.bare()), error).hint(hint);
+    }
     let error = Error::io(format!("cannot connect to {}", to.bare()), error);
     if refused { error.of(Kind::Refused).hint(nobody_there(&to.scheme)) } else { error }
 }

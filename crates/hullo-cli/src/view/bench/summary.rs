@@ -268,6 +268,7 @@ impl Page<'_> {
         if let Some(why) = report.generator_limit() {
             warnings.push(format!("the generator was the limit, so the figures are its own: {why}"));
         }
+        let share = report.generator_share().map(|share| format!("note: {share}\n"));
         warnings.extend(report.notes.iter().map(|note| shown_in_line(note)));
         for (at, warning) in warnings.into_iter().enumerate() {
             if at == 0 {
@@ -276,6 +277,7 @@ impl Page<'_> {
             let word = self.paint.bad("warning:");
             self.text += &format!("{word} {warning}\n");
         }
+        self.text += &share.unwrap_or_default();
     }
 }
 

@@ -80,7 +80,7 @@ const INDEXED: u8 = 0x80;
 /// What the first block on a connection begins with: our table has no room (section 4.2).
 pub(super) const NO_TABLE: u8 = SIZE;
 
-/// The fields of a request. What HTTP/2 has no use for is left out (RFC 9113, section 8.2.2).
+/// The fields of a request but for the length of its body. What HTTP/2 has no use for is left out (RFC 9113, section 8.2.2).
 pub(crate) fn request(method: &Method, target: &Target<'_>, headers: &HeaderMap) -> Vec<u8> {
     let mut block = Vec::new();
     match *method {
@@ -96,7 +96,7 @@ pub(crate) fn request(method: &Method, target: &Target<'_>, headers: &HeaderMap)
     }
     for (name, value) in headers {
         let is_trailers = value.as_bytes().eq_ignore_ascii_case(b"trailers");
-        if OF_CONNECTIONS.contains(&name.as_str()) || *name == header::HOST || (*name == header::TE && !is_trailers) {
+        if NOT_HERE.contains(&name.as_str()) || (*name == header::TE && !is_trailers) {
             continue;
         }
         let how = if value.is_sensitive() || is_secret(name) { SECRET } else { PLAIN };
@@ -112,8 +112,9 @@ pub(crate) fn request(method: &Method, target: &Target<'_>, headers: &HeaderMap)
     block
 }
 
-/// The headers that are about one connection of HTTP/1.1.
-const OF_CONNECTIONS: &[&str] = &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+/// The headers that are about one connection of HTTP/1.1, and those that are said otherwise here.
+const NOT_HERE: &[&str] =
+    &["connection", "content-length", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// The field that says how long a body is.
 pub(crate) fn content_length(length: usize, block: &mut Vec<u8>) {
@@ -255,4 +256,128 @@ fn take_string<'a>(rest: &mut &'a [u8]) -> Result<(bool, &'a [u8]), &'static str
     let (text, behind) = rest.split_at_checked(length).ok_or("a text is longer than its block of fields")?;
     *rest = behind;
     Ok((packed, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_packed_as_the_rfc_packs_it() {
+        let target = Target { scheme: "http", authority: "www.example.com", path: "/" };
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("host", "other"),
+            ("connection", "close"),
+            ("te", "gzip"),
+            ("content-length", "9"),
+            ("cache-control", "no-cache"),
+            ("x-a", "b"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        // As in appendix C.2.4 and C.3, but that nothing is to be remembered.
+        let mut wanted = vec![0x82, 0x86, 0x01, 15];
+        wanted.extend_from_slice(b"www.example.com\x84\x0f\x09\x08no-cache\x00\x03x-a\x01b");
+        assert_eq!(request(&Method::GET, &target, &headers), wanted);
+        let target = Target { scheme: "https", authority: "a", path: "/b" };
+        headers.clear();
+        headers.insert("authorization", HeaderValue::from_static("x"));
+        let mut packed = request(&Method::DELETE, &target, &headers);
+        content_length(1234, &mut packed);
+        let wanted = b"\x02\x06DELETE\x87\x01\x01a\x04\x02/b\x1f\x08\x01x\x0f\x0d\x041234";
+        assert_eq!(packed, wanted, "and what is secret is marked so");
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_rfc() {
+        let mut block = Vec::new();
+        integer(0, 5, 10, &mut block);
+        integer(0, 5, 1337, &mut block);
+        integer(0, 8, 42, &mut block);
+        assert_eq!(block, [10, 0x1f, 0x9a, 0x0a, 42], "appendix C.1");
+        for number in [0, 1, 14, 15, 16, 126, 127, 128, 254, 255, 16_511, 1 << 20] {
+            for bits in 4..8 {
+                let mut block = Vec::new();
+                integer(0, bits, number, &mut block);
+                let mut rest = &block[..];
+                assert_eq!(take_integer(&mut rest, bits), Ok(number));
+                assert!(rest.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_is_found_however_it_is_packed() {
+        for (block, status) in [
+            (&b"\x88"[..], Some(200)),
+            (b"\x8d", Some(404)),
+            (b"\x20\x8b", Some(304)),
+            (b"\x08\x03201", Some(201)),
+            (b"\x48\x03503", Some(503)),
+            (b"\x1e\x03503", Some(503)),
+            (b"\x08\x82\x64\x02", Some(302)),
+            (b"\x48\x82\x64\x02\x0f\x0d\x0210", Some(302)),
+            (b"\x08\x82\x10\x01", Some(200)),
+            (b"\x00\x07:status\x03418", Some(418)),
+            (b"\x00\x85\xb8\x84\x8d\x36\xa3\x03418", Some(418)),
+            (b"\x5f\x01a\x88", Some(200)),
+            (b"\x00\x01a\x01b", None),
+            (b"", None),
+        ] {
+            assert_eq!(super::status(block), Ok(status), "{block:x?}");
+        }
+    }
+
+    #[test]
+    fn every_status_can_be_packed_by_huffman_and_is_read() {
+        for status in 100..1000_u16 {
+            let packed = huffman(&status.to_string());
+            let block = [&[0x08, 0x80 | packed.len() as u8], &packed[..]].concat();
+            assert_eq!(super::status(&block), Ok(Some(status)));
+        }
+    }
+
+    /// Digits in the code of appendix B.
+    fn huffman(digits: &str) -> Vec<u8> {
+        let codes = digits.bytes().map(|digit| match digit - b'0' {
+            digit @ 0..3 => format!("{digit:05b}"),
+            digit => format!("{:06b}", 0x19 + digit - 3),
+        });
+        let mut bits: String = codes.collect();
+        while bits.len() % 8 != 0 {
+            bits.push('1');
+        }
+        bits.as_bytes().chunks(8).map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_no_block_is_refused() {
+        for block in [
+            &b"\x80"[..],
+            b"\xbe",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x88\x20",
+            b"\x8e\x89",
+            b"\x20\x3f\x00",
+            b"\x21",
+            b"\x7e\x01a",
+            b"\x08\x0220",
+            b"\x08\x042000",
+            b"\x08\x03abc",
+            b"\x08\x03099",
+            b"\x08\x03200\x88",
+            b"\x08",
+            b"\x00\x01a",
+            b"\x00\x05a",
+            b"\x00\x7f\xff\xff",
+            b"\x08\x82\x10\x02",
+            b"\x08\x83\x10\x01\xff",
+            b"\x08\x80",
+        ] {
+            assert!(status(block).is_err(), "{block:x?}");
+        }
+    }
 }

@@ -79,7 +79,7 @@ pub(super) const NO_ERROR: u32 = 0;
 pub(super) const CANCEL: u32 = 8;
 
 /// What the codes of errors are called (section 7), and which of our kinds they are.
-const CODES: &[(&str, Kind)] = &[
+pub(super) const CODES: &[(&str, Kind)] = &[
     ("NO_ERROR", Kind::Cut),
     ("PROTOCOL_ERROR", Kind::Protocol),
     ("INTERNAL_ERROR", Kind::Cut),

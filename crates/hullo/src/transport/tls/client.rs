@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream as Stream,
-    rustls::{ClientConfig, Error as Rustls, pki_types::ServerName},
+    rustls::{ClientConfig, Error as Rustls, client::Resumption, pki_types::ServerName},
 };
 
 use super::{
@@ -97,7 +97,7 @@ struct Wants {
 impl Wants {
     fn of(to: &Address, alpn: Vec<Vec<u8>>) -> Self {
         let text = |name: &str| to.options.text(name).map(str::to_owned);
-        let options = ["ca", "cert", "insecure", "key", "pin", "tls"].map(text).to_vec();
+        let options = ["ca", "cert", "insecure", "key", "pin", "resume", "tls"].map(text).to_vec();
         let files =
             ["ca", "cert", "key"].into_iter().filter_map(|name| to.options.text(name)).map(std::path::Path::new);
         Self { options, alpn, files: Stamp::of(files) }
@@ -135,5 +135,8 @@ fn set_up(to: &Address, alpn: Vec<Vec<u8>>, scope: &Scope) -> Result<Setup> {
     };
     config.alpn_protocols = alpn;
     config.key_log = keys::log(scope);
+    if !to.options.flag("resume", true) {
+        config.resumption = Resumption::disabled();
+    }
     Ok(Setup { config: Arc::new(config), trust })
 }

@@ -1,0 +1,202 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! Bytes in bulk and connections by the dozen: against our own services on every stream transport, and other programs.
+
+mod common;
+
+use std::fs;
+
+use common::{Home, Program, Server, free_port, noise, peer};
+use serde_json::Value;
+
+const SIZE: u64 = 20_000_000;
+
+/// The report of a load.
+#[track_caller]
+fn report(home: &Home, words: &[&str]) -> Value {
+    let out = home.run(&[&["--json", "bench"], words].concat(), "").text();
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+    let [offered, sent, answered, failed, unanswered] =
+        ["offered", "sent", "answered", "failed", "unanswered"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(offered, answered + failed + unanswered, "{report}");
+    assert!(sent <= offered, "{report}");
+    report
+}
+
+fn bytes(report: &Value) -> (u64, u64) {
+    (report["bytes"]["sent"].as_u64().unwrap(), report["bytes"]["received"].as_u64().unwrap())
+}
+
+/// A server of that service on each stream transport.
+fn everywhere(home: &Home, service: &str) -> Server {
+    let socket = format!("unix:{}", home.path("s"));
+    home.serve(&[service, ":0", "tls://:0", "ws://:0", "wss://:0", &socket, "http://:0"], 6)
+}
+
+#[test]
+fn as_many_bytes_go_as_were_asked_for_on_every_stream() {
+    let home = Home::new();
+    let count = SIZE.to_string();
+    for (service, way) in [("discard", "--up"), ("chargen", "--down"), ("echo", "--both")] {
+        let server = everywhere(&home, service);
+        for at in 0..server.at.len() {
+            let to = server.client(at);
+            let report = report(&home, &[&to, way, "-c", "1", "--threads", "1", "-n", &count]);
+            let wanted = match way {
+                "--up" => (SIZE, 0),
+                "--down" => (0, SIZE),
+                _ => (SIZE, SIZE),
+            };
+            assert_eq!(bytes(&report), wanted, "{way} {to}: {report}");
+            assert_eq!(report["answered"], 1, "{way} {to}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_load_lasts_as_long_as_it_should_and_every_connection_has_its_share() {
+    let home = Home::new();
+    let server = home.serve(&["discard", ":0"], 1);
+    let report = report(&home, &[&server.at[0], "--up", "-c", "4", "-d", "1s"]);
+    assert_eq!((&report["answered"], &report["shape"]), (&4.into(), &"up".into()));
+    let seconds = report["seconds"].as_f64().unwrap();
+    assert!((0.9..1.5).contains(&seconds), "{seconds}");
+    let columns = report["over_time"]["columns"].as_array().unwrap();
+    let sum: u64 = columns.iter().map(|column| column["sent"].as_u64().unwrap()).sum();
+    assert!(sum > 0 && sum == bytes(&report).0, "{report}");
+    let each = |name: &str| report["per_connection"][name].as_f64().unwrap();
+    let mean = sum as f64 / seconds / 4.0;
+    assert!(0.0 < each("slowest") && each("slowest") <= mean && mean <= each("fastest"), "{report}");
+}
+
+#[test]
+fn a_server_tells_its_clients_apart_while_they_load_it() {
+    let home = Home::new();
+    let socket = format!("unix:{}", home.path("s"));
+    let server = Server::start(&mut home.hullo(&["--json", "serve", "discard", ":0", &socket]), 2);
+    for at in 0..2 {
+        let report = report(&home, &[&server.at[at], "--up", "-c", "2", "-d", "2500ms"]);
+        assert_eq!(report["answered"], 2);
+    }
+    let ended = server.interrupted();
+    let objects = ended.objects();
+    for scheme in ["tcp", "unix"] {
+        let of = |event: &str| {
+            let is_one = |object: &&Value| {
+                object["event"] == event && object["peer"].as_str().is_some_and(|peer| peer.starts_with(scheme))
+            };
+            objects.iter().filter(is_one).collect::<Vec<_>>()
+        };
+        let closed = of("closed");
+        assert_eq!(closed.len(), 2, "{}", ended.err);
+        for end in closed {
+            let rates: Vec<_> = of("rate").into_iter().filter(|rate| rate["number"] == end["number"]).collect();
+            assert!((1..=4).contains(&rates.len()), "{}", ended.err);
+            let last = rates.last().unwrap();
+            assert!(last["received_per_s"].as_u64() > Some(0) && last["sent_per_s"] == 0, "{last}");
+            assert!(last["received"].as_u64() <= end["received"].as_u64(), "{last} {end}");
+            assert!(rates.iter().all(|rate| rate["peer"] == end["peer"]), "{}", ended.err);
+        }
+    }
+}
+
+/// The rest of a line behind those words, once it is whole.
+fn whole_line(said: &str, words: &str) -> Option<String> {
+    let (_, behind) = said.split_once(words)?;
+    behind.split_once('\n').map(|(line, _)| line.trim().to_owned())
+}
+
+fn port_of(said: &str) -> &str {
+    said.rsplit(':').next().unwrap()
+}
+
+#[test]
+fn other_programs_take_and_give_in_bulk() {
+    let home = Home::new();
+    let content = noise(SIZE as usize);
+    home.file("given", &content);
+    let (Some(socat), count) = (peer("socat"), SIZE.to_string()) else { return };
+    let listening = |words: &[&str]| {
+        let program = Program::start(home.command(socat).args(["-d", "-d"]).args(words));
+        let said = program.tells(|said| whole_line(said, "listening on ")).unwrap();
+        (program, format!("tcp://127.0.0.1:{}", port_of(&said)))
+    };
+    let (sink, to) = listening(&["-u", "TCP-LISTEN:0,bind=127.0.0.1", "CREATE:taken"]);
+    let up = report(&home, &[&to, "--up", "-c", "1", "-n", &count]);
+    assert_eq!((bytes(&up), &up["answered"]), ((SIZE, 0), &1.into()));
+    sink.ended();
+    assert_eq!(fs::metadata(home.path("taken")).unwrap().len(), SIZE);
+    // It ends before the time is over.
+    let (source, to) = listening(&["-u", "OPEN:given", "TCP-LISTEN:0,bind=127.0.0.1"]);
+    let down = report(&home, &[&to, "--down", "-c", "1", "-d", "30s"]);
+    assert_eq!((bytes(&down), &down["answered"]), ((0, SIZE), &1.into()));
+    source.ended();
+}
+
+#[test]
+fn connections_stand_and_leave_nothing_behind() {
+    let home = Home::new();
+    let server = everywhere(&home, "echo");
+    let https = home.serve(&["echo", "https://:0"], 1);
+    for to in (0..6).map(|at| server.client(at)).chain([https.client(0)]) {
+        let report = report(&home, &[&to, "--connect", "-c", "8", "-n", "200"]);
+        assert_eq!((&report["answered"], &report["failed"]), (&200.into(), &0.into()), "{to}: {report}");
+        assert!(report["latency_ms"]["p50"].as_f64() > Some(0.0), "{to}: {report}");
+        assert_eq!(report["connections"]["opened"], 200, "{to}: {report}");
+    }
+    // In that table 06 is TIME-WAIT, and the third word is the other end.
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let ours: Vec<String> = [0, 1, 2, 3, 5].map(|at| format!(":{:04X}", server.port(at))).into();
+    let waiting = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words[3] == "06" && ours.iter().any(|port| words[1].ends_with(port) || words[2].ends_with(port))
+    };
+    let waiting: Vec<_> = table.lines().skip(1).filter(waiting).collect();
+    assert!(waiting.is_empty(), "{waiting:?}");
+}
+
+#[test]
+fn a_schedule_of_connections_is_kept_and_their_failures_are_told_by_kind() {
+    let home = Home::new();
+    let server = home.serve(&["echo", ":0"], 1);
+    let kept = report(&home, &[&server.at[0], "--connect", "--rate", "200", "-d", "1s"]);
+    assert_eq!((&kept["loop"], &kept["offered"], &kept["answered"]), (&"open".into(), &200.into(), &200.into()));
+    let nobody = format!("tcp://127.0.0.1:{}", free_port());
+    let out = home.run(&["--json", "bench", &nobody, "--connect", "-c", "2", "-n", "10"], "").out;
+    let refused: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&refused["failed"], &refused["failures"]["refused"]), (&10.into(), &10.into()), "{refused}");
+    assert!(refused["notes"][0].as_str().unwrap().contains("connection refused"), "{refused}");
+}
+
+#[test]
+fn sessions_are_resumed_only_where_that_is_wanted() {
+    let home = Home::new();
+    let server = Server::start(&mut home.hullo(&["--json", "serve", "echo", "-v", "tls://:0"]), 1);
+    let to = server.client(0);
+    report(&home, &[&to, "--connect", "-c", "1", "-n", "10"]);
+    report(&home, &[&format!("{to}&resume=yes"), "--connect", "-c", "1", "-n", "10"]);
+    let objects = server.interrupted().objects();
+    let resumed: Vec<_> =
+        objects.iter().filter(|object| object["event"] == "admitted").map(|object| object["resumed"] == true).collect();
+    assert_eq!(resumed.len(), 20, "{resumed:?}");
+    assert!(!resumed[..11].contains(&true), "{resumed:?}");
+    assert!(resumed[11..].iter().filter(|resumed| **resumed).count() >= 5, "{resumed:?}");
+}
+
+#[test]
+fn openssl_sees_each_handshake() {
+    let home = Home::new();
+    let Some(openssl) = peer("openssl") else { return };
+    let made = home.command(openssl).args([
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+        "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
+    ]).output().unwrap();
+    assert!(made.status.success());
+    let words = ["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-naccept", "30"];
+    let program = Program::start(home.command(openssl).args(words));
+    let said = program.heard_by(|said| whole_line(said, "ACCEPT ").is_some());
+    let to = format!("tls://127.0.0.1:{}?insecure=true", port_of(&whole_line(&said, "ACCEPT ").unwrap()));
+    let report = report(&home, &[&to, "--connect", "-c", "1", "-n", "30"]);
+    assert_eq!(report["answered"], 30, "{report}");
+    let out = String::from_utf8(program.ended().out).unwrap();
+    assert_eq!(out.matches("Reused,").count(), 0, "{out}");
+}

@@ -1,0 +1,222 @@
+//! `docs/performance.md`: its tables stand between marks, and are written from `docs/performance.json`, which keeps the
+//! figures of those groups that were not measured this time.
+
+use std::{fs, process::Command};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    chart,
+    idle::{self, Idle},
+    place::{self, Place},
+    program::{Core, Program},
+    summary::Summary,
+    words,
+};
+use crate::run::{Outcome, failed, output, root};
+
+const PAGE: &str = "docs/performance.md";
+const FIGURES: &str = "docs/performance.json";
+const CHART: &str = "docs/performance.svg";
+
+/// `<!-- figures NAME -->` begins the place of a group's tables, and this ends it.
+const END: &str = "<!-- end of figures -->";
+
+/// All that is published.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Published {
+    machine: Machine,
+    groups: Vec<Summary>,
+    pub(crate) idle: Option<Idle>,
+}
+
+/// Where, and with what.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+struct Machine {
+    processor: String,
+    cores: usize,
+    kernel: String,
+    hullo: String,
+    counted_by: String,
+}
+
+impl Published {
+    /// What was published before, on the machine of now.
+    pub(crate) fn new(place: &Place) -> Outcome<Self> {
+        let path = root().join(FIGURES);
+        let mut published: Self = match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| failed(format!("{FIGURES}: {error}")))?,
+            Err(_) => Self::default(),
+        };
+        published.machine = Machine::look(place)?;
+        Ok(published)
+    }
+
+    /// A group of now, in the place of what was published of it.
+    pub(crate) fn take(&mut self, summary: Summary) {
+        match self.groups.iter_mut().find(|group| group.name == summary.name) {
+            Some(group) => *group = summary,
+            None => self.groups.push(summary),
+        }
+    }
+
+    pub(crate) fn write(&self) -> Outcome {
+        let file = |name: &str, text: &str| place::write(&root().join(name), text.as_bytes());
+        let json = serde_json::to_string_pretty(self).map_err(|error| failed(error.to_string()))?;
+        file(FIGURES, &(json + "\n"))?;
+        file(CHART, &chart::draw(&self.groups))?;
+        let mut page = place::read(&root().join(PAGE))?;
+        for (name, section) in self.sections() {
+            match between(&page, &name, &section) {
+                Some(next) => page = next,
+                None => eprintln!("{PAGE} has no place for {name}: {} and {END}", begin(&name)),
+            }
+        }
+        file(PAGE, &page)
+    }
+
+    fn sections(&self) -> Vec<(String, String)> {
+        let mut sections = vec![("machine".to_owned(), self.machine.table())];
+        sections.extend(self.groups.iter().map(|group| (group.name.clone(), section(group))));
+        sections.extend(self.idle.as_ref().map(|idle| (idle::NAME.to_owned(), markdown(&idle::cells(idle)))));
+        sections
+    }
+}
+
+impl Machine {
+    fn look(place: &Place) -> Outcome<Self> {
+        let processors = place::read("/proc/cpuinfo".as_ref())?;
+        let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let commit = output(Command::new("git").args(["rev-parse", "--short=10", "HEAD"]).current_dir(root()));
+        let version = output(Command::new(&place.hullo).arg("--version"))?;
+        let probe = Program::start("probe", &["true".to_owned()], Core::Server, place)?;
+        Ok(Self {
+            processor: model.map_or("unknown", |(_, model)| model).to_owned(),
+            cores: processors.lines().filter(|line| line.starts_with("processor")).count(),
+            kernel: place::read("/proc/sys/kernel/osrelease".as_ref())?.trim().to_owned(),
+            hullo: format!(
+                "{} at {}",
+                version.trim(),
+                commit.map_or("no commit".to_owned(), |id| id.trim().to_owned())
+            ),
+            counted_by: probe.ledger().to_owned(),
+        })
+    }
+
+    fn table(&self) -> String {
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        markdown(&[
+            row("", String::new()),
+            row("processor, cores", format!("{}, {}", self.processor, self.cores)),
+            row("kernel", format!("Linux {}", self.kernel)),
+            row("hullo", self.hullo.clone()),
+            row("CPU-seconds from", self.counted_by.clone()),
+        ])
+    }
+}
+
+/// What a group has done: what it is, a table for each course, and what must be known of them.
+fn section(summary: &Summary) -> String {
+    let mut text = format!("{} ({}.)\n", summary.about, summary.measured);
+    for course in &summary.courses {
+        let rows: Vec<_> = course.rows.iter().filter(|row| row.trouble.is_none()).collect();
+        let Some(first) = rows.first() else { continue };
+        let heads = words::heads(summary, &first.name);
+        let mut table = vec![std::iter::once(course.name.clone()).chain(heads).collect::<Vec<_>>()];
+        for row in rows {
+            table.push(std::iter::once(row.name.clone()).chain(words::cells(summary, row)).collect());
+        }
+        text += &format!("\n{}", markdown(&without_empty(&table)));
+        let notes = words::notes(&course.rows);
+        text += &if notes.is_empty() { notes } else { format!("\n{notes}") };
+    }
+    text
+}
+
+/// The table without columns that have nothing under their heads.
+fn without_empty(table: &[Vec<String>]) -> Vec<Vec<String>> {
+    let columns = table.first().map_or(0, Vec::len);
+    let full = |at: usize| at == 0 || table.iter().skip(1).any(|row| row.get(at).is_some_and(|cell| !cell.is_empty()));
+    let kept: Vec<_> = (0..columns).filter(|at| full(*at)).collect();
+    table.iter().map(|row| kept.iter().filter_map(|at| row.get(*at).cloned()).collect()).collect()
+}
+
+fn markdown(table: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (at, row) in table.iter().enumerate() {
+        text += &format!("| {} |\n", row.join(" | "));
+        if at == 0 {
+            text += &format!("|{}\n", " --- |".repeat(row.len()));
+        }
+    }
+    text
+}
+
+fn begin(name: &str) -> String {
+    format!("<!-- figures {name} -->")
+}
+
+/// The page with another text between two marks; nothing where they are not there.
+fn between(page: &str, name: &str, text: &str) -> Option<String> {
+    let mark = begin(name);
+    let (before, rest) = page.split_once(&mark)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{mark}\n\n{text}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::perf::summary::{CourseSummary, Row, Spread};
+
+    fn summary() -> Summary {
+        let same = |middle| Some(Spread { middle, low: middle, high: middle });
+        let first = Row { name: "C".to_owned(), rate: 1000.0, ratio: same(1.0), ..Row::default() };
+        let ours = Row { name: "hullo".to_owned(), rate: 2000.0, ratio: same(2.0), ..Row::default() };
+        let gone = Row { name: "gone".to_owned(), trouble: Some("there is no gone".to_owned()), ..Row::default() };
+        Summary {
+            name: "tcp".to_owned(),
+            title: "TCP".to_owned(),
+            about: "An echo.".to_owned(),
+            unit: "echoes".to_owned(),
+            generators: false,
+            by_work: false,
+            measured: "5 rounds of 1 s, 2026-11-22".to_owned(),
+            courses: vec![CourseSummary { name: "64 connections".to_owned(), rows: vec![gone, first, ours] }],
+        }
+    }
+
+    #[test]
+    fn a_section_has_its_tables_and_says_who_is_missing() {
+        assert_eq!(
+            section(&summary()),
+            "An echo. (5 rounds of 1 s, 2026-11-22.)\n\n| 64 connections | echoes a second | to C |\n| --- | --- | --- |\n\
+             | C | 1,000 | 1.00 |\n| hullo | 2,000 | 2.00 |\n\ngone: not measured: there is no gone\n"
+        );
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_is_written() {
+        let page = format!("a\n<!-- figures tcp -->\nold\n{END}\nb\n<!-- figures udp -->\n{END}\n");
+        let next = between(&page, "tcp", "new\n").unwrap_or_default();
+        assert_eq!(next, format!("a\n<!-- figures tcp -->\n\nnew\n\n{END}\nb\n<!-- figures udp -->\n{END}\n"));
+        assert_eq!(between(&next, "tcp", "new\n").as_ref(), Some(&next));
+        assert_eq!(between(&page, "http", "new"), None);
+    }
+
+    #[test]
+    fn a_group_takes_the_place_of_what_was_published_of_it() {
+        let mut published = Published { groups: vec![summary()], ..Published::default() };
+        published.take(Summary { title: "again".to_owned(), ..summary() });
+        published.take(Summary { name: "udp".to_owned(), ..summary() });
+        let titles: Vec<_> = published.groups.iter().map(|group| group.title.as_str()).collect();
+        assert_eq!(titles, ["again", "TCP"]);
+    }
+
+    #[test]
+    fn what_is_published_is_read_again() {
+        let published = Published { groups: vec![summary()], ..Published::default() };
+        let text = serde_json::to_string(&published).unwrap();
+        assert_eq!(serde_json::from_str::<Published>(&text).unwrap(), published);
+    }
+}
