@@ -170,7 +170,11 @@ fn what_is_not_alike_is_warned_about() {
     let comparison = compare(&[a.clone()], &[b], false, 0).unwrap();
     let warned = |part: &str| comparison.warnings.iter().any(|warning| warning.contains(part));
     assert!(warned("--rate was none for A and 500 for B"), "{:?}", comparison.warnings);
-    assert!(warned("for B the generator was the limit") && warned("one run each"), "{:?}", comparison.warnings);
+    assert!(
+        warned("for B the generator was the limit: of a p99 of") && warned("one run each"),
+        "{:?}",
+        comparison.warnings
+    );
     let empty = Report::default();
     assert!(compare(&[a.clone()], &[empty], false, 0).is_err(), "no columns, no comparison");
     assert!(compare(&[], &[a], false, 0).is_err());
