@@ -107,8 +107,9 @@ fn the_same_in_turns_cannot_be_told_from_itself() {
 
 #[test]
 fn a_tenth_is_seen() {
-    let slow = Truth { median: TRUTH.median * 1.1, moods: 0.02, ..TRUTH };
-    let usual = Truth { moods: 0.02, ..TRUTH };
+    // As many columns as a run of ten seconds has.
+    let usual = Truth { moods: 0.02, columns: 100, ..TRUTH };
+    let slow = Truth { median: usual.median * 1.1, ..usual };
     let seen = saying(Word::Slower, 20, |seed| {
         compare(&[usual.run(2 * seed)], &[slow.run(2 * seed + 1)], false, seed).unwrap()
     });
