@@ -192,10 +192,9 @@ fn sessions_are_resumed_only_where_that_is_wanted() {
 fn openssl_sees_each_handshake() {
     let home = Home::new();
     let Some(openssl) = peer("openssl") else { return };
-    let made = home.command(openssl).args([
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
-        "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
-    ]).output().unwrap();
+    let identity = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout key.pem -out \
+                    cert.pem -days 2";
+    let made = home.command(openssl).args(identity.split_whitespace()).output().unwrap();
     assert!(made.status.success());
     let words = ["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-naccept", "30"];
     let program = Program::start(home.command(openssl).args(words));

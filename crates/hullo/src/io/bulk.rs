@@ -136,7 +136,11 @@ impl Skip {
 }
 
 /// The general way: what comes is copied, and the copy forgotten.
-pub(super) fn poll_read<S: Stream + ?Sized>(cx: &mut Context<'_>, stream: &mut S, most: usize) -> Poll<io::Result<usize>> {
+pub(super) fn poll_read<S: Stream + ?Sized>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    most: usize,
+) -> Poll<io::Result<usize>> {
     scratch::with(|buf| {
         let most = most.min(buf.len());
         scratch::poll_read(cx, Pin::new(stream), &mut buf[..most])
