@@ -119,26 +119,11 @@ impl Machine {
 fn section(summary: &Summary) -> String {
     let mut text = format!("{} ({}.)\n", summary.about, summary.measured);
     for course in &summary.courses {
-        let rows: Vec<_> = course.rows.iter().filter(|row| row.trouble.is_none()).collect();
-        let Some(first) = rows.first() else { continue };
-        let heads = words::heads(summary, &first.name);
-        let mut table = vec![std::iter::once(course.name.clone()).chain(heads).collect::<Vec<_>>()];
-        for row in rows {
-            table.push(std::iter::once(row.name.clone()).chain(words::cells(summary, row)).collect());
-        }
-        text += &format!("\n{}", markdown(&without_empty(&table)));
+        text += &format!("\n{}", markdown(&words::rows(summary, course)));
         let notes = words::notes(&course.rows);
         text += &if notes.is_empty() { notes } else { format!("\n{notes}") };
     }
     text
-}
-
-/// The table without columns that have nothing under their heads.
-fn without_empty(table: &[Vec<String>]) -> Vec<Vec<String>> {
-    let columns = table.first().map_or(0, Vec::len);
-    let full = |at: usize| at == 0 || table.iter().skip(1).any(|row| row.get(at).is_some_and(|cell| !cell.is_empty()));
-    let kept: Vec<_> = (0..columns).filter(|at| full(*at)).collect();
-    table.iter().map(|row| kept.iter().filter_map(|at| row.get(*at).cloned()).collect()).collect()
 }
 
 fn markdown(table: &[Vec<String>]) -> String {
