@@ -52,7 +52,7 @@ pub(crate) struct Contender {
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) figures: Figures,
-    /// CPU-seconds of the contender, and of its counterpart.
+    /// CPU-seconds of the contender, and of the other end.
     pub(crate) cpu: f64,
     pub(crate) other_cpu: f64,
     /// The cores that others used meanwhile.
@@ -202,7 +202,8 @@ impl<'a> Field<'a> {
         let ours = server + generator - prepared + after.helper - before.helper;
         let foreign = ((after.busy - before.busy - ours) / wall).max(0.0);
         let (cpu, other_cpu) = match self.group.subject {
-            Subject::Servers => (server, generator),
+            // The helper shares the generator's core.
+            Subject::Servers => (server, generator - prepared + after.helper - before.helper),
             Subject::Generators => (generator, server),
         };
         Ok(Sample { figures, cpu, other_cpu, foreign })

@@ -7,6 +7,9 @@ use super::{
     summary::{CourseSummary, Row, Spread, Summary},
 };
 
+/// From here on the other end has nothing left of its core, and may be what limits a rate.
+const FULL: f64 = 0.95;
+
 /// What is read on the terminal: the tables of a group, with a bar behind each row.
 pub(crate) fn table(summary: &Summary) -> String {
     let mut text = format!("\n{}\n", summary.title);
@@ -48,6 +51,10 @@ pub(crate) fn notes(rows: &[Row]) -> String {
         if let Some(why) = &row.trouble {
             text += &format!("{}: not measured: {why}\n", row.name);
         }
+    }
+    let limited: Vec<_> = rows.iter().filter(|row| row.other > FULL).map(|row| row.name.as_str()).collect();
+    if !limited.is_empty() {
+        text += &format!("The other end used its whole core beside {}.\n", limited.join(", "));
     }
     let foreign = rows.iter().map(|row| row.foreign).fold(0.0, f64::max);
     if foreign > FOREIGN {
@@ -136,6 +143,26 @@ fn bar(ratio: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_disturbs_and_what_limits_is_said() {
+        let row = |name: &str, foreign, other| Row { name: name.to_owned(), foreign, other, ..Row::default() };
+        let gone = Row { trouble: Some("there is no gone".to_owned()), ..row("gone", 0.0, 0.0) };
+        let rows = [row("C", 0.1, 0.97), row("hullo", 0.4, 0.99), gone];
+        assert_eq!(
+            notes(&rows),
+            "gone: not measured: there is no gone\nThe other end used its whole core beside C, hullo.\n\
+             Others used up to 0.4 cores meanwhile.\n"
+        );
+        assert_eq!(notes(&[row("C", 0.1, 0.5)]), "");
+    }
+
+    #[test]
+    fn a_table_has_no_columns_without_figures() {
+        let table = [vec!["", "rate", "p50"], vec!["hullo", "1", ""]];
+        let table = table.map(|row| row.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(without_empty(&table), [["", "rate"], ["hullo", "1"]]);
+    }
 
     #[test]
     fn amounts_have_four_digits_that_mean_something() {
