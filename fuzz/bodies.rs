@@ -13,8 +13,10 @@ use std::{
 };
 
 use bytes::BytesMut;
+use http::{Method, Version};
 use hullo::{
     Address, Endpoint, Link, Message, Peer, Scope, Service,
+    bench::Exchange,
     capture::{self, What},
     chat::{
         Asked, Event,
@@ -51,6 +53,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target, by the name of its folder in `fuzz/corpus`.
 pub const TARGETS: &[Target] = &[
     ("address", address),
+    ("bench", bench),
     ("capture", capture),
     ("chat", chat),
     ("chunked", chunked),
@@ -97,6 +100,24 @@ pub fn address(bytes: &[u8]) {
         let written = resource.to_string();
         assert_eq!(Address::resource(&written).ok(), Some(resource), "{text:?} is written as {written:?}");
     }
+}
+
+/// The first byte chooses the version, whether the content is read, and how the rest is cut, which is what a server says
+/// under load: the cut makes no difference, and no request is answered twice.
+pub fn bench(bytes: &[u8]) {
+    const ASKED: u64 = 4;
+    let &[how, ref rest @ ..] = bytes else { return };
+    let version = if how & 0x80 == 0 { Version::HTTP_11 } else { Version::HTTP_2 };
+    let mut exchange = Exchange::new(Method::GET);
+    if how & 0x40 != 0 {
+        exchange.expect.add("text=ll");
+    }
+    let (at_once, whole) = exchange.replies(version, ASKED, [rest]);
+    let (in_pieces, parts) = exchange.replies(version, ASKED, rest.chunks(usize::from(how & 0x1f) + 1));
+    assert_eq!((&at_once, whole.is_ok()), (&in_pieces, parts.is_ok()));
+    let to: BTreeSet<_> = at_once.iter().map(|(to, _)| *to).collect();
+    assert_eq!(to.len(), at_once.len(), "a request is answered twice");
+    assert!(version == Version::HTTP_11 || to.iter().all(|to| *to < ASKED), "a reply to nothing");
 }
 
 /// Text as a request, an event, a typed line, something said, and names. What is read is written as what reads the same,

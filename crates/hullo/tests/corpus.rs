@@ -76,6 +76,14 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     let words = texts("transfer_words");
     let (good, bad): (Vec<_>, Vec<_>) = words.iter().partition(|bytes| whole(bytes));
     assert!(good.len() >= 4 && bad.len() >= 8, "{} good words of a transfer, {} bad", good.len(), bad.len());
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        let said =
+            texts("bench").into_iter().filter(|bytes| (bytes[0] & 0x80 != 0) == (version == http::Version::HTTP_2));
+        let exchange = hullo::bench::Exchange::new(http::Method::GET);
+        let heard = said.map(|bytes| exchange.replies(version, 4, [&bytes[1..]])).collect::<Vec<_>>();
+        let good = heard.iter().filter(|(replies, end)| !replies.is_empty() && end.is_ok()).count();
+        assert!(good >= 3 && heard.len() - good >= 3, "{good} good answers under load of {}, {version:?}", heard.len());
+    }
     let captures = texts("capture");
     let good = captures.iter().filter(|bytes| hullo::capture::read(&bytes[..]).is_ok_and(|read| found(&read))).count();
     assert!(good >= 8 && captures.len() - good >= 5, "{good} good captures of {}", captures.len());

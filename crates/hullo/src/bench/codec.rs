@@ -30,6 +30,9 @@ pub(crate) trait Codec: Send {
     /// Appends what must be said besides requests: a preface, acknowledgements, answers to pings.
     fn owed(&mut self, _out: &mut Vec<u8>) {}
 
+    /// Appends what is said before the connection is closed.
+    fn farewell(&mut self, _out: &mut Vec<u8>) {}
+
     /// Whether one more request may be under way, beside those that are.
     fn room(&self, _under_way: usize) -> bool {
         true

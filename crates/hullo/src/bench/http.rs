@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::{
-    codec::{Codec, Failure, Opened, Outcome},
+    codec::{Codec, Failure, Opened, Outcome, Reply},
     http1::{self, Http1},
     http2::{Http2, fields},
     payload::{Expect, Payload},
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Kind, Result},
     options::End,
     request::{Way, defaults},
-    scope::Scope,
+    scope::{Limits, Scope},
     transport,
 };
 
@@ -40,6 +40,45 @@ impl Exchange {
     /// A request without a body.
     pub fn new(method: Method) -> Self {
         Self { method, headers: defaults(), body: None, expect: Expect::default(), version: None }
+    }
+
+    /// What the bytes of a server, in whatever pieces they come, are to a connection on which so many requests were asked:
+    /// for each reply that is whole, the request that it answers, and its status or how that failed.
+    ///
+    /// # Errors
+    /// They break the protocol, or end in the middle of a response.
+    pub fn replies<'a>(
+        &self,
+        version: Version,
+        asked: u64,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Vec<(u64, Result<u16, Failure>)>, Result<()>) {
+        let target = Target { scheme: "http", authority: "localhost", path: "/" };
+        let judge = Judge::new(self.expect.clone(), self.payload(), Limits::default().max);
+        let mut codec: Box<dyn Codec> = match version {
+            Version::HTTP_2 => Box::new(self.http2(&target, judge)),
+            _ => Box::new(self.http1(&target, judge)),
+        };
+        (0..asked).for_each(|n| codec.ask(n, &mut Vec::new()));
+        let (mut replies, mut rest) = (Vec::new(), Vec::new());
+        let mut take = |reply: Reply| {
+            let outcome = match reply.outcome {
+                Outcome::Answered(status) => Ok(status.unwrap_or_default()),
+                Outcome::Failed(failure) => Err(failure),
+            };
+            replies.push((reply.to.unwrap_or(replies.len() as u64), outcome));
+        };
+        let mut heard = Ok(());
+        for piece in pieces {
+            rest.extend_from_slice(piece);
+            heard = codec.hear(&rest, &mut take).map(|used| drop(rest.drain(..used)));
+            codec.owed(&mut Vec::new());
+            if heard.is_err() {
+                break;
+            }
+        }
+        let heard = heard.and_then(|()| codec.end(&mut take));
+        (replies, heard)
     }
 
     /// What cannot be asked, or not again and again.
@@ -217,7 +256,7 @@ impl Judge {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{super::codec::Reply, *};
+    use super::*;
 
     /// What a codec makes of bytes that come in pieces.
     #[derive(Debug, PartialEq)]
@@ -233,7 +272,13 @@ pub(super) mod tests {
         pub(in super::super) const MAX: usize = 1000;
 
         /// Asks so many requests, hears the bytes in pieces, and then the end.
-        pub(in super::super) fn of(exchange: &Exchange, version: Version, asked: u64, bytes: &[u8], cut: usize) -> Self {
+        pub(in super::super) fn of(
+            exchange: &Exchange,
+            version: Version,
+            asked: u64,
+            bytes: &[u8],
+            cut: usize,
+        ) -> Self {
             Self::by(&mut *codec(exchange, version), asked, bytes, cut)
         }
 

@@ -457,6 +457,11 @@ impl Codec for Http2 {
         self.out.pour(out);
     }
 
+    fn farewell(&mut self, out: &mut Vec<u8>) {
+        // Of the server's streams, of which there are none, and without an error (section 6.8).
+        frames::write(GOAWAY, 0, 0, &[[0; 4], NO_ERROR.to_be_bytes()].concat(), out);
+    }
+
     fn room(&self, under_way: usize) -> bool {
         !self.ends && self.asked < MOST && under_way < self.streams as usize
     }

@@ -224,7 +224,9 @@ impl<'a> Talk<'a> {
             self.ask(state, now);
             let _ = self.poll_say(state, now, cx)?;
             if self.over && self.under_way.count == 0 {
-                // It is said where there is something to be said; nobody waits for it.
+                // It is said where there is room for it; nobody waits for it.
+                self.codec.farewell(&mut self.out);
+                let _ = self.poll_say(state, now, cx)?;
                 let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                 return Poll::Ready(Ok(Ended::Over));
             }

@@ -47,6 +47,9 @@ pub(super) async fn open(to: &Address, ask: &Arc<Ask>, scope: &Scope) -> Result<
     Ok((Box::new(stream), Box::new(Messages::new(ask.payload.clone(), judge, terms.deflate))))
 }
 
+/// The code of a farewell behind which nothing is wrong (section 7.4.1).
+const NORMAL: u16 = 1000;
+
 /// So much may wait for the other end to read it, of what it is owed: whoever asks for more does nothing but ask.
 const OWED: usize = 64 << 10;
 
@@ -211,6 +214,12 @@ impl Codec for Messages {
 
     fn owed(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.owed);
+    }
+
+    fn farewell(&mut self, out: &mut Vec<u8>) {
+        if !self.closed {
+            frame(CLOSE, &NORMAL.to_be_bytes(), Some(self.masks.next()), out);
+        }
     }
 
     fn room(&self, _under_way: usize) -> bool {

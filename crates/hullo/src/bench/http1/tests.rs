@@ -133,8 +133,7 @@ fn contents_are_expected_or_not() {
     exchange.expect.add("needle");
     let large = reply(&"x".repeat(Heard::MAX + 1));
     let bytes = [reply("hay, a needle, hay"), reply("hay"), large].concat();
-    let wanted =
-        [Outcome::Answered(Some(200)), failed(Failure::Unexpected), failed(Failure::Kind(Kind::TooLarge))];
+    let wanted = [Outcome::Answered(Some(200)), failed(Failure::Unexpected), failed(Failure::Kind(Kind::TooLarge))];
     assert_eq!(heard(&exchange, bytes.as_bytes(), 100).outcomes(), wanted);
 }
 

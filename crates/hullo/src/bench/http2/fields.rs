@@ -350,7 +350,10 @@ mod tests {
         while bits.len() % 8 != 0 {
             bits.push('1');
         }
-        bits.as_bytes().chunks(8).map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap()).collect()
+        bits.as_bytes()
+            .chunks(8)
+            .map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap())
+            .collect()
     }
 
     #[test]

@@ -30,7 +30,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 fn settings(all: &[(u16, u32)]) -> Vec<u8> {
-    let all: Vec<_> = all.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+    let all: Vec<_> =
+        all.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
     frame(SETTINGS, 0, 0, &all)
 }
 
@@ -202,6 +203,9 @@ fn no_more_is_under_way_than_the_server_wants() {
     codec.ask(0, &mut Vec::new());
     codec.hear(&frame(GOAWAY, 0, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]), &mut none).unwrap();
     assert!(!codec.room(0));
+    let mut out = Vec::new();
+    codec.farewell(&mut out);
+    assert_eq!(out, frame(GOAWAY, 0, 0, &[0; 8]));
 }
 
 #[test]
@@ -212,7 +216,8 @@ fn a_request_is_a_preface_and_frames() {
     assert!(bytes.starts_with(PREFACE));
     let written = frames(&bytes);
     let kinds: Vec<_> = written.iter().map(|(frame, _)| (frame.kind, frame.flags, frame.stream)).collect();
-    let request = |stream| [(HEADERS, END_STREAM, stream), (CONTINUATION, 0, stream), (CONTINUATION, END_HEADERS, stream)];
+    let request =
+        |stream| [(HEADERS, END_STREAM, stream), (CONTINUATION, 0, stream), (CONTINUATION, END_HEADERS, stream)];
     assert_eq!(kinds, [&[(SETTINGS, 0, 0), (WINDOW_UPDATE, 0, 0)][..], &request(1), &request(3)].concat());
     assert!(written[2..].iter().all(|(frame, _)| frame.length <= LONGEST));
     assert_eq!(written[2].1[0], fields::NO_TABLE, "the table that we use has no room");

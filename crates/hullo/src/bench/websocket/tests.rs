@@ -72,7 +72,8 @@ fn requests_are_masked_messages_each_with_a_mask_of_its_own() {
     for text in ["the same each time", "number {{seq}}"] {
         let (mut messages, mut out) = (messages(text, &[], None), Vec::new());
         (0..600).for_each(|n| messages.ask(n, &mut out));
-        let masks: std::collections::HashSet<_> = out.chunks(out.len() / 600).map(|frame| frame[2..6].to_vec()).collect();
+        let masks: std::collections::HashSet<_> =
+            out.chunks(out.len() / 600).map(|frame| frame[2..6].to_vec()).collect();
         assert!(masks.len() > 300, "{} masks", masks.len());
         let (mut reader, mut out) = (Reader::new(Role::Server, 100), BytesMut::from(&out[..]));
         for n in 0..600 {
@@ -117,6 +118,18 @@ fn a_farewell_is_answered_and_nothing_comes_behind_it() {
     let mut answer = BytesMut::from(&heard.owed[..]);
     let answer = Reader::new(Role::Server, 100).read(&mut answer);
     assert_eq!(answer, Ok(Some(Received::Close(Some(1001), "bye".to_owned()))));
+}
+
+#[test]
+fn it_says_farewell_once() {
+    let (mut messages, mut out) = (messages("x", &[], None), Vec::new());
+    messages.farewell(&mut out);
+    let said = Reader::new(Role::Server, 100).read(&mut BytesMut::from(&out[..]));
+    assert_eq!(said, Ok(Some(Received::Close(Some(1000), String::new()))));
+    messages.hear(&frames(&[(LAST | CLOSE, b"")]), &mut |_| ()).unwrap();
+    out.clear();
+    messages.farewell(&mut out);
+    assert!(out.is_empty());
 }
 
 #[test]
