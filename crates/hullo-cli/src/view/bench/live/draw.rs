@@ -21,8 +21,9 @@ use crate::{
     view::{bench::page::duration, chat::draw::cut},
 };
 
-/// From when on the generator's own lag is to be spoken of.
-const LATE: Duration = Duration::from_millis(1);
+/// From when on the generator's own lag is to be spoken of, and of which part of the latency.
+const LATE_MS: f64 = 1.0;
+const LAG_SHARE: f64 = 0.1;
 
 /// Draws the load as it goes.
 pub(crate) fn draw(frame: &mut Frame<'_>, live: &Live) {
@@ -98,7 +99,9 @@ impl Live {
     }
 
     fn is_late(&self) -> bool {
-        self.progress.as_ref().is_some_and(|progress| progress.lag >= LATE)
+        let Some(lag) = self.progress.as_ref().map(|progress| progress.lag.as_secs_f64() * 1e3) else { return false };
+        // As the report judges it.
+        lag > LATE_MS && self.percentile(0.99).is_none_or(|latency| lag > latency * LAG_SHARE)
     }
 
     /// How much of it has been, as a bar and in words.

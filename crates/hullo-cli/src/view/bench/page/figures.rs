@@ -153,8 +153,7 @@ fn times(report: &Report) -> String {
     let heads = cells("th", &mut some.iter().map(|(name, _)| (*name).to_owned()));
     let row = |(name, key, value): &Time| {
         let text = |(_, times): &(&str, &Latency)| {
-            let is_bound = times.censored.iter().any(|censored| censored == key);
-            format!("{}{}", if is_bound { "≥\u{a0}" } else { "" }, time(value(times)))
+            format!("{}{}", if times.is_bound(key) { "≥\u{a0}" } else { "" }, time(value(times)))
         };
         format!("<tr><th scope=\"row\">{name}</th>{}</tr>", cells("td", &mut some.iter().map(text)))
     };

@@ -100,7 +100,7 @@ pub(super) fn sentence(report: &Report) -> String {
 
 /// The mark of a figure that is a lower bound.
 pub(super) fn at_least(report: &Report, name: &str) -> &'static str {
-    if report.latency_ms.censored.iter().any(|censored| censored == name) { "≥\u{a0}" } else { "" }
+    if report.latency_ms.is_bound(name) { "≥\u{a0}" } else { "" }
 }
 
 fn others(failed: u64, unanswered: u64) -> String {
@@ -136,16 +136,10 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if report.lag_ms.p99 >= LATE && report.lag_ms.p99 * 10.0 >= report.latency_ms.p50 {
-        notes.push(format!(
-            "The generator was late itself: one request in a hundred left {} or more after it could have. The latencies \
-             contain that.",
-            time(report.lag_ms.p99)
-        ));
+    if let Some(why) = report.generator_limit() {
+        notes.push(format!("The generator was the limit, so the figures are its own: {why}."));
     }
+    notes.extend(report.generator_share().map(|share| format!("Note: {share}.")));
     notes.extend(report.notes.iter().cloned());
     notes
 }
-
-/// From when on, in milliseconds, the generator's own lag is to be spoken of.
-const LATE: f64 = 1.0;
