@@ -9,9 +9,7 @@ use std::{num::NonZero, process::ExitCode, sync::Arc, thread::available_parallel
 
 use hullo::{
     Address, Error, Kind, Limits, Result,
-    bench::{
-        self, Ask, Direction, Exchange, Expect, Payload, Plan, Rate, Report, Shape, Slo, compare::Comparison,
-    },
+    bench::{self, Ask, Direction, Exchange, Expect, Payload, Plan, Rate, Report, Shape, Slo, compare::Comparison},
     options::End,
     transport,
 };

@@ -1,5 +1,5 @@
-//! All that a live view of a load test knows: progress and keys go in, and rows come out. It touches no terminal, and its
-//! only clock is that of the load.
+//! All that a live view of a load test knows: progress and keys go in, and rows come out. It touches no terminal, and
+//! its only clock is that of the load.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ impl Live {
         Some(of_time.into_iter().chain(of_count).reduce(f64::max)?.clamp(0.0, 1.0))
     }
 
-    /// The time within which that share of the answers so far came, in milliseconds; with the bucket's width as its error.
+    /// The time within which that share of the answers so far came, in milliseconds: the middle of its bucket.
     fn percentile(&self, share: f64) -> Option<f64> {
         let all: u64 = self.latency.iter().sum();
         let mut left = ((all as f64 * share).ceil() as u64).clamp(1, all.max(1));
@@ -148,5 +148,6 @@ fn how(plan: &Plan) -> String {
         (_, None) => format!("closed loop {over}"),
     };
     let most = plan.count.map_or_else(String::new, |most| format!(", {most} requests at most"));
-    plan.span().map_or_else(|| format!("{what}{most}"), |span| format!("{what}{most}, {}", duration(span.as_secs_f64())))
+    plan.span()
+        .map_or_else(|| format!("{what}{most}"), |span| format!("{what}{most}, {}", duration(span.as_secs_f64())))
 }

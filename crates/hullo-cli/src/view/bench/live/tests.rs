@@ -130,7 +130,9 @@ fn any_terminal_is_large_enough() {
             load.progress.failures = vec![("refused".to_owned(), 1)];
             load.progress.lag = Duration::from_millis(u64::from(quarters));
             load.goes(quarters, 90, u64::from(quarters % 2));
-            for (width, height) in (0..30).flat_map(|height| [1, 2, 7, 20, 43, 80, 211].map(|width| (width, height + 1))) {
+            for (width, height) in
+                (0..30).flat_map(|height| [1, 2, 7, 20, 43, 80, 211].map(|width| (width, height + 1)))
+            {
                 load.drawn(width, height);
             }
         }

@@ -38,7 +38,11 @@ fn done(report: &Report) -> String {
 pub(in super::super) fn duration(seconds: f64) -> String {
     // What is long is not told to the thousandth.
     let ms = if seconds < 60.0 { (seconds * 1e3).round() } else { seconds.round() * 1e3 };
-    if ms < 1.0 { time(seconds * 1e3) } else { humantime::format_duration(Duration::from_millis(ms as u64)).to_string() }
+    if ms < 1.0 {
+        time(seconds * 1e3)
+    } else {
+        humantime::format_duration(Duration::from_millis(ms as u64)).to_string()
+    }
 }
 
 fn connections(many: usize) -> String {
@@ -93,7 +97,8 @@ pub(super) fn sentence(report: &Report) -> String {
             others(failed, unanswered)
         ),
     };
-    let figure = |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
+    let figure =
+        |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
     let latency = &report.latency_ms;
     format!("{whole} {}, {}.", figure("p50", latency.p50), figure("p99", latency.p99))
 }
