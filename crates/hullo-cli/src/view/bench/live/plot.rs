@@ -75,7 +75,7 @@ pub(super) fn heat(
 }
 
 /// The times at the side of a heat map: round ones, where they lie. All that are so wide.
-pub(super) const LABEL: u16 = 8;
+pub(super) const LABEL: u16 = 9;
 
 pub(super) fn labels(buffer: &mut Buffer, area: Rect, (low, high): (usize, usize)) {
     let rows = usize::from(area.height);
