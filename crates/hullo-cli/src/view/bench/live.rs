@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use hullo::bench::{Counts, Plan, Progress, Rate, Shape, buckets};
+use hullo::bench::{
+    Counts, Plan, Progress, Rate, Shape, buckets,
+    words::{bytes, count},
+};
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use self::history::History;
@@ -91,6 +94,20 @@ impl Live {
         self.ending = true;
     }
 
+    /// All of it in a line, for where there is no room for more.
+    pub(crate) fn line(&self) -> String {
+        let (counts, at) = (self.counts(), duration(self.at().as_secs() as f64));
+        if self.is_bulk {
+            return format!(
+                "{at}  {} sent, {} received",
+                bytes(counts.bytes_sent as f64),
+                bytes(counts.bytes_received as f64)
+            );
+        }
+        let [answered, failed, waiting] = [counts.answered, counts.failed, self.waiting()].map(count);
+        format!("{at}  {answered} answered, {failed} failed, {waiting} without an answer")
+    }
+
     fn key(&mut self, key: KeyEvent) -> Wish {
         match (key.code, key.modifiers.contains(KeyModifiers::CONTROL)) {
             (KeyCode::Char('c' | 'd'), true) | (KeyCode::Char('q'), false) => Wish::End,
@@ -113,7 +130,7 @@ impl Live {
     }
 
     /// How much of the run has been, from 0 to 1; nothing where nobody knows.
-    fn done(&self) -> Option<f64> {
+    pub(crate) fn done(&self) -> Option<f64> {
         let of_time = self.span.map(|span| self.at().as_secs_f64() / span.as_secs_f64().max(1e-9));
         let counts = self.counts();
         let of_count = self.most.map(|most| (counts.answered + counts.failed) as f64 / most.max(1) as f64);

@@ -75,6 +75,7 @@ fn it_says_how_it_goes() {
     assert!(load.row("so far").starts_with("so far   1,600 offered   1,600 answered   0 failed   0 without an answer"));
     let latency = load.row("latency");
     assert!(latency.starts_with("latency  p50 50") && latency.contains(" µs   p90 50"), "{latency}");
+    assert_eq!(load.live.line(), "4s  1,600 answered, 0 failed, 0 without an answer");
     assert!(!load.drawn(120, 40).iter().any(|row| row.contains("failed   ") && row.starts_with(" failed")));
 }
 
