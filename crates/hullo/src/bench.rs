@@ -122,6 +122,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// After how long a request without an answer has failed, and its connection with it (10 seconds).
     pub timeout: Duration,
+    /// How large datagrams are that are only to be counted (1,200 bytes, which go everywhere in one piece).
+    pub size: Option<usize>,
     /// What is drawn is drawn from this.
     pub seed: u64,
 }
@@ -188,6 +190,7 @@ impl Plan {
             count: None,
             warm_up: Duration::ZERO,
             timeout: Duration::from_secs(10),
+            size: None,
             seed: 0,
         }
     }
@@ -201,7 +204,7 @@ impl Plan {
     }
 
     /// Whether messages are datagrams.
-    fn is_packets(&self) -> bool {
+    pub fn is_packets(&self) -> bool {
         matches!(self.to.scheme.as_str(), "udp" | "unix-dgram") || self.to.options.flag("packets", false)
     }
 

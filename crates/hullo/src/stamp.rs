@@ -81,13 +81,6 @@ impl Stamp {
     }
 }
 
-/// Whether it is to be counted, or asks what was. For whoever has better things to do with all others.
-pub(crate) fn is_counted(datagram: &[u8]) -> bool {
-    datagram.len() >= STAMP
-        && datagram[..3] == MAGIC
-        && (datagram[3] == Kind::Counted as u8 || datagram[3] == Kind::Question as u8)
-}
-
 /// What has arrived of the datagrams of one socket, as the other end tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
@@ -160,8 +153,12 @@ mod tests {
     const KINDS: [Kind; 4] = [Kind::Echoed, Kind::Counted, Kind::Question, Kind::Report];
 
     fn stamp() -> impl Strategy<Value = Stamp> {
-        (0..4usize, any::<u32>(), any::<u64>(), any::<u64>())
-            .prop_map(|(kind, run, number, sent)| Stamp { kind: KINDS[kind], run, number, sent })
+        (0..4usize, any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(kind, run, number, sent)| Stamp {
+            kind: KINDS[kind],
+            run,
+            number,
+            sent,
+        })
     }
 
     proptest! {
@@ -169,7 +166,6 @@ mod tests {
         fn a_stamp_reads_as_it_was_written(stamp in stamp(), behind in prop::collection::vec(any::<u8>(), 0..100)) {
             let datagram = [&stamp.bytes()[..], &behind].concat();
             prop_assert_eq!(Stamp::read(&datagram), Some(stamp));
-            prop_assert_eq!(is_counted(&datagram), matches!(stamp.kind, Kind::Counted | Kind::Question));
         }
 
         #[test]
@@ -188,9 +184,7 @@ mod tests {
             if ours {
                 bytes.splice(..3.min(bytes.len()), MAGIC);
             }
-            let (stamp, counted) = (Stamp::read(&bytes), is_counted(&bytes));
-            prop_assert!(stamp.is_none_or(|stamp| stamp.bytes() == bytes[..STAMP]));
-            prop_assert_eq!(counted, stamp.is_some_and(|stamp| matches!(stamp.kind, Kind::Counted | Kind::Question)));
+            prop_assert!(Stamp::read(&bytes).is_none_or(|stamp| stamp.bytes() == bytes[..STAMP]));
             prop_assert_eq!(Report::read(&bytes).is_some(), bytes.len() >= REPORT);
         }
     }

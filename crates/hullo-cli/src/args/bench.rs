@@ -18,6 +18,10 @@ bytes, whose reply is as long as it is, as that of an echo. Where the address sa
 len32, nul) a reply is one such message. {{seq}} in a payload is the number of the request, {{random 64}}
 so many letters and digits.
 
+A datagram begins with a number, in the first 24 of its bytes, so that its echo is known: with --rate any
+number of them may be under way. With --up it is counted at the other end, by hullo serve discard. With
+--payload it has no number: one is under way on each socket, and the next datagram that comes is its answer.
+
 The exit status is 23 if an objective (--slo, --fail-unanswered) is missed, and that of the most frequent
 failure if nothing was answered at all.
 
@@ -30,6 +34,7 @@ Examples:
   hullo bench ws://localhost:7008/ --payload @question.txt --expect same
   hullo bench tcp://localhost:9009 --up -c 4              bulk, to hullo serve discard :9009
   hullo bench udp://localhost:7007 --rate 50000           loss, reordering, duplicates and jitter as well
+  hullo bench udp://localhost:9009 --up --rate 50000      one way, measured by hullo serve discard udp://:9009
   hullo bench tls://localhost:8443 --connect              handshakes a second
   hullo bench http://new:8080/ --repeat 5 --vs http://old:8080/
   hullo bench http://localhost:8080/ --json > a.json; hullo bench --compare a.json b.json"
@@ -63,9 +68,9 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "TIME", help_heading = "Load", default_value = "0s", value_parser = time)]
     pub(crate) warm_up: Duration,
 
-    /// After how long a request without an answer has failed
-    #[arg(long, value_name = "TIME", help_heading = "Load", default_value = "10s", value_parser = time)]
-    pub(crate) timeout: Duration,
+    /// After how long a request without an answer has failed; a datagram is then lost [default: 10s, datagrams 1s]
+    #[arg(long, value_name = "TIME", help_heading = "Load", value_parser = time)]
+    pub(crate) timeout: Option<Duration>,
 
     /// Threads to make the load with [default: one for each core]
     #[arg(long, value_name = "N", help_heading = "Load", value_parser = many)]
@@ -75,7 +80,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", help_heading = "Load", default_value_t = 0)]
     pub(crate) seed: u64,
 
-    /// Bytes of a message
+    /// Bytes of a message [default: 64, or 1200 of a datagram with --up]
     #[arg(long, value_name = "SIZE", help_heading = "What is asked", value_parser = size, conflicts_with = "payload")]
     pub(crate) size: Option<u64>,
 

@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a trial of a search lasts, unless somebody says it.
 const TRIAL: Duration = Duration::from_secs(5);
+/// How long the echo of a datagram is waited for: it may have got lost, and its place is wanted.
+const DATAGRAM: Duration = Duration::from_secs(1);
 /// The time that a target has to get over the trial before.
 const BETWEEN: Duration = Duration::from_millis(500);
 
@@ -160,6 +162,8 @@ async fn plan(args: &Bench, voice: Voice) -> Result<Plan> {
     let (to, shape) = shape(args, voice).await?;
     transport::find(&to, End::Connect)?;
     let span = args.rate.as_ref().and_then(|rate| rate.span());
+    let plan = Plan::to(to);
+    let patience = if plan.is_packets() { DATAGRAM } else { plan.timeout };
     Ok(Plan {
         shape,
         connections: args.connections,
@@ -168,10 +172,11 @@ async fn plan(args: &Bench, voice: Voice) -> Result<Plan> {
         duration: args.duration.or(span.filter(|_| args.count.is_none())),
         count: args.count,
         warm_up: args.warm_up,
-        timeout: args.timeout.max(Duration::from_millis(1)),
+        timeout: args.timeout.unwrap_or(patience).max(Duration::from_millis(1)),
+        size: args.size.map(|size| size as usize),
         seed: args.seed,
         rate: args.rate.clone(),
-        ..Plan::to(to)
+        ..plan
     })
 }
 

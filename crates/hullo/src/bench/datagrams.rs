@@ -12,7 +12,7 @@ use std::{future::poll_fn, sync::Arc};
 
 use futures_util::SinkExt;
 use rustix::rand::{GetRandomFlags, getrandom};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Ask, Direction, Plan, Shape,
@@ -47,9 +47,8 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
         }
         (_, Some(size)) if size < STAMP => Err(Error::usage(format!("a datagram needs {STAMP} bytes for its number"))
             .hint(format!("--size {STAMP} is the smallest; --payload sends what you like, without numbers"))),
-        (_, Some(size)) if size > LARGEST => {
-            Err(Error::usage(format!("a datagram has at most {LARGEST} bytes")).hint(format!("--size {EVERYWHERE} goes everywhere")))
-        }
+        (_, Some(size)) if size > LARGEST => Err(Error::usage(format!("a datagram has at most {LARGEST} bytes"))
+            .hint(format!("--size {EVERYWHERE} goes everywhere"))),
         _ => Ok(()),
     }
 }
@@ -58,7 +57,7 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
 fn size_of(plan: &Plan) -> Option<usize> {
     match &plan.shape {
         Shape::Ask(ask) => ask.payload.size(),
-        Shape::Bulk(_) => Some(EVERYWHERE),
+        Shape::Bulk(_) => Some(plan.size.unwrap_or(EVERYWHERE)),
         Shape::Http(_) | Shape::Connect => None,
     }
 }
@@ -111,6 +110,7 @@ async fn counted(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: 
     let mut work = Numbered::new(thread, seat, packets, size, None, random());
     let _ = (&mut work).await;
     let (run, sent, now) = (work.run(), work.sent, work.now());
+    thread.state().quiet = Some(Instant::now());
     let report = if sent > 0 { told(&mut *work.packets, run, sent, now).await } else { None };
     let sent = sent.saturating_sub(work.failed);
     let mut state = thread.state();
@@ -130,7 +130,7 @@ const ASKED: u32 = 4;
 
 /// Asks what has come of a run: nothing if nobody answers. What was sent last has some time left to come.
 async fn told(packets: &mut dyn Packets, run: u32, sent: u64, now: u64) -> Option<Report> {
-    tokio::time::sleep(GRACE).await;
+    sleep(GRACE).await;
     let question = Report::question(run, sent, now);
     for attempt in 0..ASKED {
         // One that does not leave is asked again.

@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub(crate) tally: Tally,
     /// Whether what has no answer now is unanswered.
     pub(crate) closed: bool,
+    /// Since when nothing is sent any more, where something is still to be asked.
+    pub(crate) quiet: Option<Instant>,
 }
 
 /// How many connections each thread opens at once.
@@ -103,7 +105,7 @@ impl Thread {
             gathering,
             index,
             phase: watch::Sender::new(Phase::Opening),
-            state: Mutex::new(State { turns, tally, closed: false }),
+            state: Mutex::new(State { turns, tally, closed: false, quiet: None }),
             doors: Semaphore::new(DOORS),
         }))
     }
@@ -201,9 +203,10 @@ impl Thread {
         while talks.join_next().await.is_some() {}
         done.map_err(|error| Error::io("cannot keep to the schedule", error))?;
         let now = Instant::now();
+        let last = self.state().quiet.unwrap_or(now);
         Ok(Some(Done {
             tally: self.finish(&schedule)?,
-            lasted: schedule.end.map_or(now, |end| end.min(now)).saturating_duration_since(schedule.start),
+            lasted: schedule.end.map_or(last, |end| end.min(last)).saturating_duration_since(schedule.start),
             cpu: processor_time().saturating_sub(cpu),
             busy_in: now.duration_since(since),
         }))
@@ -247,7 +250,7 @@ impl Thread {
             let mut state = self.state();
             if !ended && end.is_some_and(|end| now >= end) {
                 ended = true;
-                state.turns.end();
+                if stop.is_stopping() { state.turns.end() } else { state.turns.wake_all() }
             }
             if ended && end.is_some_and(|end| now >= end + GRACE) {
                 state.closed = true;

@@ -125,13 +125,14 @@ impl Turns {
 
     /// The next turn for that connection.
     pub(crate) fn next(&mut self, seat: usize, now: Instant) -> Next {
-        if self.over || self.schedule.end.is_some_and(|end| now >= end) {
+        if self.over {
             return Next::Over;
         }
         if self.schedule.rate.is_none() {
             return self.at_once(now);
         }
         match self.scheduled() {
+            // What was due just before the end may still go.
             None => Next::Over,
             Some(turn) if turn.due <= now => {
                 self.pass(&turn);
@@ -214,6 +215,11 @@ impl Turns {
     /// There are no more turns; everybody is woken to hear it.
     pub(crate) fn end(&mut self) {
         self.over = true;
+        self.wake_all();
+    }
+
+    /// Wakes everybody: what is due may go, and there may be nothing more.
+    pub(crate) fn wake_all(&mut self) {
         for seat in 0..self.seats.len() {
             self.wake(seat);
         }
@@ -226,6 +232,9 @@ impl Turns {
     }
 
     fn at_once(&mut self, now: Instant) -> Next {
+        if self.schedule.end.is_some_and(|end| now >= end) {
+            return Next::Over;
+        }
         if now < self.schedule.start {
             self.warming += self.step;
             return Next::Turn(Turn { n: self.warming, due: now, counted: false }, false);

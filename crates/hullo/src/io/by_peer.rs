@@ -47,7 +47,7 @@ pub(crate) const TIMES: usize = 3;
 /// Until a peer has been heard twice, all that it is sent is at most 256 bytes or 3 times what it sent, whichever is
 /// more; the rest waits. So nobody is flooded through us by a forged question.
 pub(crate) async fn by_peer<S: Service + ?Sized>(service: Arc<S>, socket: Datagrams, scope: Scope) -> Result<()> {
-    let socket = Arc::new(socket);
+    let socket = Arc::new(socket.in_links());
     let mut peers = Peers {
         socket: socket.clone(),
         service,

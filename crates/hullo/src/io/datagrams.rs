@@ -24,7 +24,15 @@ use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::registered::registered;
-use crate::{gate::Gate, peer::Endpoint};
+use crate::{
+    gate::Gate,
+    peer::{Endpoint, Peer},
+    scope::Scope,
+};
+
+mod clients;
+
+use clients::Clients;
 
 /// The most that one receive can bring: a whole datagram, or a train of them.
 const SLOT: usize = 64 << 10;
@@ -41,6 +49,8 @@ pub struct Datagrams {
     pub amplify: bool,
     /// Who may come, where not everybody may: what others send is as if it had not come.
     gate: Option<Gate>,
+    /// Who talks to it, where somebody watches.
+    clients: Option<Clients>,
 }
 
 /// What one receive brought. It is used again and again.
@@ -154,7 +164,12 @@ impl Batch {
 
     pub(crate) fn trains(&self) -> impl Iterator<Item = Train<'_>> {
         let slots = self.slots.iter().zip(self.space.chunks(SLOT)).filter(|(slot, _)| !slot.barred);
-        slots.map(|(slot, space)| Train { from: slot.from, bytes: &space[..slot.len], stride: slot.stride, drops: slot.drops })
+        slots.map(|(slot, space)| Train {
+            from: slot.from,
+            bytes: &space[..slot.len],
+            stride: slot.stride,
+            drops: slot.drops,
+        })
     }
 }
 
@@ -172,12 +187,19 @@ impl Datagrams {
             Some(IpAddr::V6(ip)) if ip.is_unspecified() => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
             _ => {}
         }
-        Ok(Self { socket: registered(socket)?, scheme, local, amplify, gate: None })
+        Ok(Self { socket: registered(socket)?, scheme, local, amplify, gate: None, clients: None })
     }
 
-    /// The same socket, for those whom the gate lets in.
-    pub(crate) fn behind(self, gate: Option<Gate>) -> Self {
-        Self { gate, ..self }
+    /// The same socket in that scope: for those whom its gate lets in, and under the eyes of whoever watches.
+    pub(crate) fn within(self, scope: &Scope) -> Self {
+        let gate = scope.gate().filter(|_| self.local.net().is_some()).cloned();
+        Self { gate, clients: Clients::of(scope), ..self }
+    }
+
+    /// The same socket, of whose conversations somebody else tells.
+    pub(crate) fn in_links(mut self) -> Self {
+        self.clients.iter_mut().for_each(|clients| clients.tells = false);
+        self
     }
 
     /// Waits for datagrams. Cancel-safe.
@@ -190,6 +212,13 @@ impl Datagrams {
                 .iter_mut()
                 .for_each(|slot| slot.barred = slot.from.net().is_some_and(|from| !gate.allows(from)));
         }
+        if let Some(clients) = &self.clients {
+            for train in batch.trains() {
+                let from = train.from();
+                let peer = || Peer::new(self.scheme, from.endpoint(), from.local(&self.local));
+                clients.received(from, train.bytes.len(), peer);
+            }
+        }
         Ok(())
     }
 
@@ -198,35 +227,55 @@ impl Datagrams {
     pub(crate) async fn send(&self, mut messages: &[(Source, &[u8])]) -> io::Result<()> {
         while !messages.is_empty() {
             let sent = self.socket.async_io(Interest::WRITABLE, |socket| try_send(socket, messages)).await?;
+            messages[..sent].iter().for_each(|(to, bytes)| self.count(*to, bytes.len()));
             messages = &messages[sent..];
         }
         Ok(())
     }
 
-    /// Sends everything in the batch back to where it came from.
+    /// Sends everything in the batch back to where it came from, to each peer in the order in which it came.
     pub(crate) async fn send_back(&self, batch: &Batch) -> io::Result<()> {
-        let (single, trains): (Vec<_>, Vec<_>) = batch.trains().partition(Train::single);
-        let single: Vec<_> = single.iter().map(|train| (train.from(), train.bytes)).collect();
-        self.send(&single).await?;
-        for train in trains {
+        let mut single = Vec::new();
+        for train in batch.trains() {
+            if train.single() {
+                single.push((train.from(), train.bytes));
+                continue;
+            }
+            if single.iter().any(|(from, _)| *from == train.from()) {
+                self.send(&single).await?;
+                single.clear();
+            }
             let sent = self.socket.async_io(Interest::WRITABLE, |socket| try_send_train(socket, &train)).await;
-            if sent.is_err() {
+            if sent.is_ok() {
+                self.count(train.from(), train.bytes.len());
+            } else {
                 let each: Vec<_> = train.datagrams().map(|bytes| (train.from(), bytes)).collect();
                 self.send(&each).await?;
             }
         }
-        Ok(())
+        self.send(&single).await
     }
 
     /// Sends one datagram now, or says that it would have to wait.
     pub(crate) fn try_send_to(&self, to: Source, bytes: &[u8]) -> io::Result<()> {
-        self.socket.try_io(Interest::WRITABLE, |socket| try_send(socket, &[(to, bytes)])).map(|_| ())
+        self.socket.try_io(Interest::WRITABLE, |socket| try_send(socket, &[(to, bytes)]))?;
+        self.count(to, bytes.len());
+        Ok(())
     }
 
     /// Sends a train now, or says that it would have to wait, or that the kernel takes none.
     pub(crate) fn try_send_train_to(&self, to: Source, bytes: &[u8], stride: usize) -> io::Result<()> {
         let train = Train { from: to, bytes, stride, drops: 0 };
-        self.socket.try_io(Interest::WRITABLE, |socket| try_send_train(socket, &train))
+        self.socket.try_io(Interest::WRITABLE, |socket| try_send_train(socket, &train))?;
+        self.count(to, bytes.len());
+        Ok(())
+    }
+
+    /// So many bytes have gone there.
+    fn count(&self, to: Source, bytes: usize) {
+        if let Some(clients) = &self.clients {
+            clients.sent(to, bytes);
+        }
     }
 
     /// Waits until a datagram may be sent. Cancel-safe.
@@ -240,7 +289,8 @@ impl Datagrams {
 fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
+    let mut headers =
+        MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
     let mut slices: Vec<_> =
         batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;

@@ -111,7 +111,8 @@ mod tests {
         let v6 = "  sl  local_address                         remote_address                        st\n\
             1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 07 0:0 0:0 0 0 0 1 2 0 29\n\
             2: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000000000000:0000 07 0:0 0:0 0 0 0 1 2 0 31\n";
-        for (address, expected) in [("127.0.0.1:8080", (28, 31)), ("127.0.0.2:8080", (30, 0)), ("[::1]:8080", (17, 29))] {
+        for (address, expected) in [("127.0.0.1:8080", (28, 31)), ("127.0.0.2:8080", (30, 0)), ("[::1]:8080", (17, 29))]
+        {
             let address = address.parse().unwrap();
             assert_eq!((dropped_in(v4, address), dropped_in(v6, address)), expected, "{address}");
         }

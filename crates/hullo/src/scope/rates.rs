@@ -30,10 +30,14 @@ impl Scope {
         Self(Arc::new(Inner { is_measured: true, ..Inner::clone(&self.0) }))
     }
 
+    /// Whether somebody is told how fast the conversations of this scope are.
+    pub(crate) fn tells_rates(&self) -> bool {
+        self.0.is_measured && self.0.life.watch.as_ref().is_some_and(|watch| watch.wants_rates())
+    }
+
     /// The counts of a conversation, where its rate is to be told.
     pub(crate) fn live(&self, peer: &Peer) -> Option<Live> {
-        let wanted = self.0.is_measured && self.0.life.watch.as_ref().is_some_and(|watch| watch.wants_rates());
-        wanted.then(|| self.kept::<Rates>().open(peer, self))
+        self.tells_rates().then(|| self.kept::<Rates>().open(peer, self))
     }
 }
 

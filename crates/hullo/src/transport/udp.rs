@@ -44,7 +44,7 @@ impl Transport for Udp {
                 let local = socket.local_addr()?.as_socket().unwrap_or(address);
                 let amplify = at.options.flag("amplify", false);
                 let socket = Datagrams::new(socket, "udp", Endpoint::Net(local), amplify)?;
-                Ok((socket.behind(scope.gate().cloned()), local))
+                Ok((socket.within(&scope), local))
             });
             let (socket, local) = bound.map_err(|error| cannot_listen(&at, error))?;
             let address = Address { host: local.ip().to_string(), ..at.at(local.port()) };

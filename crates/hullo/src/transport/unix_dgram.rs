@@ -35,13 +35,14 @@ pub(super) const SCHEMES: &[Spec] = &[Spec {
 struct UnixDgram;
 
 impl Transport for UnixDgram {
-    fn bind(&self, at: Address, _: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
+    fn bind(&self, at: Address, scope: Scope) -> BoxFuture<'static, Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let (name, socket, file) = unix::bind(&at, Type::DGRAM).await?;
             let address = Address { host: String::new(), path: name.to_string(), ..at.clone() };
             let amplify = at.options.flag("amplify", false);
             let socket = Datagrams::new(socket, "unix-dgram", Endpoint::Name(name), amplify)
-                .map_err(|error| cannot_listen(&at, error))?;
+                .map_err(|error| cannot_listen(&at, error))?
+                .within(&scope);
             Ok(Box::new(UnixDoor { door: DatagramDoor { socket, address }, file }) as Box<dyn Listener>)
         })
     }

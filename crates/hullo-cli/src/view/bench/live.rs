@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hullo::bench::{Counts, Plan, Progress, Shape, buckets};
+use hullo::bench::{Counts, Plan, Progress, Rate, Shape, buckets};
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use self::history::History;
@@ -32,6 +32,7 @@ pub(crate) struct Live {
     how: String,
     is_bulk: bool,
     colours: bool,
+    rate: Option<Rate>,
     span: Option<Duration>,
     most: Option<u64>,
     /// How many requests can be under way; what waits beyond them waits for its turn.
@@ -51,6 +52,7 @@ impl Live {
             how: how(plan),
             is_bulk: matches!(plan.shape, Shape::Bulk(_)),
             colours,
+            rate: plan.rate.clone(),
             span: plan.span(),
             most: plan.count,
             places: (plan.connections * plan.depth) as u64,
@@ -63,13 +65,17 @@ impl Live {
 
     /// Takes in how it goes.
     pub(crate) fn hear(&mut self, progress: &Progress) {
+        let mut progress = progress.clone();
+        // What nobody has come to yet is due all the same, as the report will have it.
+        let due = self.rate.as_ref().map_or(0, |rate| rate.count(progress.at).min(self.most.unwrap_or(u64::MAX)));
+        progress.counts.offered = progress.counts.offered.max(due);
         if progress.at > Duration::ZERO {
-            self.history.add(progress);
+            self.history.add(&progress);
             for (bucket, count) in &progress.latency {
                 self.latency[usize::from(*bucket)] += u64::from(*count);
             }
         }
-        self.progress = Some(progress.clone());
+        self.progress = Some(progress);
     }
 
     /// Takes in what the person did.

@@ -228,7 +228,7 @@ impl Page<'_> {
         if packets.kernel_drops > 0 {
             let drops = count(packets.kernel_drops);
             self.note(&format!(
-                "{drops} of the lost were dropped by a kernel whose buffer was full, not by the network"
+                "{drops} more were dropped by the kernel of an end whose buffer was full: the network did not lose them"
             ));
         }
     }

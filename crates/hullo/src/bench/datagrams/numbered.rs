@@ -85,7 +85,7 @@ impl<'a> Numbered<'a> {
         run: u32,
     ) -> Self {
         let since = Instant::now();
-        let cars = if packets.largest() < BYTES { 1 } else { (BYTES / size).clamp(1, CARS) };
+        let cars = (BYTES / size).clamp(1, CARS);
         let kept = (KEPT / thread.plan.connections.max(1)).max(KEPT_OF_EACH).max(thread.plan.depth);
         let filler = (b'a'..=b'z').cycle().take(size - STAMP);
         let one: Vec<u8> = [0; STAMP].into_iter().chain(filler).collect();

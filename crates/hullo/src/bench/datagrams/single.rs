@@ -8,7 +8,12 @@ use std::{
 use futures_util::SinkExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::{Ask, codec::{Failure, Outcome}, thread::Thread, turns::Turn};
+use super::super::{
+    Ask,
+    codec::{Failure, Outcome},
+    thread::Thread,
+    turns::Turn,
+};
 use crate::{
     error::{Error, Kind, Result},
     link::Packets,
@@ -60,12 +65,7 @@ pub(super) async fn ask(thread: &Thread, seat: usize, packets: Box<dyn Packets>,
 }
 
 /// What became of a question; nothing if there is no answer in time.
-async fn question(
-    thread: &Thread,
-    packets: &mut Box<dyn Packets>,
-    ask: &Ask,
-    turn: &Turn,
-) -> Result<Option<Outcome>> {
+async fn question(thread: &Thread, packets: &mut Box<dyn Packets>, ask: &Ask, turn: &Turn) -> Result<Option<Outcome>> {
     let mut bytes = Vec::new();
     ask.payload.write(turn.n, &mut bytes);
     let len = bytes.len();

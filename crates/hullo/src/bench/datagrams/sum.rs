@@ -142,7 +142,11 @@ impl Sum {
     /// How many of the missing ones the kernel dropped at the socket of the other end, where that is known from outside.
     fn dropped_there(&self, missing: u64) -> u64 {
         let drops = self.kernel.map_or(0, |kernel| kernel.there);
-        if self.told > 0 { 0 } else { drops.saturating_mul(self.longest.max(1)).min(missing.saturating_sub(self.dropped)) }
+        if self.told > 0 {
+            0
+        } else {
+            drops.saturating_mul(self.longest.max(1)).min(missing.saturating_sub(self.dropped))
+        }
     }
 
     fn note(&self, notes: &mut Vec<String>) {

@@ -16,6 +16,9 @@ const SHADES: [&str; 4] = ["░", "▒", "▓", "█"];
 /// Bars that stand on the area's foot: `most` is as high as the area. Where a column reaches up to a `mark` too, there is a
 /// line.
 pub(super) fn bars(buffer: &mut Buffer, area: Rect, values: &[Option<(f64, f64)>], most: f64, style: Style) {
+    if area.is_empty() {
+        return;
+    }
     let tall = f64::from(area.height) * 8.0;
     let eighths = |value: f64| if value > 0.0 { (value / most * tall).round().clamp(1.0, tall) as u16 } else { 0 };
     for (x, value) in (area.left()..area.right()).zip(values) {

@@ -180,7 +180,7 @@ fn more(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(packets) = &report.packets {
         let some = [
             (packets.lost, "lost"),
-            (packets.kernel_drops, "of them dropped by a full buffer here or there"),
+            (packets.kernel_drops, "dropped by the kernel at a full buffer here or there"),
             (packets.reordered, "reordered"),
             (packets.duplicates, "came twice"),
         ];

@@ -1,0 +1,51 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! `hullo bench udp://…` with real programs at the other end, and `hullo serve` that tells who is how fast.
+
+mod common;
+
+use common::{Home, Program, peer};
+use serde_json::Value;
+
+fn bench(home: &Home, words: &[&str]) -> Value {
+    let ended = home.run(&[&["--json", "bench"], words].concat(), "");
+    serde_json::from_slice(&ended.out).unwrap_or_else(|error| panic!("{words:?}: {error}: {}", ended.err))
+}
+
+#[test]
+fn socat_gives_back_numbers_and_payloads() {
+    let home = Home::new();
+    let Some(socat) = peer("socat") else { return };
+    for words in [&["--depth", "8", "--expect", "same"][..], &["--payload", "hello {{seq}}", "--expect", "hello"]] {
+        // One process for each of our sockets: that is how it tells clients apart.
+        let listen = "UDP-LISTEN:0,bind=127.0.0.1,fork";
+        let server = Program::start(home.command(socat).args(["-d", "-d", "-t5", listen, "EXEC:cat"]));
+        let said = server.told("istening on ");
+        let port = said.lines().find(|line| line.contains("istening on ")).unwrap().rsplit(':').next().unwrap().trim();
+        let address = format!("udp://127.0.0.1:{port}");
+        let report = bench(&home, &[&[&*address, "-n", "100", "-c", "1", "--timeout", "10s"], words].concat());
+        assert_eq!((&report["offered"], &report["answered"]), (&100.into(), &100.into()), "{words:?}: {report}");
+        assert_eq!(
+            (&report["packets"]["lost"], &report["packets"]["measured"]),
+            (&0.into(), &"here".into()),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn both_ends_tell_what_came() {
+    let home = Home::new();
+    let server = home.serve(&["discard", "udp://:0", "--json"], 1);
+    let address = format!("udp://127.0.0.1:{}", server.port(0));
+    let report = bench(&home, &[&address, "--up", "--rate", "2000", "-d", "3s", "-c", "2", "--size", "100"]);
+    assert_eq!((&report["offered"], &report["answered"]), (&6000.into(), &6000.into()), "{report}");
+    assert_eq!(report["bytes"]["sent"], 600_000, "{report}");
+    assert_eq!(report["packets"]["measured"], "there", "{report}");
+    let said = server.program.so_far();
+    let rates: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut peers: Vec<_> =
+        rates.iter().filter(|line| line["event"] == "rate").map(|line| line["peer"].to_string()).collect();
+    peers.sort();
+    peers.dedup();
+    assert_eq!(peers.len(), 2, "each client is told apart: {said}");
+}

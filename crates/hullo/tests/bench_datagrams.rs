@@ -1,0 +1,412 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! Datagrams under load: what is lost, comes twice or out of order, here and at the other end, and whose fault it is.
+
+mod common;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use common::{Folder, in_time, service, serving, serving_in, watched};
+use hullo::{
+    Address, Event, Kind, Limits, Scope, Server, Service,
+    bench::{self, Ask, Direction, Expect, Packets, Payload, Plan, Report, Shape},
+};
+use tokio::{net::UdpSocket as Socket, runtime::Builder};
+
+static ROOM: AtomicU64 = AtomicU64::new(0);
+
+/// A server on a simulated link under those conditions, as in `loss=0.1`.
+async fn simulated(name: &str, conditions: &str) -> Server {
+    let room = ROOM.fetch_add(1, Relaxed);
+    serving(&format!("memory://datagrams-{room}?packets=true&{conditions}"), service(name)).await
+}
+
+fn to(server: &Server) -> Plan {
+    Plan { threads: 0, connections: 4, ..Plan::to(server.address().clone()) }
+}
+
+fn up(plan: Plan) -> Plan {
+    Plan { shape: Shape::Bulk(Direction::Up), ..plan }
+}
+
+fn at_rate(rate: &str, millis: u64, plan: Plan) -> Plan {
+    Plan { rate: Some(rate.parse().unwrap()), duration: Some(Duration::from_millis(millis)), ..plan }
+}
+
+async fn run(plan: Plan) -> Report {
+    let report = in_time("a load", bench::run(plan, &Scope::default(), |_| ())).await.unwrap();
+    assert_eq!(report.offered, report.answered + report.failed + report.unanswered, "nothing is lost from sight");
+    assert!(report.sent <= report.offered, "{report:?}");
+    report
+}
+
+fn packets(report: &Report) -> &Packets {
+    report.packets.as_ref().unwrap_or_else(|| panic!("no packets in {report:?}"))
+}
+
+// On a simulated link, on a clock that waits for nobody.
+
+#[tokio::test(start_paused = true)]
+async fn on_a_good_way_everything_comes_back_once_and_in_order() {
+    let server = simulated("echo", "delay=20ms").await;
+    let report = run(at_rate("1000", 2000, to(&server))).await;
+    assert_eq!((report.offered, report.sent, report.answered), (2000, 2000, 2000), "{report:?}");
+    assert_eq!(*packets(&report), Packets { measured: "here".to_owned(), ..Packets::default() });
+    let latency = &report.latency_ms;
+    assert!((39.0..43.0).contains(&latency.p50) && latency.max < 45.0, "there and back: {latency:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_way_does_to_datagrams_is_told_apart() {
+    let server = simulated("echo", "loss=0.1").await;
+    let report = run(at_rate("1000", 4000, to(&server))).await;
+    let lost = packets(&report).lost;
+    // One in ten there, and one in ten of the rest back.
+    assert!((600..920).contains(&lost) && lost == report.unanswered, "{report:?}");
+    assert_eq!((packets(&report).duplicates, packets(&report).reordered, packets(&report).kernel_drops), (0, 0, 0));
+
+    let server = simulated("echo", "duplicate=0.1&delay=1ms").await;
+    let report = run(at_rate("1000", 4000, to(&server))).await;
+    assert_eq!((report.answered, packets(&report).lost, packets(&report).reordered), (4000, 0, 0), "{report:?}");
+    assert!((650..1000).contains(&packets(&report).duplicates), "{report:?}");
+
+    let server = simulated("echo", "jitter=20ms").await;
+    let report = run(at_rate("1000", 4000, to(&server))).await;
+    assert_eq!((report.answered, packets(&report).lost, packets(&report).duplicates), (4000, 0, 0), "{report:?}");
+    assert!((1500..3500).contains(&packets(&report).reordered), "{report:?}");
+    // Two ways of up to 20 ms each: they differ by some 9 ms in the mean.
+    assert!((6.0..12.0).contains(&packets(&report).jitter_ms), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_end_measures_one_way() {
+    let server = simulated("discard", "loss=0.1&seed=5").await;
+    let report = run(up(at_rate("1000", 4000, to(&server)))).await;
+    let there = packets(&report);
+    assert_eq!(there.measured, "there");
+    assert!((300..500).contains(&there.lost), "one in ten: {report:?}");
+    assert_eq!((report.answered, report.unanswered), (4000 - there.lost, there.lost), "{report:?}");
+
+    let server = simulated("discard", "jitter=20ms&duplicate=0.1").await;
+    let report = run(up(at_rate("1000", 4000, to(&server)))).await;
+    let there = packets(&report);
+    assert_eq!((report.answered, there.lost), (4000, 0), "{report:?}");
+    assert!((300..500).contains(&there.duplicates), "{report:?}");
+    assert!((4.0..9.0).contains(&there.jitter_ms), "one way, and so less than there and back: {report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_warm_up_is_in_no_figure() {
+    for (name, shape) in [("echo", up as fn(Plan) -> Plan), ("discard", up)].map(|(name, up)| (name, up)) {
+        let server = simulated(name, "loss=0.5").await;
+        let plan = Plan { warm_up: Duration::from_secs(1), ..at_rate("1000", 1000, to(&server)) };
+        let report = run(if name == "echo" { plan } else { shape(plan) }).await;
+        assert_eq!((report.offered, report.sent), (1000, 1000), "{name}: {report:?}");
+        assert_eq!(packets(&report).lost, report.unanswered, "{name}");
+        assert!((350..900).contains(&packets(&report).lost), "{name}: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_lost_gives_its_place_to_the_next() {
+    let server = simulated("echo", "loss=0.3&delay=1ms").await;
+    let plan =
+        Plan { depth: 8, timeout: Duration::from_millis(50), duration: Some(Duration::from_secs(5)), ..to(&server) };
+    let report = run(plan).await;
+    // Without a timeout the 32 places would be lost after some 64 questions.
+    assert!(report.answered > 1000 && report.unanswered > 500, "{report:?}");
+    assert!(report.latency_ms.p50 < 4.0 && report.latency_ms.max > 45.0, "they have waited: {:?}", report.latency_ms);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_are_sent_and_no_more() {
+    for shape in [|plan| plan, up as fn(Plan) -> Plan] {
+        let server = simulated(if shape == up as fn(Plan) -> Plan { "discard" } else { "echo" }, "delay=1ms").await;
+        let report = run(shape(Plan { count: Some(1000), ..to(&server) })).await;
+        assert_eq!((report.offered, report.answered), (1000, 1000), "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_number_is_asked_one_at_a_time() {
+    let ask = |text: &str, expect: &str| {
+        let mut expected = Expect::default();
+        expected.add(expect);
+        Shape::Ask(Arc::new(Ask { payload: Payload::template(text, 0).unwrap(), expect: expected }))
+    };
+    let server = simulated("convert", "loss=0.2&duplicate=0.2&delay=5ms&jitter=10ms").await;
+    let plan = Plan {
+        shape: ask("{{seq}} C to K", "K"),
+        timeout: Duration::from_millis(100),
+        duration: Some(Duration::from_secs(20)),
+        ..to(&server)
+    };
+    let report = run(plan).await;
+    assert!(report.answered > 300 && report.failed == 0, "{report:?}");
+    assert!(packets(&report).duplicates > 30 && packets(&report).lost == report.unanswered, "{report:?}");
+    let share = report.unanswered as f64 / report.offered as f64;
+    assert!((0.28..0.45).contains(&share), "two ways that lose one in five: {share}, {report:?}");
+
+    let server = simulated("convert", "").await;
+    let report = run(Plan { shape: ask("36.6", "fever"), count: Some(20), ..to(&server) }).await;
+    assert_eq!((report.answered, report.failed), (0, 20), "{report:?}");
+    assert_eq!(report.failures.keys().collect::<Vec<_>>(), ["unexpected reply"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_echo_must_be_the_same_where_that_is_expected() {
+    let ask = Ask { payload: Payload::of_size(200), expect: Expect { same: true, ..Expect::default() } };
+    let server = simulated("echo", "").await;
+    let report = run(Plan { shape: Shape::Ask(Arc::new(ask)), count: Some(100), ..to(&server) }).await;
+    assert_eq!((report.answered, report.failed), (100, 0), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_tell_what_has_come_is_not_believed_to_have_got_it() {
+    for name in ["echo", "convert"] {
+        let server = simulated(name, "").await;
+        let report = run(up(Plan { count: Some(100), ..to(&server) })).await;
+        assert_eq!((report.sent, report.answered, report.unanswered), (100, 0, 100), "{name}: {report:?}");
+        assert!(
+            report.packets.is_none() && report.notes.iter().any(|note| note.contains("does not tell")),
+            "{report:?}"
+        );
+    }
+    let server = simulated("convert", "").await;
+    let plan = Plan { count: Some(10), timeout: Duration::from_millis(100), ..to(&server) };
+    let report = run(plan).await;
+    assert_eq!(report.answered, 0, "what is no echo is no answer: {report:?}");
+    assert!(report.notes.iter().any(|note| note.starts_with("10 datagrams were not what was sent")), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_datagrams_cannot_do_is_refused() {
+    let plan = Plan::to("udp://127.0.0.1:9".parse().unwrap());
+    let sized = |size| Shape::Ask(Arc::new(Ask { payload: Payload::of_size(size), expect: Expect::default() }));
+    for shape in [sized(23), sized(65_508), Shape::Bulk(Direction::Down), Shape::Bulk(Direction::Both)] {
+        let error = bench::run(Plan { shape: shape.clone(), ..plan.clone() }, &Scope::default(), |_| ()).await;
+        let error = error.map(drop).unwrap_err();
+        assert!(error.kind() == Kind::Usage && error.advice().is_some(), "{shape:?}: {error}");
+    }
+}
+
+// With the kernel's sockets.
+
+/// A server on a thread of its own.
+fn elsewhere(at: &str, service: Arc<dyn Service>) -> (Address, impl Drop) {
+    struct Ends(Option<tokio::sync::oneshot::Sender<()>>, Option<JoinHandle<()>>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            drop(self.1.take().map(JoinHandle::join));
+        }
+    }
+    let (at, (tell, told), (end, ended)) = (at.to_owned(), mpsc::channel(), tokio::sync::oneshot::channel());
+    let work = std::thread::spawn(move || {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let server = serving(&at, service).await;
+            tell.send(server.address().clone()).unwrap();
+            drop(ended.await);
+        });
+    });
+    (told.recv().unwrap(), Ends(Some(end), Some(work)))
+}
+
+#[tokio::test]
+async fn each_kind_of_socket_is_measured_in_trains_and_alone() {
+    let folder = Folder::new();
+    let unix = folder.address("unix-dgram:{dir}/s").to_string();
+    for at in ["udp://127.0.0.1:0", "udp://[::1]:0", &unix] {
+        for (name, shape) in [("echo", None), ("discard", Some(Shape::Bulk(Direction::Up)))] {
+            let (address, _server) = elsewhere(at, service(name));
+            for (depth, size) in [(1, 24), (64, 64), (16, 1200), (3, 9000)] {
+                let ask = Ask { payload: Payload::of_size(size), expect: Expect { same: true, ..Expect::default() } };
+                let shape = shape.clone().unwrap_or_else(|| Shape::Ask(Arc::new(ask)));
+                // A schedule that nobody's buffers overflow by; a closed loop of echoes has its own.
+                let rate = (name == "discard").then(|| "20000".parse().unwrap());
+                let plan = Plan { shape, depth, rate, connections: 3, count: Some(3000), ..Plan::to(address.clone()) };
+                let report = run(plan).await;
+                let context = format!("{address} {name}, {depth} at a time of {size} bytes: {report:?}");
+                assert_eq!((report.sent, report.answered), (3000, 3000), "{context}");
+                let seen = packets(&report);
+                assert_eq!((seen.lost, seen.reordered, seen.duplicates, seen.kernel_drops), (0, 0, 0, 0), "{context}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_sockets_are_told_apart() {
+    for (name, shape) in [("echo", None), ("discard", Some(Shape::Bulk(Direction::Up)))] {
+        let (address, _server) = elsewhere("udp://127.0.0.1:0", service(name));
+        let base = Plan::to(address);
+        let shape = shape.unwrap_or(base.shape.clone());
+        let report =
+            run(Plan { shape, connections: 1000, count: Some(20_000), rate: Some("20000".parse().unwrap()), ..base })
+                .await;
+        assert_eq!((report.sent, report.answered), (20_000, 20_000), "{name}: {report:?}");
+        assert_eq!((packets(&report).lost, packets(&report).duplicates), (0, 0), "{name}: {report:?}");
+        assert_eq!(report.connections.opened, 1000);
+    }
+}
+
+/// An echo whose buffer holds next to nothing, and who sleeps before it hears anything.
+fn drowsy(asleep: mpsc::Receiver<()>) -> (SocketAddr, JoinHandle<()>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4096).unwrap();
+    let address = socket.local_addr().unwrap();
+    let work = std::thread::spawn(move || {
+        asleep.recv().unwrap();
+        let (mut buf, mut from) = ([0; 2048], None);
+        socket.set_nonblocking(true).unwrap();
+        while let Ok((len, peer)) = socket.recv_from(&mut buf) {
+            socket.send_to(&buf[..len], peer).unwrap();
+            from = Some(peer);
+        }
+        assert!(from.is_some(), "something came");
+    });
+    (address, work)
+}
+
+#[tokio::test]
+async fn what_the_kernel_drops_at_a_foreign_echo_is_no_loss_of_the_network() {
+    let (wake, asleep) = mpsc::channel();
+    let (address, work) = drowsy(asleep);
+    let plan = Plan {
+        connections: 2,
+        count: Some(2000),
+        rate: Some("4000".parse().unwrap()),
+        ..Plan::to(format!("udp://{address}").parse().unwrap())
+    };
+    // It wakes up when nearly all has been sent.
+    let mut wake = Some(wake);
+    let seen = |progress: &bench::Progress| {
+        if progress.counts.offered >= 1000 {
+            drop(wake.take().map(|wake| wake.send(())));
+        }
+    };
+    let plan = Plan { timeout: Duration::from_secs(2), ..plan };
+    let report = in_time("a load", bench::run(plan, &Scope::default(), seen)).await.unwrap();
+    work.join().unwrap();
+    let seen = packets(&report);
+    assert!(seen.kernel_drops > 1000 && seen.lost == 0, "{report:?}");
+    assert_eq!(seen.kernel_drops, report.unanswered, "{report:?}");
+    let note =
+        format!("the kernel dropped {} of them at the other end's socket, whose buffer was full", seen.kernel_drops);
+    assert!(report.notes.contains(&note), "{:?}", report.notes);
+}
+
+#[tokio::test]
+async fn what_the_kernel_drops_at_a_discard_that_stalls_is_no_loss_of_the_network() {
+    let (ready, address) = mpsc::channel();
+    let (stall, stalls) = mpsc::channel::<()>();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let work = std::thread::spawn(move || {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
+            let server = serving("udp://127.0.0.1:0", service("discard")).await;
+            ready.send(server.address().clone()).unwrap();
+            tokio::spawn(async move { stalls.recv().unwrap() });
+            drop(ended.await);
+        });
+    });
+    let address = address.recv().unwrap();
+    let plan = up(Plan {
+        connections: 2,
+        rate: Some("100000".parse().unwrap()),
+        duration: Some(Duration::from_secs(1)),
+        ..Plan::to(address)
+    });
+    let mut stall = Some(stall);
+    let seen = |progress: &bench::Progress| {
+        if progress.counts.offered > 30_000 {
+            drop(stall.take().map(|stall| stall.send(())));
+        }
+    };
+    let report = in_time("a load", bench::run(plan, &Scope::default(), seen)).await.unwrap();
+    let seen = packets(&report);
+    assert_eq!(seen.measured, "there");
+    assert!(seen.kernel_drops > 1000, "{report:?}");
+    assert_eq!((seen.lost, seen.duplicates), (0, 0), "{report:?}");
+    assert!(report.notes.iter().any(|note| note.starts_with("the kernel dropped ")), "{:?}", report.notes);
+    drop(end);
+    work.join().unwrap();
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_failure_and_not_a_loss() {
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for shape in [|plan| plan, up as fn(Plan) -> Plan] {
+        let plan = Plan { count: Some(20), connections: 2, ..Plan::to(format!("udp://{gone}").parse().unwrap()) };
+        let report = run(shape(Plan { duration: Some(Duration::from_secs(1)), ..plan })).await;
+        assert!(report.failures.get("refused").is_some_and(|refused| *refused >= 5), "{report:?}");
+        assert_eq!(report.answered, 0);
+    }
+}
+
+// The other end.
+
+#[tokio::test]
+async fn discard_answers_nothing_but_a_question_of_ours_and_never_with_more() {
+    let server = serving("udp://127.0.0.1:0", service("discard")).await;
+    let socket = Socket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(server.address().authority()).await.unwrap();
+    let stamp = |kind: u8| [&[0x9d, b'h', b'b', kind][..], &[0; 200]].concat();
+    for quiet in [
+        b"".to_vec(),
+        b"hullo".to_vec(),
+        vec![0; 1400],
+        stamp(1),
+        stamp(2),
+        stamp(4),
+        stamp(9),
+        stamp(3)[..60].to_vec(),
+    ] {
+        socket.send(&quiet).await.unwrap();
+    }
+    let question = stamp(3);
+    socket.send(&question).await.unwrap();
+    let mut answer = [0; 2048];
+    let len = in_time("an answer", socket.recv(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(&[0x9d, b'h', b'b', 4]) && len <= question.len(), "{:?}", &answer[..len]);
+    // It hears in the order in which it is spoken to: there was no other answer before, and there is none behind.
+    assert!(socket.try_recv(&mut answer).is_err());
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_of_each_client_and_how_fast_it_is() {
+    for name in ["echo", "discard", "chargen"] {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let watch = move |event: &Event<'_>| {
+            let line = match event {
+                Event::Opened { peer } => format!("opened {peer}"),
+                Event::Rate(rate) => format!("rate {} {} {}", rate.peer, rate.received, rate.sent > 0),
+                Event::Closed { peer, received, .. } => format!("closed {peer} {received}"),
+                _ => return,
+            };
+            let _ = tell.send(line);
+        };
+        let server = serving_in(watched(Limits::server(), watch), "udp://127.0.0.1:0", service(name)).await;
+        let mut wanted = Vec::new();
+        for size in [100, 200] {
+            let socket = Socket::bind("127.0.0.1:0").await.unwrap();
+            let peer = format!("udp://{}", socket.local_addr().unwrap());
+            socket.send_to(&vec![b'x'; size], server.address().authority()).await.unwrap();
+            wanted.extend([format!("opened {peer}"), format!("rate {peer} {size} {}", name != "discard")]);
+        }
+        wanted.sort();
+        let mut heard = Vec::new();
+        while heard.len() < wanted.len() {
+            heard.extend(in_time(name, told.recv()).await);
+        }
+        heard.sort();
+        assert_eq!(heard, wanted, "{name}");
+    }
+}
