@@ -21,6 +21,7 @@ static void source(const char *port, const char *seconds, int connections) {
         unblock(peer);
         watch(poll, peer, EPOLLOUT, EPOLL_CTL_ADD);
     }
+    wait_for_go();
     uint64_t start = now(), end = start + nanoseconds(seconds), time, bytes = 0;
     struct epoll_event events[EVENTS];
     while ((time = now()) < end) {

@@ -103,6 +103,7 @@ int main(int count, char **words) {
     uint64_t each = delivery(sockets, many, messages, length);
     for (int i = 1; i < window; i++) memcpy(messages + (size_t)i * length, messages, length);
     memset(heard, 0, (size_t)many * sizeof *heard);
+    wait_for_go();
     uint64_t bursts = 0, start = now(), end = start + nanoseconds(words[3]), time = start;
     while (time < end) {
         send_all(sockets[0], messages, length * (size_t)window);

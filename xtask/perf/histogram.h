@@ -28,6 +28,15 @@ static inline double quantile(const struct histogram *histogram, double share) {
     return 0;
 }
 
+// Says that all is prepared, and waits until it is told to go by a byte of input: what it took to come so far is not the
+// server's work.
+static inline void wait_for_go(void) {
+    char go;
+    puts("ready");
+    fflush(stdout);
+    if (read(0, &go, 1) != 1) exit(1);
+}
+
 // What every generator prints at its end; a figure that it does not have is 0.
 static inline void report(double seconds, uint64_t answered, uint64_t bytes, uint64_t lost, struct histogram *times) {
     printf("{\"answered\":%llu,\"seconds\":%.6f,\"rate\":%.3f,\"bytes\":%llu,\"lost\":%llu", (unsigned long long)answered,

@@ -214,6 +214,7 @@ int main(int count, char **words) {
     raise_limit();
     prepare_requests(protocol, words[6]);
     struct link *links = connect_all(protocol, words[2], connections, poll);
+    wait_for_go();
     uint64_t start = now(), end = start + nanoseconds(words[3]), time;
     for (int i = 0; i < connections; i++) fill(&links[i]);
     struct epoll_event events[EVENTS];

@@ -112,6 +112,7 @@ int main(int count, char **words) {
     if (sockets < 1 || window < 1 || window > MOST || size < 8 || size > LARGEST) usage(takes);
     struct line *lines = allocate((size_t)sockets * sizeof *lines);
     for (int i = 0; i < sockets; i++) open_line(&lines[i], words[1], poll);
+    wait_for_go();
     uint64_t start = now(), end = start + nanoseconds(words[2]), time;
     for (int i = 0; i < sockets; i++) fill(&lines[i]);
     struct epoll_event events[EVENTS];

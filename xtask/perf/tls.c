@@ -30,6 +30,7 @@ static SSL *connected(const char *port) {
 static void bulk(const char *port, const char *seconds) {
     static char piece[PIECE];
     SSL *tls = connected(port);
+    wait_for_go();
     uint64_t start = now(), end = start + nanoseconds(seconds), time, bytes = 0;
     while ((time = now()) < end) {
         int sent = SSL_write(tls, piece, sizeof piece);
@@ -68,6 +69,7 @@ static void handshakes(const char *port, const char *seconds, int many) {
     static struct histogram times;
     int poll = epoll_create1(0);
     struct shake *shakes = allocate((size_t)many * sizeof *shakes);
+    wait_for_go();
     uint64_t start = now(), end = start + nanoseconds(seconds), time, answered = 0;
     for (int i = 0; i < many; i++) begin(&shakes[i], port, poll);
     struct epoll_event events[EVENTS];

@@ -52,7 +52,7 @@ pub(crate) fn wait(limit: Duration, mut there: impl FnMut() -> bool) -> bool {
         if Instant::now() > end {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(5));
     }
     true
 }

@@ -37,8 +37,9 @@ pub(crate) fn run(words: &mut Words) -> Outcome {
     let only: Vec<_> = only.iter().flat_map(|only| only.split(',')).map(str::to_owned).collect();
     known(&only)?;
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
+    let is_built = binary.is_none();
     let place = Place::new(release(binary)?)?;
-    let mut published = Published::new(&place)?;
+    let mut published = Published::new(&place, is_built)?;
     for group in GROUPS.iter().filter(|group| wanted(group.name)) {
         one(group, &place, run, &mut published)?;
     }

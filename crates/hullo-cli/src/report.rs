@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use hullo::{Address, Error, Event, Kind, Limits, Result, Scope, Watch, proxy::Proxy};
+use hullo::{Address, Error, Event, Kind, Limits, Rate, Result, Scope, Watch, proxy::Proxy};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -142,7 +142,8 @@ impl Timeline {
         let is_trouble = matches!(event, Event::Trouble { error, .. } if (self.ours)(error.kind()));
         // What a server shows is long: to look at it is what `check` is for.
         let is_long = matches!(event, Event::Shown(_)) && !self.voice.json;
-        let is_small_talk = matches!(event, Event::Rate(rate) if !self.voice.json && rate.received_per_s + rate.sent_per_s < SMALL_TALK);
+        let is_small = |rate: &Rate| rate.received_per_s.saturating_add(rate.sent_per_s) < SMALL_TALK;
+        let is_small_talk = matches!(event, Event::Rate(rate) if !self.voice.json && is_small(rate));
         (self.voice.verbose || is_trouble || self.is_measured(event)) && !is_long && !is_small_talk
     }
 

@@ -32,6 +32,12 @@ fn everywhere(home: &Home, service: &str) -> Server {
     home.serve(&[service, ":0", "tls://:0", "ws://:0", "wss://:0", &socket, "http://:0"], 6)
 }
 
+/// A WebSocket without compression, which takes seconds for what nothing can make smaller.
+fn uncompressed(address: &str) -> String {
+    let join = if address.contains('?') { '&' } else { '?' };
+    if address.starts_with("ws") { format!("{address}{join}deflate=no") } else { address.to_owned() }
+}
+
 #[test]
 fn as_many_bytes_go_as_were_asked_for_on_every_stream() {
     let home = Home::new();
@@ -39,7 +45,7 @@ fn as_many_bytes_go_as_were_asked_for_on_every_stream() {
     for (service, way) in [("discard", "--up"), ("chargen", "--down"), ("echo", "--both")] {
         let server = everywhere(&home, service);
         for at in 0..server.at.len() {
-            let to = server.client(at);
+            let to = uncompressed(&server.client(at));
             let report = report(&home, &[&to, way, "-c", "1", "--threads", "1", "-n", &count]);
             let wanted = match way {
                 "--up" => (SIZE, 0),
@@ -179,17 +185,16 @@ fn sessions_are_resumed_only_where_that_is_wanted() {
         objects.iter().filter(|object| object["event"] == "admitted").map(|object| object["resumed"] == true).collect();
     assert_eq!(resumed.len(), 20, "{resumed:?}");
     assert!(!resumed[..11].contains(&true), "{resumed:?}");
-    assert!(resumed[11..].iter().filter(|resumed| **resumed).count() >= 5, "{resumed:?}");
+    assert!(resumed[11..].iter().all(|resumed| *resumed), "{resumed:?}");
 }
 
 #[test]
 fn openssl_sees_each_handshake() {
     let home = Home::new();
     let Some(openssl) = peer("openssl") else { return };
-    let made = home.command(openssl).args([
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
-        "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
-    ]).output().unwrap();
+    let identity = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout key.pem -out \
+                    cert.pem -days 2";
+    let made = home.command(openssl).args(identity.split_whitespace()).output().unwrap();
     assert!(made.status.success());
     let words = ["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-naccept", "30"];
     let program = Program::start(home.command(openssl).args(words));
@@ -198,5 +203,5 @@ fn openssl_sees_each_handshake() {
     let report = report(&home, &[&to, "--connect", "-c", "1", "-n", "30"]);
     assert_eq!(report["answered"], 30, "{report}");
     let out = String::from_utf8(program.ended().out).unwrap();
-    assert_eq!(out.matches("Reused,").count(), 0, "{out}");
+    assert_eq!((out.matches("CIPHER is").count(), out.matches("Reused").count()), (30, 0), "{out}");
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A sample is repeated if others used more than this of a core meanwhile, and so often.
-const FOREIGN: f64 = 0.25;
+pub(crate) const FOREIGN: f64 = 0.25;
 const TRIES: usize = 3;
 
 /// How long a generator may need beyond the time that it measures.
@@ -52,7 +52,7 @@ pub(crate) struct Contender {
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) figures: Figures,
-    /// CPU-seconds of the contender, and of its counterpart.
+    /// CPU-seconds of the contender, and of the other end.
     pub(crate) cpu: f64,
     pub(crate) other_cpu: f64,
     /// The cores that others used meanwhile.
@@ -105,7 +105,11 @@ impl<'a> Field<'a> {
         }
         for server in group.servers {
             let running = start(group.name, server, place, behind);
-            field.servers.push(running.map_err(|failure| failure.why.unwrap_or_default()));
+            let running = running.map_err(|failure| failure.why.unwrap_or_default());
+            if let Err(why) = &running {
+                eprintln!("skipped: {} of {}: {why}", server.name, group.name);
+            }
+            field.servers.push(running);
         }
         Ok(field)
     }
@@ -138,9 +142,6 @@ impl<'a> Field<'a> {
 
     fn contender(&self, name: &'static str, pair: (usize, usize)) -> Contender {
         let trouble = self.servers[pair.0].as_ref().err().cloned();
-        if let Some(why) = &trouble {
-            eprintln!("skipped: {} of {}: {why}", name, self.group.name);
-        }
         Contender { name, samples: Vec::new(), trouble, pair }
     }
 
@@ -180,19 +181,29 @@ impl<'a> Field<'a> {
         let Ok(running) = &self.servers[server] else { return Err(failed("its server does not run")) };
         let load = &self.group.loads[load];
         let words = self.place.words(load.command, &self.names(running.at, self.group.servers[server].speaks));
-        let (began, before) = (Instant::now(), self.clocks(running)?);
         let name = format!("{} {} {}", self.group.name, self.group.servers[server].name, load.name);
-        let generator = Program::start(&name, &words, Core::Generator, self.place)?;
+        let mut generator = Program::start(&name, &words, Core::Generator, self.place)?;
+        // Those of ours prepare themselves first; what that takes a server is not what is measured.
+        let prepares = load.command.starts_with("{c}/");
+        if prepares {
+            generator.is_ready(PATIENCE)?;
+        }
+        let (began, before) = (Instant::now(), self.clocks(running)?);
+        let prepared = generator.cpu();
+        if prepares {
+            generator.go()?;
+        }
         let (printed, generator) = generator.finish(PATIENCE + Duration::from_secs_f64(self.run.seconds * 2.0))?;
         let (wall, after) = (began.elapsed().as_secs_f64(), self.clocks(running)?);
         let Some(figures) = load.reads.figures(&printed) else {
             return Err(failed(format!("its words have no figures in them: {}", printed.trim())));
         };
         let server = after.server - before.server;
-        let ours = server + generator + after.helper - before.helper;
+        let ours = server + generator - prepared + after.helper - before.helper;
         let foreign = ((after.busy - before.busy - ours) / wall).max(0.0);
         let (cpu, other_cpu) = match self.group.subject {
-            Subject::Servers => (server, generator),
+            // The helper shares the generator's core.
+            Subject::Servers => (server, generator - prepared + after.helper - before.helper),
             Subject::Generators => (generator, server),
         };
         Ok(Sample { figures, cpu, other_cpu, foreign })

@@ -45,9 +45,10 @@ impl Reads {
     }
 }
 
-/// Our C programs print one line, and the command prints an object that may be laid out over several.
+/// Our C programs print one line behind another that says that they are ready; the command prints an object that may be
+/// laid out over several.
 fn ours(reads: Reads, text: &str) -> Option<Figures> {
-    let report: Value = serde_json::from_str(text.trim()).ok()?;
+    let report: Value = serde_json::from_str(text.get(text.find('{')?..)?).ok()?;
     let seconds = report["seconds"].as_f64()?;
     let bytes = &report["bytes"];
     let work = match reads {
@@ -130,10 +131,11 @@ mod tests {
 
     #[test]
     fn our_own_reports_are_read() {
-        let line = r#"{"answered":300,"seconds":0.5,"rate":600.0,"bytes":64000,"latency_ms":{"p50":0.5,"p99":2}}"#;
+        let line = "ready\n".to_owned()
+            + r#"{"answered":300,"seconds":0.5,"rate":600.0,"bytes":64000,"latency_ms":{"p50":0.5,"p99":2}}"#;
         let expected = Figures { rate: 600.0, work: 300.0, p50: Some(0.5), p99: Some(2.0) };
-        assert_eq!(Reads::Answers.figures(line), Some(expected));
-        assert_eq!(Reads::Heard.figures(line).map(|figures| figures.rate), Some(128_000.0));
+        assert_eq!(Reads::Answers.figures(&line), Some(expected));
+        assert_eq!(Reads::Heard.figures(&line).map(|figures| figures.rate), Some(128_000.0));
         let object = "{\n \"answered\": 0, \"seconds\": 2.0,\n \"bytes\": {\"sent\": 8, \"received\": 4}\n}\n";
         assert_eq!(Reads::Sent.figures(object).map(|figures| figures.rate), Some(4.0));
         assert_eq!(Reads::Heard.figures(object).map(|figures| figures.work), Some(4.0));

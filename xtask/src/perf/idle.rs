@@ -12,10 +12,7 @@ use super::{
     program::{Core, Program},
     words,
 };
-use crate::{
-    machine,
-    run::{Outcome, failed},
-};
+use crate::{machine, run::Outcome};
 
 pub(crate) const NAME: &str = "idle";
 
@@ -101,10 +98,7 @@ fn hold(holder: &Holder, place: &Place) -> Outcome<Row> {
     let before = server.memory();
     let words = place.words(holder.opens, &[("at", at.to_string()), ("many", MANY.to_string())]);
     let generator = Program::start(&format!("{NAME} to {}", holder.server.name), &words, Core::Generator, place)?;
-    let ready = || generator.has_ended() || generator.printed().contains("ready");
-    if !machine::wait(PATIENCE, ready) || generator.has_ended() {
-        return Err(failed(generator.complaint()));
-    }
+    generator.is_ready(PATIENCE)?;
     sleep(REST);
     let after = server.memory();
     let each = |after: f64, before: f64| (after - before) / MANY as f64;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     chart,
+    groups::GROUPS,
     idle::{self, Idle},
     place::{self, Place},
     program::{Core, Program},
@@ -41,14 +42,14 @@ struct Machine {
 }
 
 impl Published {
-    /// What was published before, on the machine of now.
-    pub(crate) fn new(place: &Place) -> Outcome<Self> {
+    /// What was published before, on the machine of now; `is_built` says that the command is that of this repository.
+    pub(crate) fn new(place: &Place, is_built: bool) -> Outcome<Self> {
         let path = root().join(FIGURES);
         let mut published: Self = match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).map_err(|error| failed(format!("{FIGURES}: {error}")))?,
             Err(_) => Self::default(),
         };
-        published.machine = Machine::look(place)?;
+        published.machine = Machine::look(place, is_built)?;
         Ok(published)
     }
 
@@ -61,6 +62,12 @@ impl Published {
     }
 
     pub(crate) fn write(&self) -> Outcome {
+        let mut published = self.clone();
+        published.groups.sort_by_key(|group| GROUPS.iter().position(|known| known.name == group.name));
+        published.write_all()
+    }
+
+    fn write_all(&self) -> Outcome {
         let file = |name: &str, text: &str| place::write(&root().join(name), text.as_bytes());
         let json = serde_json::to_string_pretty(self).map_err(|error| failed(error.to_string()))?;
         file(FIGURES, &(json + "\n"))?;
@@ -84,21 +91,22 @@ impl Published {
 }
 
 impl Machine {
-    fn look(place: &Place) -> Outcome<Self> {
+    fn look(place: &Place, is_built: bool) -> Outcome<Self> {
         let processors = place::read("/proc/cpuinfo".as_ref())?;
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let commit = output(Command::new("git").args(["rev-parse", "--short=10", "HEAD"]).current_dir(root()));
+        // Of a program that was given nobody knows what it was built from.
+        let commit = if is_built {
+            output(Command::new("git").args(["rev-parse", "--short=10", "HEAD"]).current_dir(root()))?
+        } else {
+            "no known commit".to_owned()
+        };
         let version = output(Command::new(&place.hullo).arg("--version"))?;
         let probe = Program::start("probe", &["true".to_owned()], Core::Server, place)?;
         Ok(Self {
             processor: model.map_or("unknown", |(_, model)| model).to_owned(),
             cores: processors.lines().filter(|line| line.starts_with("processor")).count(),
             kernel: place::read("/proc/sys/kernel/osrelease".as_ref())?.trim().to_owned(),
-            hullo: format!(
-                "{} at {}",
-                version.trim(),
-                commit.map_or("no commit".to_owned(), |id| id.trim().to_owned())
-            ),
+            hullo: format!("{} at {}", version.trim(), commit.trim()),
             counted_by: probe.ledger().to_owned(),
         })
     }
@@ -119,26 +127,11 @@ impl Machine {
 fn section(summary: &Summary) -> String {
     let mut text = format!("{} ({}.)\n", summary.about, summary.measured);
     for course in &summary.courses {
-        let rows: Vec<_> = course.rows.iter().filter(|row| row.trouble.is_none()).collect();
-        let Some(first) = rows.first() else { continue };
-        let heads = words::heads(summary, &first.name);
-        let mut table = vec![std::iter::once(course.name.clone()).chain(heads).collect::<Vec<_>>()];
-        for row in rows {
-            table.push(std::iter::once(row.name.clone()).chain(words::cells(summary, row)).collect());
-        }
-        text += &format!("\n{}", markdown(&without_empty(&table)));
+        text += &format!("\n{}", markdown(&words::rows(summary, course)));
         let notes = words::notes(&course.rows);
         text += &if notes.is_empty() { notes } else { format!("\n{notes}") };
     }
     text
-}
-
-/// The table without columns that have nothing under their heads.
-fn without_empty(table: &[Vec<String>]) -> Vec<Vec<String>> {
-    let columns = table.first().map_or(0, Vec::len);
-    let full = |at: usize| at == 0 || table.iter().skip(1).any(|row| row.get(at).is_some_and(|cell| !cell.is_empty()));
-    let kept: Vec<_> = (0..columns).filter(|at| full(*at)).collect();
-    table.iter().map(|row| kept.iter().filter_map(|at| row.get(*at).cloned()).collect()).collect()
 }
 
 fn markdown(table: &[Vec<String>]) -> String {

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -85,6 +86,19 @@ impl Program {
         let cpu = self.cpu();
         let status = self.child.wait().map_err(|error| failed(error.to_string()))?;
         if status.success() { Ok((self.printed(), cpu)) } else { Err(failed(self.complaint())) }
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) fn is_ready(&self, limit: Duration) -> Outcome {
+        let said = || self.printed().contains("ready");
+        machine::wait(limit, || self.has_ended() || said());
+        if self.has_ended() || !said() { Err(failed(self.complaint())) } else { Ok(()) }
+    }
+
+    /// Tells it to go.
+    pub(crate) fn go(&mut self) -> Outcome {
+        let sent = self.child.stdin.as_mut().map_or(Ok(()), |input| input.write_all(b"\n"));
+        sent.map_err(|error| failed(format!("it does not hear: {error}")))
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -44,7 +44,7 @@ pub(crate) struct Row {
     pub(crate) p99_ms: Option<f64>,
     /// The most that others used in any sample, in cores.
     pub(crate) foreign: f64,
-    /// How much of a core its counterpart used: near 1, that is what limits it.
+    /// How much of its core the other end used.
     pub(crate) other: f64,
     pub(crate) trouble: Option<String>,
 }

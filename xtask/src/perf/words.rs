@@ -1,9 +1,70 @@
 //! Figures as people read them.
 
-use super::summary::{Row, Spread, Summary};
+use std::iter;
+
+use super::{
+    contest::FOREIGN,
+    summary::{CourseSummary, Row, Spread, Summary},
+};
+
+/// From here on the other end has nothing left of its core, and may be what limits a rate.
+const FULL: f64 = 0.95;
+
+/// What is read on the terminal: the tables of a group, with a bar behind each row.
+pub(crate) fn table(summary: &Summary) -> String {
+    let mut text = format!("\n{}\n", summary.title);
+    for course in &summary.courses {
+        let mut rows = rows(summary, course);
+        for (cells, row) in rows.iter_mut().skip(1).zip(measured(course)) {
+            let judged = if summary.by_work { row.work_ratio } else { row.ratio };
+            cells.extend(judged.map(|spread| format!("{:21}", bar(spread.middle))));
+        }
+        text += &format!("\n{}{}", columns(&rows), notes(&course.rows));
+    }
+    text
+}
+
+/// A course's table, its heads first.
+pub(crate) fn rows(summary: &Summary, course: &CourseSummary) -> Vec<Vec<String>> {
+    let first = measured(course).next().map_or("", |row| &row.name);
+    let mut rows = vec![iter::once(course.name.clone()).chain(heads(summary, first)).collect::<Vec<_>>()];
+    rows.extend(measured(course).map(|row| iter::once(row.name.clone()).chain(cells(summary, row)).collect()));
+    without_empty(&rows)
+}
+
+fn measured(course: &CourseSummary) -> impl Iterator<Item = &Row> {
+    course.rows.iter().filter(|row| row.trouble.is_none())
+}
+
+/// The table without columns that have nothing under their heads.
+fn without_empty(table: &[Vec<String>]) -> Vec<Vec<String>> {
+    let columns = table.first().map_or(0, Vec::len);
+    let full = |at: usize| at == 0 || table.iter().skip(1).any(|row| row.get(at).is_some_and(|cell| !cell.is_empty()));
+    let kept: Vec<_> = (0..columns).filter(|at| full(*at)).collect();
+    table.iter().map(|row| kept.iter().filter_map(|at| row.get(*at).cloned()).collect()).collect()
+}
+
+/// What must be known of a course beyond its figures.
+pub(crate) fn notes(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        if let Some(why) = &row.trouble {
+            text += &format!("{}: not measured: {why}\n", row.name);
+        }
+    }
+    let limited: Vec<_> = rows.iter().filter(|row| row.other > FULL).map(|row| row.name.as_str()).collect();
+    if !limited.is_empty() {
+        text += &format!("The other end used its whole core beside {}.\n", limited.join(", "));
+    }
+    let foreign = rows.iter().map(|row| row.foreign).fold(0.0, f64::max);
+    if foreign > FOREIGN {
+        text += &format!("Others used up to {foreign:.1} cores meanwhile.\n");
+    }
+    text
+}
 
 /// The heads of a table's columns, behind the name.
-pub(crate) fn heads(summary: &Summary, first: &str) -> [String; 6] {
+fn heads(summary: &Summary, first: &str) -> [String; 6] {
     let unit = &summary.unit;
     [
         format!("{unit} a second"),
@@ -16,7 +77,7 @@ pub(crate) fn heads(summary: &Summary, first: &str) -> [String; 6] {
 }
 
 /// The cells of a row, behind its name.
-pub(crate) fn cells(summary: &Summary, row: &Row) -> [String; 6] {
+fn cells(summary: &Summary, row: &Row) -> [String; 6] {
     let amount = |value| amount(value, &summary.unit);
     [
         amount(row.rate),
@@ -28,10 +89,11 @@ pub(crate) fn cells(summary: &Summary, row: &Row) -> [String; 6] {
     ]
 }
 
-/// Four digits that mean something, the others 0; GB have two behind the point.
+/// Four digits that mean something, the others 0; GB have two or three behind the point.
 pub(crate) fn amount(value: f64, unit: &str) -> String {
     if unit == "GB" {
-        return format!("{:.2}", value / 1e9);
+        let digits = if value < 1e9 { 3 } else { 2 };
+        return format!("{:.digits$}", value / 1e9);
     }
     let step = 10_f64.powf((value.max(1.0).log10().floor() - 3.0).max(0.0));
     let digits = format!("{:.0}", (value / step).round() * step);
@@ -40,13 +102,13 @@ pub(crate) fn amount(value: f64, unit: &str) -> String {
 }
 
 /// `0.95`, and behind it between what it lies, unless that says nothing.
-pub(crate) fn ratio(spread: Spread) -> String {
+fn ratio(spread: Spread) -> String {
     let Spread { middle, low, high } = spread;
     let [middle, low, high] = [middle, low, high].map(|ratio| format!("{ratio:.2}"));
     if low == high { middle } else { format!("{middle} ({low} to {high})") }
 }
 
-pub(crate) fn time(milliseconds: f64) -> String {
+fn time(milliseconds: f64) -> String {
     match milliseconds {
         short if short < 1.0 => format!("{:.0} us", short * 1000.0),
         middle if middle < 100.0 => format!("{middle:.1} ms"),
@@ -70,7 +132,7 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
 }
 
 /// A bar of eighths of a character, which is full at twice the first one.
-pub(crate) fn bar(ratio: f64) -> String {
+fn bar(ratio: f64) -> String {
     const WIDTH: f64 = 20.0;
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (ratio.clamp(0.0, 2.0) * WIDTH / 2.0 * 8.0).round() as usize;
@@ -78,39 +140,29 @@ pub(crate) fn bar(ratio: f64) -> String {
     "█".repeat(eighths / 8) + more
 }
 
-/// What is read on the terminal.
-pub(crate) fn table(summary: &Summary) -> String {
-    let mut text = format!("\n{}\n", summary.title);
-    for course in &summary.courses {
-        let first = course.rows.iter().find(|row| row.trouble.is_none()).map_or("", |row| &row.name);
-        let mut rows = vec![std::iter::once(course.name.clone()).chain(heads(summary, first)).collect::<Vec<_>>()];
-        for row in course.rows.iter().filter(|row| row.trouble.is_none()) {
-            let judged = if summary.by_work { row.work_ratio } else { row.ratio };
-            let bar = judged.map(|spread| format!("{:21}", bar(spread.middle)));
-            rows.push(std::iter::once(row.name.clone()).chain(cells(summary, row)).chain(bar).collect());
-        }
-        text += &columns(&rows);
-        text += &notes(&course.rows);
-    }
-    text
-}
-
-/// What must be known of a course beyond its figures.
-pub(crate) fn notes(rows: &[Row]) -> String {
-    let mut text = String::new();
-    for row in rows {
-        if let Some(why) = &row.trouble {
-            text += &format!("{}: not measured: {why}\n", row.name);
-        } else if row.foreign > 0.25 {
-            text += &format!("{}: others used {:.1} cores in one of its samples.\n", row.name, row.foreign);
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_disturbs_and_what_limits_is_said() {
+        let row = |name: &str, foreign, other| Row { name: name.to_owned(), foreign, other, ..Row::default() };
+        let gone = Row { trouble: Some("there is no gone".to_owned()), ..row("gone", 0.0, 0.0) };
+        let rows = [row("C", 0.1, 0.97), row("hullo", 0.4, 0.99), gone];
+        assert_eq!(
+            notes(&rows),
+            "gone: not measured: there is no gone\nThe other end used its whole core beside C, hullo.\n\
+             Others used up to 0.4 cores meanwhile.\n"
+        );
+        assert_eq!(notes(&[row("C", 0.1, 0.5)]), "");
+    }
+
+    #[test]
+    fn a_table_has_no_columns_without_figures() {
+        let table = [vec!["", "rate", "p50"], vec!["hullo", "1", ""]];
+        let table = table.map(|row| row.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(without_empty(&table), [["", "rate"], ["hullo", "1"]]);
+    }
 
     #[test]
     fn amounts_have_four_digits_that_mean_something() {
@@ -121,6 +173,7 @@ mod tests {
             (0.0, "echoes", "0"),
             (3_459_019.0, "echoes", "3,459,000"),
             (1_450_000_000.0, "GB", "1.45"),
+            (45_000_000.0, "GB", "0.045"),
         ] {
             assert_eq!(amount(value, unit), expected, "{value}");
         }

@@ -85,8 +85,7 @@ fn plain_line(event: &Event<'_>) -> (&'static str, String, Value) {
         Event::Closed { peer, received, sent, lasted, number } => {
             let s = lasted.as_secs_f64();
             let sentence = format!("{peer} ended after {s:.3} s: {received} bytes received, {sent} sent");
-            let mut facts =
-                json!({ "peer": peer.to_string(), "received": received, "sent": sent, "seconds": s });
+            let mut facts = json!({ "peer": peer.to_string(), "received": received, "sent": sent, "seconds": s });
             if let Some(number) = number {
                 facts["number"] = (*number).into();
             }

@@ -66,8 +66,11 @@ static NOISE: LazyLock<Arc<Pattern>> = LazyLock::new(|| {
 /// After so many the bytes repeat: more than what compresses looks back on (RFC 1951).
 const PERIOD: usize = 64 << 10;
 
-/// So many pieces go each way before others on the same thread have their turn.
+/// So many pieces come before others on the same thread have their turn.
 const PIECES: usize = 16;
+
+/// So many bytes go before others on the same thread have their turn.
+const TURN: u64 = 4 << 20;
 
 /// A connection that moves bytes, each way independently of the other: whoever waits for us to take what it has said, takes
 /// what we say as soon as we have.
@@ -184,7 +187,7 @@ impl<'a> Bulk<'a> {
         let left = moment.left();
         if let Some(give) = self.give.as_mut().filter(|_| left > 0) {
             let mut given = 0;
-            while given < left.min(PIECES as u64 * 256 << 10) {
+            while given < left.min(TURN) {
                 let most = usize::try_from(left - given).unwrap_or(usize::MAX);
                 match give.poll(cx, &mut self.stream, most) {
                     Poll::Ready(n) => given += n.map_err(cannot)? as u64,

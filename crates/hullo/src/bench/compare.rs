@@ -275,6 +275,8 @@ fn warnings(a: &[Report], b: &[Report]) -> Vec<String> {
     for (name, reports) in [("A", a), ("B", b)] {
         if let Some(why) = reports.iter().find_map(Report::generator_limit) {
             warnings.push(format!("for {name} the generator was the limit: {why}"));
+        } else if let Some(why) = reports.iter().find_map(Report::generator_lag) {
+            warnings.push(format!("for {name} the generator itself is in the figures: {why}"));
         }
         if reports.iter().any(|other| reports.first().is_some_and(|first| plan(first) != plan(other))) {
             warnings.push(format!("the runs of {name} had different plans"));

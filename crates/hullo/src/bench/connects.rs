@@ -5,8 +5,9 @@
 //! asks for. A handshake of TLS is a full one, unless the address says `resume=yes`: then sessions are resumed from the
 //! second one on.
 //!
-//! Each connection is reset as soon as it stands, since the end that closes first holds the pair of ports for a minute
-//! (TIME-WAIT, RFC 9293, section 3.6), and there are some 28,000 of them. The server therefore sees its clients vanish.
+//! Each connection is reset as soon as it stands at both ends, since the end that closes first holds the pair of ports for a
+//! minute (TIME-WAIT, RFC 9293, section 3.6), and there are some 28,000 of them. The server therefore sees its clients
+//! vanish.
 
 use std::{
     borrow::Cow,
@@ -25,7 +26,7 @@ use crate::{
     dial::dial,
     error::{Error, Kind, Result},
     io::{linger, scratch},
-    link::{Link, Wire},
+    link::{BoxStream, Link, Wire},
 };
 
 /// Sets up one connection after the other, until the end of the run.
@@ -41,10 +42,11 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
         return;
     }
     let mut closed = pin!(thread.closed());
+    let mut gives_tickets = is_secure(&to.scheme);
     while let Some(turn) = thread.turn(seat).await {
         thread.state().tally.sent(&turn);
         let failed = tokio::select! {
-            failed = connect(&thread, &to, &turn) => failed,
+            failed = connect(&thread, &to, &turn, &mut gives_tickets) => failed,
             () = &mut closed => return thread.state().tally.unanswered(&turn, Instant::now()),
         };
         // By schedule the next one is due whatever became of this one. Otherwise a server that is not there is asked less
@@ -62,7 +64,7 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// One connection: whether it failed.
-async fn connect(thread: &Thread, to: &Address, turn: &Turn) -> bool {
+async fn connect(thread: &Thread, to: &Address, turn: &Turn, gives_tickets: &mut bool) -> bool {
     let since = Instant::now();
     let limit = thread.plan.timeout;
     let slow = || Error::new(Kind::Timeout, format!("cannot connect to {}: no answer within {limit:?}", to.bare()));
@@ -70,7 +72,7 @@ async fn connect(thread: &Thread, to: &Address, turn: &Turn) -> bool {
     count(thread, turn, since, &opened);
     match opened {
         Ok(link) => {
-            leave(link, to).await;
+            leave(link, gives_tickets).await;
             false
         }
         Err(error) => {
@@ -123,27 +125,29 @@ fn is_secure(scheme: &str) -> bool {
     matches!(scheme, "tls" | "wss")
 }
 
-/// Ends a connection that stands.
-async fn leave(mut link: Link, to: &Address) {
-    if is_secure(&to.scheme) && to.options.flag("resume", true) {
-        hear_tickets(&mut link).await;
+/// Ends a connection that stands here. In TLS 1.3 it stands there only once our last word has come, and the server's answer to
+/// that are tickets (RFC 8446, section 4.6.1), with which sessions are resumed: they are what wakes us first.
+async fn leave(mut link: Link, gives_tickets: &mut bool) {
+    if let Wire::Stream(stream) = &mut link.wire
+        && *gives_tickets
+    {
+        // A server that gives none, as in TLS 1.2, is not waited for again.
+        *gives_tickets = timeout(TICKETS, woken(stream)).await.is_ok();
     }
     if let Some(socket) = link.socket() {
         linger::cut_off(socket);
     }
 }
 
-/// The tickets with which a session of TLS 1.3 is resumed come behind the handshake (RFC 8446, section 4.6.1): they are what
-/// wakes us first.
-async fn hear_tickets(link: &mut Link) {
-    let Wire::Stream(stream) = &mut link.wire else { return };
-    let mut woken = false;
+/// How long tickets are waited for.
+const TICKETS: Duration = Duration::from_millis(20);
+
+/// Hears what comes first, which may be nothing to whoever reads.
+async fn woken(stream: &mut BoxStream) {
+    let mut is_woken = false;
     let heard = poll_fn(|cx| {
         let read = scratch::with(|buf| scratch::poll_read(cx, Pin::new(stream), buf));
-        if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { read.map(drop) }
+        if std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { read.map(drop) }
     });
-    // A server that gives none is not waited for.
-    let _ = timeout(TICKETS, heard).await;
+    heard.await;
 }
-
-const TICKETS: Duration = Duration::from_millis(5);

@@ -219,30 +219,38 @@ impl Report {
     }
 }
 
-/// What is this late in the generator is in the figures.
+/// How late the generator may be without a word, in milliseconds, and as a share of the latency.
 const LATE_MS: f64 = 1.0;
-/// Which share of a latency may be the generator's own lag.
-const LAG_SHARE: f64 = 0.1;
+const LATE_SHARE: f64 = 0.1;
+/// From which share on a latency is more the generator's than the target's.
+const MOSTLY: f64 = 0.5;
 /// A thread this busy has no time left for the requests that it should measure.
 const BUSY: f64 = 0.95;
 
 impl Report {
     /// Why the figures are the generator's rather than the target's, as a sentence; nothing if they are the target's.
     pub fn generator_limit(&self) -> Option<String> {
-        let (lag, latency) = (self.lag_ms.p99, self.latency_ms.p99);
-        if lag > LATE_MS && lag > latency * LAG_SHARE {
-            return Some(format!("one request in a hundred left {} late or more", words::time(lag)));
+        if self.cpu.busiest > BUSY {
+            let percent = words::percent(self.cpu.busiest * 100.0);
+            return Some(format!("a thread of it was busy for {percent} of the time"));
         }
-        let percent = words::percent(self.cpu.busiest * 100.0);
-        (self.cpu.busiest > BUSY).then(|| format!("a thread of it was busy for {percent} of the time"))
+        self.own_lag(MOSTLY)
     }
 
-    /// How much of the usual latency is the generator's own lag, where it is much of it, as a sentence: a target that answers
-    /// within microseconds is measured no better than the generator is woken up.
-    pub fn generator_share(&self) -> Option<String> {
-        let (lag, latency) = (self.lag_ms.p50, self.latency_ms.p50);
-        let said = || format!("of p50, {}, {} are the generator's own lag", words::time(latency), words::time(lag));
-        (latency > 0.0 && lag > latency * LAG_SHARE).then(said)
+    /// How far the generator's own lag is in the figures, as a sentence; nothing if it is not worth a word.
+    pub fn generator_lag(&self) -> Option<String> {
+        let late = (self.lag_ms.p99 > LATE_MS).then_some(self.lag_ms.p99);
+        let late = late.map(|lag| format!("one request in a hundred left {} late or more", words::time(lag)));
+        self.own_lag(LATE_SHARE).or(late)
+    }
+
+    /// The percentile of which more than that share is lag. It is in the latency, which counts from the schedule.
+    fn own_lag(&self, share: f64) -> Option<String> {
+        let (lag, latency) = (&self.lag_ms, &self.latency_ms);
+        let pairs = [("p50", lag.p50, latency.p50), ("p99", lag.p99, latency.p99)];
+        let (name, lag, latency) =
+            pairs.into_iter().find(|(_, lag, latency)| *lag > latency * share && *latency > 0.0)?;
+        Some(format!("of a {name} of {} {} are its own lag", words::time(latency), words::time(lag)))
     }
 
     /// Whether requests went by schedule, whatever the target did.

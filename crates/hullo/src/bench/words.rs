@@ -6,10 +6,7 @@ const BITS: &[(f64, &str)] = &[(1.0, "bit/s"), (1e3, "kbit/s"), (1e6, "Mbit/s"),
 
 /// A time that is given in milliseconds: `1.95 s`, `12.3 ms`, `340 µs`.
 pub fn time(milliseconds: f64) -> String {
-    if milliseconds == 0.0 {
-        return "0 ms".to_owned();
-    }
-    scaled(milliseconds, TIMES)
+    if milliseconds == 0.0 { "0 ms".to_owned() } else { scaled(milliseconds, TIMES) }
 }
 
 /// So many bytes: `64 B`, `1.50 MB`. A thousand bytes are a kilobyte.
@@ -19,7 +16,7 @@ pub fn bytes(bytes: f64) -> String {
 
 /// Bytes a second as links are measured, in bits: `9.41 Gbit/s`.
 pub fn bits(bytes_per_second: f64) -> String {
-    scaled(bytes_per_second * 8.0, BITS)
+    if bytes_per_second == 0.0 { "0 bit/s".to_owned() } else { scaled(bytes_per_second * 8.0, BITS) }
 }
 
 /// So many things a second: `500/s`, `12,345/s`, `0.25/s`.
@@ -130,7 +127,7 @@ mod tests {
             assert_eq!(rate(number), text);
         }
         assert_eq!((bytes(64.0), bytes(1_500_000.0)), ("64 B".to_owned(), "1.50 MB".to_owned()));
-        assert_eq!(bits(1.176e9), "9.41 Gbit/s");
+        assert_eq!((bits(1.176e9), bits(0.0)), ("9.41 Gbit/s".to_owned(), "0 bit/s".to_owned()));
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub(crate) struct Skip {
 /// So much comes between two thoughts about the rate.
 const THOUGHT: usize = 8 << 20;
 
-/// What comes in this time is what the kernel is to wait for. It is less than anybody notices, and more than waking costs.
-const WAIT: Duration = Duration::from_micros(200);
+/// What comes in this time is what the kernel is to wait for. It is less than anybody notices, and much more than waking costs.
+const WAIT: Duration = Duration::from_millis(2);
 
 /// The least and the most that it waits for. The most fits into the buffers of most systems (`net.ipv4.tcp_rmem`).
 const LEAST: usize = 128 << 10;
@@ -136,7 +136,11 @@ impl Skip {
 }
 
 /// The general way: what comes is copied, and the copy forgotten.
-pub(super) fn poll_read<S: Stream + ?Sized>(cx: &mut Context<'_>, stream: &mut S, most: usize) -> Poll<io::Result<usize>> {
+pub(super) fn poll_read<S: Stream + ?Sized>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    most: usize,
+) -> Poll<io::Result<usize>> {
     scratch::with(|buf| {
         let most = most.min(buf.len());
         scratch::poll_read(cx, Pin::new(stream), &mut buf[..most])

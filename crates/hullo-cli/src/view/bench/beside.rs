@@ -57,6 +57,8 @@ fn row(figure: &Compared, paint: Paint) -> String {
     };
     let points = figure.figure == "failed";
     let interval = match figure.interval {
+        // Where a stall may have come or not, the interval is as wide as the stall is longer than an answer.
+        Some([low, high]) if !points && low < -99.0 && high > 9900.0 => "may be anything".to_owned(),
         Some([low, high]) => format!("{} to {}", signed(low, points), signed(high, points)),
         None => "unknown".to_owned(),
     };

@@ -94,7 +94,8 @@ impl Page<'_> {
         }
         let planned = report.plan.rate.as_deref().unwrap_or_default();
         if report.is_open() {
-            let a_second = if planned.contains('/') { planned.to_owned() } else { format!("{planned}/s") };
+            // A ramp and steps say their time themselves.
+            let a_second = planned.parse().map_or_else(|_| planned.to_owned(), rate);
             let text =
                 format!("open loop: {a_second} by schedule, latency counts from when a request should have gone\n");
             self.text += &text;
@@ -136,11 +137,13 @@ impl Page<'_> {
             self.note(&format!("until they failed: {}", short(&report.failed_ms)));
         }
         if report.unanswered > 0 {
-            let never = report.offered - report.sent.min(report.offered);
-            let of_them =
-                if never > 0 { format!("; {} of them could not even be sent", count(never)) } else { String::new() };
-            let all = requests(report.unanswered);
-            self.note(&format!("{all} had no answer when the time was over{of_them}"));
+            let never = report.offered.saturating_sub(report.sent);
+            let sent = match never {
+                0 => String::new(),
+                never if never >= report.unanswered => ", and could not even be sent".to_owned(),
+                never => format!(", and {} of them could not even be sent", count(never)),
+            };
+            self.note(&format!("{} had no answer when the time was over{sent}", requests(report.unanswered)));
         }
         if !report.statuses.is_empty() {
             self.line("statuses", &by_number(&report.statuses));
@@ -265,19 +268,21 @@ impl Page<'_> {
                 count(connections.asked as u64)
             ));
         }
-        if let Some(why) = report.generator_limit() {
-            warnings.push(format!("the generator was the limit, so the figures are its own: {why}"));
-        }
-        let share = report.generator_share().map(|share| format!("note: {share}\n"));
+        let (limit, lag) = (report.generator_limit(), report.generator_lag());
+        warnings
+            .extend(limit.iter().map(|why| format!("the generator was the limit, so the figures are its own: {why}")));
         warnings.extend(report.notes.iter().map(|note| shown_in_line(note)));
-        for (at, warning) in warnings.into_iter().enumerate() {
-            if at == 0 {
-                self.gap();
-            }
-            let word = self.paint.bad("warning:");
-            self.text += &format!("{word} {warning}\n");
+        // A target that answers within microseconds is measured no better than the generator is woken up.
+        let lag = lag.filter(|_| limit.is_none()).map(|why| format!("the generator itself is in these figures: {why}"));
+        if lag.is_some() || !warnings.is_empty() {
+            self.gap();
         }
-        self.text += &share.unwrap_or_default();
+        for warning in warnings {
+            self.text += &format!("{} {warning}\n", self.paint.bad("warning:"));
+        }
+        for note in lag {
+            self.text += &format!("{} {note}\n", self.paint.quiet("note:"));
+        }
     }
 }
 

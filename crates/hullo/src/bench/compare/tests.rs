@@ -107,8 +107,9 @@ fn the_same_in_turns_cannot_be_told_from_itself() {
 
 #[test]
 fn a_tenth_is_seen() {
-    let slow = Truth { median: TRUTH.median * 1.1, moods: 0.02, ..TRUTH };
-    let usual = Truth { moods: 0.02, ..TRUTH };
+    // As many columns as a run of ten seconds has.
+    let usual = Truth { moods: 0.02, columns: 100, ..TRUTH };
+    let slow = Truth { median: usual.median * 1.1, ..usual };
     let seen = saying(Word::Slower, 20, |seed| {
         compare(&[usual.run(2 * seed)], &[slow.run(2 * seed + 1)], false, seed).unwrap()
     });
@@ -170,7 +171,11 @@ fn what_is_not_alike_is_warned_about() {
     let comparison = compare(&[a.clone()], &[b], false, 0).unwrap();
     let warned = |part: &str| comparison.warnings.iter().any(|warning| warning.contains(part));
     assert!(warned("--rate was none for A and 500 for B"), "{:?}", comparison.warnings);
-    assert!(warned("for B the generator was the limit") && warned("one run each"), "{:?}", comparison.warnings);
+    assert!(
+        warned("for B the generator was the limit: of a p99 of") && warned("one run each"),
+        "{:?}",
+        comparison.warnings
+    );
     let empty = Report::default();
     assert!(compare(&[a.clone()], &[empty], false, 0).is_err(), "no columns, no comparison");
     assert!(compare(&[], &[a], false, 0).is_err());
