@@ -65,6 +65,7 @@ impl Exchange {
             let outcome = match reply.outcome {
                 Outcome::Answered(status) => Ok(status.unwrap_or_default()),
                 Outcome::Failed(failure) => Err(failure),
+                Outcome::Undone => Err(Failure::Kind(Kind::Cut)),
             };
             replies.push((reply.to.unwrap_or(replies.len() as u64), outcome));
         };
