@@ -131,7 +131,7 @@ mod tests {
         let mut short = Columns::new(None);
         short.at(Duration::from_millis(999)).failed += 1;
         short.merge(&columns);
-        assert_eq!(short.width(), columns.width());
+        assert!(short.width() >= columns.width());
         assert_eq!(short.all().iter().map(|column| column.answered + column.failed).sum::<u64>(), 40_001);
         assert_eq!(short.all()[0].failed, 1);
     }

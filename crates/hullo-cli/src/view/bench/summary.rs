@@ -268,21 +268,21 @@ impl Page<'_> {
                 count(connections.asked as u64)
             ));
         }
-        if let Some(why) = report.generator_limit() {
-            warnings.push(format!("the generator was the limit, so the figures are its own: {why}"));
-        } else if let Some(why) = report.generator_lag() {
-            warnings.push(format!("the generator itself is in these figures: {why}"));
-        }
-        let share = report.generator_share().map(|share| format!("note: {share}\n"));
+        let (limit, lag) = (report.generator_limit(), report.generator_lag());
+        warnings
+            .extend(limit.iter().map(|why| format!("the generator was the limit, so the figures are its own: {why}")));
         warnings.extend(report.notes.iter().map(|note| shown_in_line(note)));
-        for (at, warning) in warnings.into_iter().enumerate() {
-            if at == 0 {
-                self.gap();
-            }
-            let word = self.paint.bad("warning:");
-            self.text += &format!("{word} {warning}\n");
+        // A target that answers within microseconds is measured no better than the generator is woken up.
+        let lag = lag.filter(|_| limit.is_none()).map(|why| format!("the generator itself is in these figures: {why}"));
+        if lag.is_some() || !warnings.is_empty() {
+            self.gap();
         }
-        self.text += &share.unwrap_or_default();
+        for warning in warnings {
+            self.text += &format!("{} {warning}\n", self.paint.bad("warning:"));
+        }
+        for note in lag {
+            self.text += &format!("{} {note}\n", self.paint.quiet("note:"));
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+//! What a client makes of responses of HTTP/1.1, good and bad.
+
 use http::{HeaderValue, Method, Version};
 use proptest::prelude::*;
 

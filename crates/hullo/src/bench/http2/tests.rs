@@ -1,3 +1,5 @@
+//! What a client makes of frames of HTTP/2, good and bad.
+
 use http::{HeaderValue, Method, Version};
 use proptest::prelude::*;
 

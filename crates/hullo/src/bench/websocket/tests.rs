@@ -1,3 +1,5 @@
+//! What a client makes of messages of WebSockets, good and bad.
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 
