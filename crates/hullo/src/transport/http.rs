@@ -6,7 +6,7 @@
 use std::{future::poll_fn, os::fd::OwnedFd, sync::Arc};
 
 use ::http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SERVER, X_CONTENT_TYPE_OPTIONS},
 };
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use self::{
     cors::Cors,
     h1::End,
     head::Refusal,
+    seen::Seen,
     socket::Socket,
     wire::{Beginning, Wire},
 };
@@ -49,6 +50,7 @@ mod cors;
 mod h1;
 mod h2;
 pub(crate) mod head;
+mod seen;
 mod socket;
 mod wire;
 
@@ -191,11 +193,11 @@ impl Front {
     }
 
     /// Answers a request, whichever way it came.
-    async fn answer(self: Arc<Self>, mut request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
+    async fn answer(&self, mut request: Request<Body>, seen: Seen, peer: &Peer) -> Result<Response<Body>> {
         // Who may not ask is not told either.
         let cors = if self.origin.is_some() { Cors::of(&request) } else { None };
-        let account = Account::open(&mut request, &peer, &self.scope);
-        let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
+        let account = Account::open(&mut request, peer, &self.scope);
+        let mut response = match judge(&request, seen).and_then(|()| self.origins(peer, &request, seen)) {
             Err((status, why)) => closing(&request, text(status, why)),
             Ok(())
                 if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) =>
@@ -208,7 +210,7 @@ impl Front {
             Ok(()) if !METHODS.contains(request.method()) && !self.service.is_web() => {
                 text(StatusCode::NOT_IMPLEMENTED, "this method is not known here\n")
             }
-            Ok(()) if self.converses(&request) => self.upgrade(&request, &peer),
+            Ok(()) if self.converses(&request, seen) => self.upgrade(&request, peer),
             Ok(()) if self.plain == Plain::Refused => {
                 let mut response =
                     text(StatusCode::UPGRADE_REQUIRED, "only WebSockets are served here: ws:// instead of http://\n");
@@ -218,24 +220,15 @@ impl Front {
             Ok(()) => {
                 let answered = self.service.clone().exchange(request, peer.clone(), self.scope.clone()).await;
                 answered.unwrap_or_else(|error| {
-                    self.scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+                    self.scope.tell(&Event::Trouble { peer: Some(peer), error: &error });
                     text(status(&error), format!("error: {error}\n"))
                 })
             }
         };
-        let mut response = self.finished(response);
         if let Some(cors) = cors.filter(|_| response.status() != StatusCode::FORBIDDEN) {
             cors.allow(response.headers_mut());
         }
         Ok(if let Some(account) = account { account.of(response) } else { response })
-    }
-
-    /// What every response has.
-    fn finished(&self, mut response: Response<Body>) -> Response<Body> {
-        response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("hullo"));
-        // What a client sent is never to become a page of ours because it looks like one.
-        response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
-        response
     }
 
     /// Tells whoever watches that what came was no request.
@@ -246,18 +239,20 @@ impl Front {
     }
 
     /// Whether a request asks for a WebSocket where the service converses.
-    fn converses(&self, request: &Request<Body>) -> bool {
-        ws::is_upgrade(request)
+    fn converses(&self, request: &Request<Body>, seen: Seen) -> bool {
+        seen.has(Seen::UPGRADE)
+            && ws::is_upgrade(request)
             && request.version() < Version::HTTP_2
             && (self.plain == Plain::Refused || self.service.converses_at(request.uri().path()))
     }
 
     /// Refuses the pages of other sites.
-    fn origins<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
-        let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
-        if self.service.is_public() {
+    fn origins<B>(&self, peer: &Peer, request: &Request<B>, seen: Seen) -> Result<(), (StatusCode, &'static str)> {
+        let may_be_page = seen.has(Seen::ORIGIN) || seen.has(Seen::USER_AGENT);
+        if !may_be_page || self.service.is_public() {
             return Ok(());
         }
+        let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
         let origins = Origins { allowed: self.origin.as_deref(), loopback };
         origins.allow(request).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
@@ -270,6 +265,11 @@ impl Front {
         response
     }
 }
+
+/// What every response has where the service says nothing else. What a client sent is never to become a page of ours
+/// because it looks like one.
+const ALWAYS: [(Seen, HeaderName, &str); 2] =
+    [(Seen::SERVER, SERVER, "hullo"), (Seen::NOSNIFF, X_CONTENT_TYPE_OPTIONS, "nosniff")];
 
 /// The methods that a service gets, unless it is for the web: then it knows best.
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -298,7 +298,7 @@ struct Upgrade {
 
 /// Refuses a missing, double or malformed Host (RFC 9112, section 3.2), and targets that are not
 /// for an origin (sections 3.2.3 and 3.2.4).
-fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
+fn judge<B>(request: &Request<B>, seen: Seen) -> Result<(), (StatusCode, &'static str)> {
     let bad = |why| Err((StatusCode::BAD_REQUEST, why));
     let target = request.uri();
     if request.method() == Method::CONNECT {
@@ -307,7 +307,7 @@ fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     if target.path() == "*" && request.method() != Method::OPTIONS {
         return bad("the target * is for OPTIONS alone\n");
     }
-    if request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+    if seen.has(Seen::CONTENT_TYPE) && request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some() {
         return bad("there are two Content-Types\n");
     }
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -327,13 +327,17 @@ fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((v6, rest)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", rest),
         Some(_) => return false,
-        None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
+        None => host.split_at(memchr::memchr(b':', host.as_bytes()).unwrap_or(host.len())),
     };
-    let is_name =
-        !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&c));
+    let is_name = !name.is_empty() && name.bytes().all(is_of_host);
     let is_port = port.is_empty()
         || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|c| c.is_ascii_digit()) && port.len() <= 5);
     is_name && is_port
+}
+
+fn is_of_host(c: u8) -> bool {
+    let sign = matches!(c, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=' | b'%');
+    c.is_ascii_alphanumeric() || sign
 }
 
 #[cfg(test)]

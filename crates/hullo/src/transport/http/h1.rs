@@ -6,6 +6,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -24,6 +25,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{
     Front, Upgrade,
     head::{self, Head, Length, Refusal},
+    seen::Seen,
     wire::{AT_ONCE, Before, Ending, Incoming, Shared, Wire},
 };
 use crate::{
@@ -51,30 +53,11 @@ pub(super) enum End {
 pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result<End> {
     let wire = Shared::new(wire);
     loop {
-        wire.lock().stream().heed_stop(true);
-        let head = match next(front, &wire).await {
-            Ok(Some(head)) => head,
-            Ok(None) => {
-                // The client asks nothing more, or the server ends: a farewell, and no waiting for one.
-                let _ = timeout(FAREWELL, wire.clone().shutdown()).await;
-                return Ok(End::Over);
-            }
-            Err(ending) => return end(front, peer, &wire, ending).await,
-        };
-        wire.lock().stream().heed_stop(false);
-        // In a box, so that an idle connection does not keep room for an exchange.
-        let next = Box::pin(exchange(front, peer, &wire, head)).await;
-        if next.is_err() {
-            // The answers before this one are whole.
-            let _ = timeout(FAREWELL, wire.clone().flush()).await;
-        }
-        match next? {
+        // Between two requests a connection may be idle, and there are many of those: all that follows is in a box.
+        let begun = poll_fn(|cx| wire.lock().poll_begun(cx)).await;
+        match Box::pin(attend(front, peer, &wire, begun)).await? {
             Next::Request => {}
-            Next::Nothing => {
-                // The client has its answer: what becomes of the connection now changes nothing.
-                let _ = linger::close(&mut wire.clone()).await;
-                return Ok(End::Over);
-            }
+            Next::Nothing => return Ok(End::Over),
             Next::WebSocket(upgrade) => {
                 let wire = wire.into_wire().ok_or_else(|| Error::new(Kind::Other, "the connection is still in use"))?;
                 return Ok(End::WebSocket(upgrade, Box::new(wire)));
@@ -83,24 +66,54 @@ pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result
     }
 }
 
-/// The head of the next request. Between two requests a connection may be idle; once a head has begun, it must come in
-/// time.
+/// Serves what was asked at once, or ends the connection.
+async fn attend(front: &Arc<Front>, peer: &Peer, wire: &Shared, begun: io::Result<bool>) -> Result<Next> {
+    match begun {
+        Ok(true) => {}
+        Err(error) if !(is_idle_timeout(&error) && wire.lock().is_flushed()) => {
+            return end(front, peer, wire, error.into()).await;
+        }
+        // The client asks nothing more, or the server ends: a farewell, and no waiting for one.
+        Ok(false) | Err(_) => {
+            let _ = timeout(FAREWELL, wire.clone().shutdown()).await;
+            return Ok(Next::Nothing);
+        }
+    }
+    loop {
+        let head = match next(front, wire).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Next::Request),
+            Err(ending) => return end(front, peer, wire, ending).await,
+        };
+        match exchange(front, peer, wire, head).await {
+            Ok(Next::Request) => {}
+            Ok(Next::Nothing) => {
+                // The client has its answer: what becomes of the connection now changes nothing.
+                let _ = linger::close(&mut wire.clone()).await;
+                return Ok(Next::Nothing);
+            }
+            Ok(upgrade) => return Ok(upgrade),
+            Err(error) => {
+                // The answers before this one are whole.
+                let _ = timeout(FAREWELL, wire.clone().flush()).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// The head of the next request, if one has begun: it must then come in time.
 async fn next(front: &Front, wire: &Shared) -> Result<Option<Head>, Ending> {
-    let mut idle = false;
     let first = poll_fn(|cx| {
         let mut wire = wire.lock();
         match wire.poll_head(cx) {
             // The time of a head does not run while a slow client still reads earlier answers.
-            Poll::Pending if !wire.is_idle() && wire.is_flushed() => Poll::Ready(None),
-            Poll::Pending => {
-                idle = wire.is_flushed();
-                Poll::Pending
-            }
+            Poll::Pending if wire.is_flushed() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
             Poll::Ready(head) => Poll::Ready(Some(head)),
         }
     });
     match first.await {
-        Some(Err(Ending::Failed(error))) if idle && is_idle_timeout(&error) => Ok(None),
         Some(head) => head,
         None => {
             let whole = poll_fn(|cx| wire.lock().poll_head(cx));
@@ -112,13 +125,13 @@ async fn next(front: &Front, wire: &Shared) -> Result<Option<Head>, Ending> {
 }
 
 /// Whether an idle connection was given up, which is no error.
-fn is_idle_timeout(error: &std::io::Error) -> bool {
+fn is_idle_timeout(error: &io::Error) -> bool {
     let ours = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     ours.is_some_and(|error| error.kind() == Kind::Timeout)
 }
 
 /// Tells the client why it is not listened to any more, where there is somebody to tell.
-async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Result<End> {
+async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Result<Next> {
     let refusal = match ending {
         Ending::Refused(refusal) => refusal,
         Ending::Cut(why) => return Err(Error::new(Kind::Cut, why)),
@@ -126,12 +139,12 @@ async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Resul
     };
     front.refused(peer, &refusal);
     if refusal != head::NO_HTTP {
-        let response = front.finished(text(refusal.status, refusal.why));
+        let response = text(refusal.status, refusal.why);
         let manner = Manner { head: false, version: Version::HTTP_11, keeps_alive: false, trailers: false };
         respond(wire, response, &manner).await?;
     }
     let _ = linger::close(&mut wire.clone()).await;
-    Ok(End::Over)
+    Ok(Next::Nothing)
 }
 
 /// What follows an exchange.
@@ -152,12 +165,12 @@ struct Manner {
 }
 
 async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) -> Result<Next> {
-    let Head { request, length, keeps_alive, .. } = head;
+    let Head { request, length, keeps_alive, seen, .. } = head;
     let mut manner = Manner {
         head: request.method() == ::http::Method::HEAD,
         version: request.version(),
         keeps_alive,
-        trailers: head::has_word(request.headers(), &TE, "trailers"),
+        trailers: seen.has(Seen::TE) && head::has_word(request.headers(), &TE, "trailers"),
     };
     let body = match length {
         Length::Known(0) => empty(),
@@ -167,10 +180,10 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
     if front.service.is_web() && manner.version == Version::HTTP_11 {
         request.extensions_mut().insert(Interim::new(Arc::new(Before::new(wire))));
     }
-    let mut response = until(wire, pin!(front.clone().answer(request, peer.clone()))).await?;
+    let mut response = until(wire, pin!(front.answer(request, seen, peer))).await?;
     let upgrade = response.extensions_mut().remove::<Upgrade>();
     if response.status().is_informational() && upgrade.is_none() {
-        response = front.finished(text(StatusCode::INTERNAL_SERVER_ERROR, "an interim response is no answer\n"));
+        response = text(StatusCode::INTERNAL_SERVER_ERROR, "an interim response is no answer\n");
     }
     // A server that ends says so with its last answer.
     manner.keeps_alive &= !front.scope.is_stopping();
@@ -186,7 +199,7 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
     Ok(if keeps_alive && read { Next::Request } else { Next::Nothing })
 }
 
-fn cut(error: std::io::Error) -> Error {
+fn cut(error: io::Error) -> Error {
     Error::io("the answer was cut off", error)
 }
 
@@ -233,21 +246,24 @@ enum Framing {
 
 /// Gathers a response, and writes what is too much to gather. Says whether the connection can go on.
 async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -> Result<bool> {
-    let framing = framing(&mut response, manner);
-    let may_go_on = wire.lock().may_go_on();
-    let keeps_alive = manner.keeps_alive && may_go_on && framing != Framing::Closing && !says_close(&response);
+    let seen = Seen::of(response.headers());
+    let framing = framing(&response, seen, manner);
+    let says_close = seen.has(Seen::CONNECTION) && head::has_word(response.headers(), &CONNECTION, "close");
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    {
+    let keeps_alive = {
         let mut wire = wire.lock();
+        let keeps_alive = manner.keeps_alive && wire.may_go_on() && framing != Framing::Closing && !says_close;
         wire.responding = true;
         let out = &mut wire.output;
-        head::write(&response, out);
+        head::write(&response, seen, out);
         match framing {
-            Framing::Known(length) => head::line(&CONTENT_LENGTH, length.to_string().as_bytes(), out),
+            Framing::Known(length) => {
+                head::line(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes(), out);
+            }
             Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
             Framing::Bodiless | Framing::Closing => {}
         }
-        if !switches && !response.headers().contains_key(CONNECTION) {
+        if !switches && !seen.has(Seen::CONNECTION) {
             match (keeps_alive, manner.version) {
                 (false, _) => head::line(&CONNECTION, b"close", out),
                 (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
@@ -255,7 +271,8 @@ async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -
             }
         }
         out.extend_from_slice(b"\r\n");
-    }
+        keeps_alive
+    };
     if !manner.head && framing != Framing::Bodiless {
         match response.extensions_mut().remove::<Part>() {
             // The body stays until it is sent: with it goes its account.
@@ -265,20 +282,12 @@ async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -
             _ => send(wire, response.into_body(), framing, manner.trailers).await?,
         }
     }
-    // Much that was gathered leaves before more is asked for.
-    poll_fn(|cx| wire.lock().poll_send(&mut Bytes::new(), cx)).await.map_err(cut)?;
     Ok(keeps_alive)
 }
 
-fn says_close(response: &Response<Body>) -> bool {
-    head::has_word(response.headers(), &CONNECTION, "close")
-}
-
 /// Decides how the end of the body is told; what a service says about that itself holds only where it knows better.
-fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
+fn framing(response: &Response<Body>, seen: Seen, manner: &Manner) -> Framing {
     let status = response.status();
-    let told = response.headers_mut().remove(CONTENT_LENGTH);
-    response.headers_mut().remove(TRANSFER_ENCODING);
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Framing::Bodiless;
     }
@@ -287,6 +296,7 @@ fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
         return Framing::Bodiless;
     }
     let exact = response.body().size_hint().exact();
+    let told = if seen.has(Seen::CONTENT_LENGTH) { response.headers().get(CONTENT_LENGTH) } else { None };
     let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
     match (exact, told, manner.version) {
         // An answer to HEAD may have no body to measure.

@@ -16,6 +16,8 @@ use ::http::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::{ALWAYS, seen::Seen};
+
 /// The largest head that is read.
 pub(super) const LARGEST: usize = 64 << 10;
 
@@ -59,6 +61,7 @@ pub struct Head {
     pub keeps_alive: bool,
     /// The client waits for a `100 Continue` before it sends the body.
     pub expects: bool,
+    pub(super) seen: Seen,
 }
 
 /// Finds the end of a head, and refuses early what can never become one. It remembers how far it has looked.
@@ -167,13 +170,14 @@ pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     *request.method_mut() = Method::from_bytes(method.as_bytes()).or(bad("this is no method\n"))?;
     *request.uri_mut() = uri(head, target, request.method() == Method::CONNECT)?;
     *request.version_mut() = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    *request.headers_mut() = headers(head, parsed.headers)?;
-    let (length, version) = (length(&request)?, request.version());
-    let wishes = |word: &str| has_word(request.headers(), &CONNECTION, word);
-    let keeps_alive =
-        if version == Version::HTTP_10 { wishes("keep-alive") && !wishes("close") } else { !wishes("close") };
-    let expects = expects(&request)? && length != Length::Known(0);
-    Ok(Head { request, length, keeps_alive, expects })
+    let (headers, seen) = headers(head, parsed.headers)?;
+    *request.headers_mut() = headers;
+    let bodied = seen.has(Seen::CONTENT_LENGTH) || seen.has(Seen::TRANSFER_ENCODING);
+    let length = if bodied { length(&request)? } else { Length::Known(0) };
+    let wishes = |word: &str| seen.has(Seen::CONNECTION) && has_word(request.headers(), &CONNECTION, word);
+    let keeps_alive = !wishes("close") && (request.version() != Version::HTTP_10 || wishes("keep-alive"));
+    let expects = seen.has(Seen::EXPECT) && expects(&request)? && length != Length::Known(0);
+    Ok(Head { request, length, keeps_alive, expects, seen })
 }
 
 fn explain(error: httparse::Error) -> Refusal {
@@ -192,30 +196,31 @@ fn explain(error: httparse::Error) -> Refusal {
 
 /// The target (section 3.2): no fragment, nothing that is not ASCII, no backslash that somebody takes for a slash.
 fn uri(head: &Bytes, target: &str, connects: bool) -> Result<Uri, Refusal> {
-    let path = target.split('?').next().unwrap_or_default();
-    if !target.is_ascii() || target.contains('#') || path.contains('\\') || is_ambiguous(path) {
+    let bytes = target.as_bytes();
+    let path = &bytes[..memchr::memchr(b'?', bytes).unwrap_or(bytes.len())];
+    if !bytes.is_ascii() || memchr::memchr(b'#', bytes).is_some() || path.contains(&b'\\') || is_ambiguous(path) {
         return bad("there are characters in the target that must be written as %XX\n");
     }
     if !connects && !target.starts_with(['/', '*']) && !target.contains("://") {
         return bad("the target is no path\n");
     }
-    Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).or(bad("the target is no URL\n"))
+    Uri::from_maybe_shared(head.slice_ref(bytes)).or(bad("the target is no URL\n"))
 }
 
 /// Whether a path has `%C0` or `%C1` in it, which are no UTF-8 but another way to write an ASCII character.
-fn is_ambiguous(path: &str) -> bool {
-    let path = path.as_bytes();
+fn is_ambiguous(path: &[u8]) -> bool {
     memchr::memchr_iter(b'%', path).any(|at| matches!(path.get(at + 1..at + 3), Some([b'c' | b'C', b'0' | b'1'])))
 }
 
-fn headers(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Refusal> {
-    let mut headers = HeaderMap::with_capacity(lines.len());
+fn headers(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Seen), Refusal> {
+    let (mut headers, mut seen) = (HeaderMap::with_capacity(lines.len()), Seen::default());
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).or(bad("a header's name is none\n"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).or(bad("a header's value is none\n"))?;
+        seen.note(&name);
         headers.append(name, value);
     }
-    Ok(headers)
+    Ok((headers, seen))
 }
 
 /// How much body there is (section 6.3). Two ways to say it are one too many.
@@ -270,8 +275,9 @@ pub(in crate::transport) fn has_word(headers: &HeaderMap, name: &HeaderName, wor
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
 }
 
-/// Writes the head of a response, without what says how long its body is, and without the empty line.
-pub(super) fn write<B>(response: &Response<B>, out: &mut BytesMut) {
+/// Writes the head of a response, without what says how long its body is, and without the empty line. Those of its headers
+/// that say that are passed over.
+pub(super) fn write<B>(response: &Response<B>, seen: Seen, out: &mut BytesMut) {
     let status = response.status();
     out.reserve(256);
     out.put_slice(b"HTTP/1.1 ");
@@ -280,10 +286,20 @@ pub(super) fn write<B>(response: &Response<B>, out: &mut BytesMut) {
     out.put_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
     out.put_slice(b"\r\n");
     for (name, value) in response.headers() {
-        line(name, value.as_bytes(), out);
+        if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
+            line(name, value.as_bytes(), out);
+        }
     }
-    if !status.is_informational() && !response.headers().contains_key(DATE) {
+    if status.is_informational() {
+        return;
+    }
+    if !seen.has(Seen::DATE) {
         date(|date| line(&DATE, date, out));
+    }
+    for (mark, name, value) in &ALWAYS {
+        if !seen.has(*mark) {
+            line(name, value.as_bytes(), out);
+        }
     }
 }
 

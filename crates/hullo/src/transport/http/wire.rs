@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     chunked::{Chunks, Piece},
     head::{self, Head, Length, Refusal, Search},
+    seen::Seen,
     socket::Socket,
 };
 use crate::{
@@ -75,7 +76,7 @@ impl Early for Before {
             if wire.responding || wire.turn != self.turn {
                 return Poll::Ready(Err(Error::usage("the response has begun already")));
             }
-            head::write(&head, &mut wire.output);
+            head::write(&head, Seen::of(head.headers()), &mut wire.output);
             wire.output.extend_from_slice(b"\r\n");
         }
         wire.poll_flush(cx).map_err(|error| Error::io("an interim response was cut off", error))
@@ -170,15 +171,6 @@ impl Wire {
         (self.stream, self.input.freeze())
     }
 
-    pub(super) fn stream(&mut self) -> &mut Guard<Socket> {
-        &mut self.stream
-    }
-
-    /// Whether nothing of a next request is there.
-    pub(super) fn is_idle(&self) -> bool {
-        self.input.is_empty()
-    }
-
     /// Whether all that was gathered has left.
     pub(super) fn is_flushed(&self) -> bool {
         self.output.is_empty() && !self.unflushed
@@ -200,36 +192,59 @@ impl Wire {
         }
     }
 
-    /// The next head; nothing where the client has ended between two.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Ending>> {
+    /// Waits for the beginning of the next request; says whether there is one, or the client has ended.
+    pub(super) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        // A server that ends has nothing more to wait for here.
+        self.stream.heed_stop(true);
         loop {
-            // A line end behind a body is no beginning of a request (section 2.2).
-            while self.search.is_new() && self.input.starts_with(b"\r\n") {
-                self.input.advance(2);
-            }
-            if self.input.is_empty() {
-                self.input = BytesMut::new();
-            }
-            if let Some(end) = self.search.end(&self.input)? {
-                let head = head::read(&self.input.split_to(end).freeze())?;
-                self.search = Search::default();
-                if self.input.is_empty() {
-                    // The rest of the buffer goes with the head.
-                    self.input = BytesMut::new();
-                }
-                return Poll::Ready(Ok(Some(self.begin(head))));
+            if self.has_begun() {
+                return Poll::Ready(Ok(true));
             }
             // Whoever waits for answers before asking on gets them now. More at once are answered together.
             ready!(self.poll_flush(cx))?;
-            match ready!(self.poll_fill(cx))? {
-                0 if self.input.is_empty() => return Poll::Ready(Ok(None)),
-                0 => return Poll::Ready(Err(Ending::Cut("the request ended in its head"))),
-                _ => {}
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(false));
             }
         }
     }
 
+    /// Whether something of a next request is there.
+    fn has_begun(&mut self) -> bool {
+        // A line end behind a body is no beginning of a request (section 2.2).
+        while self.search.is_new() && self.input.starts_with(b"\r\n") {
+            self.input.advance(2);
+        }
+        if self.input.is_empty() {
+            // The capacity goes back.
+            self.input = BytesMut::new();
+        }
+        !self.input.is_empty()
+    }
+
+    /// The head of the next request; nothing where none has begun.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Ending>> {
+        self.stream.heed_stop(true);
+        if self.output.len() >= GATHERED {
+            // Much that was gathered leaves before more is asked for.
+            ready!(self.poll_flush(cx))?;
+        }
+        while self.has_begun() {
+            if let Some(end) = self.search.end(&self.input)? {
+                let head = head::read(&self.input.split_to(end).freeze())?;
+                self.search = Search::default();
+                return Poll::Ready(Ok(Some(self.begin(head))));
+            }
+            ready!(self.poll_flush(cx))?;
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Err(Ending::Cut("the request ended in its head")));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
     fn begin(&mut self, head: Head) -> Head {
+        // What is under way is finished, also by a server that ends.
+        self.stream.heed_stop(false);
         self.turn += 1;
         self.expects = head.expects;
         self.responding = false;
