@@ -6,8 +6,8 @@
 use std::{future::poll_fn, os::fd::OwnedFd, sync::Arc};
 
 use ::http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SERVER, X_CONTENT_TYPE_OPTIONS},
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST},
 };
 use tokio::time::timeout;
 
@@ -266,10 +266,10 @@ impl Front {
     }
 }
 
-/// What every response has where the service says nothing else. What a client sent is never to become a page of ours
-/// because it looks like one.
-const ALWAYS: [(Seen, HeaderName, &str); 2] =
-    [(Seen::SERVER, SERVER, "hullo"), (Seen::NOSNIFF, X_CONTENT_TYPE_OPTIONS, "nosniff")];
+/// The lines that every response has where the service says nothing else. What a client sent is never to become a page of
+/// ours because it looks like one.
+const ALWAYS: [(Seen, &str); 2] =
+    [(Seen::SERVER, "server: hullo\r\n"), (Seen::NOSNIFF, "x-content-type-options: nosniff\r\n")];
 
 /// The methods that a service gets, unless it is for the web: then it knows best.
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -323,22 +323,34 @@ fn judge<B>(request: &Request<B>, seen: Seen) -> Result<(), (StatusCode, &'stati
 
 /// `host` or `host:port` (RFC 3986, section 3.2.2), without a user.
 fn is_host(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((v6, rest)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", rest),
-        Some(_) => return false,
-        None => host.split_at(memchr::memchr(b':', host.as_bytes()).unwrap_or(host.len())),
+    let end = memchr::memchr(if host.first() == Some(&b'[') { b']' } else { b':' }, host).unwrap_or(host.len());
+    let (name, port) = match (host.split_at(end), host) {
+        (([b'[', v6 @ ..], [b']', port @ ..]), _) if is_v6(v6) => (&b"v6"[..], port),
+        (_, [b'[', ..]) => return false,
+        (split, _) => split,
     };
-    let is_name = !name.is_empty() && name.bytes().all(is_of_host);
-    let is_port = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|c| c.is_ascii_digit()) && port.len() <= 5);
-    is_name && is_port
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port && !name.is_empty() && name.iter().all(|byte| IN_NAMES[usize::from(*byte)])
 }
 
-fn is_of_host(c: u8) -> bool {
-    let sign = matches!(c, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=' | b'%');
-    c.is_ascii_alphanumeric() || sign
+fn is_v6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
+
+/// What a name may have in it, but for a colon.
+const IN_NAMES: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        let other = matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'!' | b'$'..=b'+' | b';' | b'=');
+        table[byte] = other || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

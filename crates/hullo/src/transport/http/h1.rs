@@ -15,6 +15,7 @@ use std::{
 
 use ::http::{
     Response, StatusCode, Version,
+    response::Parts,
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
 };
 use bytes::Bytes;
@@ -26,7 +27,7 @@ use super::{
     Front, Upgrade,
     head::{self, Head, Length, Refusal},
     seen::Seen,
-    wire::{AT_ONCE, Before, Ending, Incoming, Shared, Wire},
+    wire::{AT_ONCE, Before, COPIED, Ending, Incoming, Shared, Wire},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -187,13 +188,13 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
     }
     // A server that ends says so with its last answer.
     manner.keeps_alive &= !front.scope.is_stopping();
-    let keeps_alive = respond(wire, response, &manner).await?;
+    let Answered { keeps_alive, is_read } = respond(wire, response, &manner).await?;
     if let Some(upgrade) = upgrade {
         poll_fn(|cx| wire.lock().poll_flush(cx)).await.map_err(cut)?;
         return Ok(Next::WebSocket(upgrade));
     }
     // Also where nothing follows: a client that still sends may miss the answer otherwise.
-    let read = skip(front, wire).await;
+    let read = is_read || skip(front, wire).await;
     // A client that asks much at once is not the only one.
     tokio::task::consume_budget().await;
     Ok(if keeps_alive && read { Next::Request } else { Next::Nothing })
@@ -221,8 +222,7 @@ fn until<T>(wire: &Shared, mut answer: Pin<&mut impl Future<Output = Result<T>>>
 async fn skip(front: &Front, wire: &Shared) -> bool {
     {
         let mut wire = wire.lock();
-        wire.revoke();
-        if wire.is_read() || !wire.may_go_on() {
+        if wire.finish() || !wire.may_go_on() {
             return wire.is_read();
         }
     }
@@ -244,45 +244,69 @@ enum Framing {
     Closing,
 }
 
-/// Gathers a response, and writes what is too much to gather. Says whether the connection can go on.
-async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -> Result<bool> {
+/// What follows an answer.
+struct Answered {
+    /// The connection can go on.
+    keeps_alive: bool,
+    /// Nothing of the request is left to read.
+    is_read: bool,
+}
+
+/// Gathers a response, and writes what is too much to gather.
+async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Result<Answered> {
     let seen = Seen::of(response.headers());
     let framing = framing(&response, seen, manner);
-    let says_close = seen.has(Seen::CONNECTION) && head::has_word(response.headers(), &CONNECTION, "close");
-    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let keeps_alive = {
-        let mut wire = wire.lock();
-        let keeps_alive = manner.keeps_alive && wire.may_go_on() && framing != Framing::Closing && !says_close;
-        wire.responding = true;
-        let out = &mut wire.output;
-        head::write(&response, seen, out);
-        match framing {
-            Framing::Known(length) => {
-                head::line(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes(), out);
-            }
-            Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
-            Framing::Bodiless | Framing::Closing => {}
+    let (mut parts, mut body) = response.into_parts();
+    let part = parts.extensions.remove::<Part>();
+    // Most bodies are one small piece, which leaves with the head.
+    let first = match framing {
+        Framing::Known(length) if length <= COPIED as u64 && part.is_none() && !manner.head => {
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await
         }
-        if !switches && !seen.has(Seen::CONNECTION) {
-            match (keeps_alive, manner.version) {
-                (false, _) => head::line(&CONNECTION, b"close", out),
-                (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
-                (true, _) => {}
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-        keeps_alive
+        _ => Poll::Pending,
     };
-    if !manner.head && framing != Framing::Bodiless {
-        match response.extensions_mut().remove::<Part>() {
+    let piece = if let Poll::Ready(Some(Ok(frame))) = &first { frame.data_ref() } else { None };
+    let piece = piece.filter(|data| body.is_end_stream() && framing == Framing::Known(data.len() as u64));
+    let done = manner.head || framing == Framing::Bodiless || piece.is_some();
+    let answered = {
+        let mut wire = wire.lock();
+        let keeps_alive = begin(&mut wire, &parts, seen, framing, manner);
+        wire.output.extend_from_slice(piece.map_or(&[], |data| data));
+        Answered { keeps_alive, is_read: done && wire.finish() }
+    };
+    if !done {
+        match part {
             // The body stays until it is sent: with it goes its account.
             Some(part) if framing == Framing::Known(part.left()) && wire.lock().is_bare() => {
                 send_file(wire, part).await?
             }
-            _ => send(wire, response.into_body(), framing, manner.trailers).await?,
+            _ => send(wire, first, body, framing, manner.trailers).await?,
         }
     }
-    Ok(keeps_alive)
+    Ok(answered)
+}
+
+/// Gathers the head of a response. Says whether the connection can go on.
+fn begin(wire: &mut Wire, parts: &Parts, seen: Seen, framing: Framing, manner: &Manner) -> bool {
+    let says_close = seen.has(Seen::CONNECTION) && head::has_word(&parts.headers, &CONNECTION, "close");
+    let keeps_alive = manner.keeps_alive && wire.may_go_on() && framing != Framing::Closing && !says_close;
+    wire.responding = true;
+    let out = &mut wire.output;
+    head::write(parts.status, &parts.headers, seen, out);
+    match framing {
+        Framing::Known(length) => head::line(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes(), out),
+        Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
+        Framing::Bodiless | Framing::Closing => {}
+    }
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS && !seen.has(Seen::CONNECTION) {
+        match (keeps_alive, manner.version) {
+            (false, _) => head::line(&CONNECTION, b"close", out),
+            (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
+            (true, _) => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    keeps_alive
 }
 
 /// Decides how the end of the body is told; what a service says about that itself holds only where it knows better.
@@ -307,12 +331,18 @@ fn framing(response: &Response<Body>, seen: Seen, manner: &Manner) -> Framing {
     }
 }
 
+/// What is next of a body; nothing at its end.
+type Piece = Option<Result<Frame<Bytes>>>;
+
 /// Sends a body, piece by piece as it comes.
-async fn send(wire: &Shared, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
+async fn send(wire: &Shared, mut first: Poll<Piece>, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
     let mut left = if let Framing::Known(length) = framing { length } else { u64::MAX };
     loop {
-        let frame = until(wire, pin!(async { Ok(body.frame().await) })).await?;
-        let Some(frame) = frame else { break };
+        let piece = match std::mem::replace(&mut first, Poll::Pending) {
+            Poll::Ready(piece) => piece,
+            Poll::Pending => until(wire, pin!(async { Ok(body.frame().await) })).await?,
+        };
+        let Some(frame) = piece else { break };
         let mut data = match frame?.into_data() {
             Ok(data) => data,
             Err(frame) if framing == Framing::Chunked => return finish(wire, frame, trailers),

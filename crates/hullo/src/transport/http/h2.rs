@@ -67,7 +67,7 @@ async fn answer(front: Arc<Front>, request: Request<Incoming>, peer: Peer) -> Re
     if !expects {
         left.throw_away(&front.scope).await;
     }
-    for (_, name, value) in ALWAYS {
+    for (name, value) in ALWAYS.iter().filter_map(|(_, line)| line.trim_end().split_once(": ")) {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     if head {

@@ -5,16 +5,18 @@
 
 use std::{
     cell::RefCell,
-    io::Write,
     mem::MaybeUninit,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::LazyLock,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use ::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TRANSFER_ENCODING},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem::Finder;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{ALWAYS, seen::Seen};
 
@@ -155,6 +157,13 @@ fn may_become_request(line: &[u8]) -> Result<(), Refusal> {
     if line.iter().all(|byte| (b' '..0x7f).contains(byte)) { Ok(()) } else { bad("this is no request\n") }
 }
 
+/// The length of the head at the beginning of `input`, where it has an end and is not too large. Most heads come in one
+/// piece: they need no [`Search`], since [`read`] finds whatever is wrong with a whole one.
+pub(super) fn whole(input: &[u8]) -> Option<usize> {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    END.find(input).map(|at| at + 4).filter(|end| *end <= LARGEST)
+}
+
 /// Reads a whole head, with its empty line.
 ///
 /// # Errors
@@ -162,7 +171,13 @@ fn may_become_request(line: &[u8]) -> Result<(), Refusal> {
 pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     let mut lines = [const { MaybeUninit::uninit() }; LINES];
     let mut parsed = httparse::Request::new(&mut []);
-    parsed.parse_with_uninit_headers(head, &mut lines).map_err(explain)?;
+    let end = parsed.parse_with_uninit_headers(head, &mut lines);
+    // The parser takes LF for the end of a line, and the first empty line for that of the head.
+    let ends = head.iter().filter(|byte| **byte == b'\r').count();
+    if end != Ok(httparse::Status::Complete(head.len())) || ends != parsed.headers.len() + 2 {
+        Search::default().end(head)?;
+    }
+    end.map_err(explain)?;
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return bad("this is no request\n");
     };
@@ -200,6 +215,9 @@ fn uri(head: &Bytes, target: &str, connects: bool) -> Result<Uri, Refusal> {
     let path = &bytes[..memchr::memchr(b'?', bytes).unwrap_or(bytes.len())];
     if !bytes.is_ascii() || memchr::memchr(b'#', bytes).is_some() || path.contains(&b'\\') || is_ambiguous(path) {
         return bad("there are characters in the target that must be written as %XX\n");
+    }
+    if target == "/" {
+        return Ok(Uri::default());
     }
     if !connects && !target.starts_with(['/', '*']) && !target.contains("://") {
         return bad("the target is no path\n");
@@ -277,15 +295,14 @@ pub(in crate::transport) fn has_word(headers: &HeaderMap, name: &HeaderName, wor
 
 /// Writes the head of a response, without what says how long its body is, and without the empty line. Those of its headers
 /// that say that are passed over.
-pub(super) fn write<B>(response: &Response<B>, seen: Seen, out: &mut BytesMut) {
-    let status = response.status();
-    out.reserve(256);
+pub(super) fn write(status: StatusCode, headers: &HeaderMap, seen: Seen, out: &mut BytesMut) {
+    out.reserve(512);
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
     out.put_slice(b"\r\n");
-    for (name, value) in response.headers() {
+    for (name, value) in headers {
         if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
             line(name, value.as_bytes(), out);
         }
@@ -294,11 +311,11 @@ pub(super) fn write<B>(response: &Response<B>, seen: Seen, out: &mut BytesMut) {
         return;
     }
     if !seen.has(Seen::DATE) {
-        date(|date| line(&DATE, date, out));
+        date(out);
     }
-    for (mark, name, value) in &ALWAYS {
-        if !seen.has(*mark) {
-            line(name, value.as_bytes(), out);
+    for (mark, line) in ALWAYS {
+        if !seen.has(mark) {
+            out.put_slice(line.as_bytes());
         }
     }
 }
@@ -311,21 +328,19 @@ pub(super) fn line(name: &HeaderName, value: &[u8], out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-/// The date as a header has it (RFC 9110, section 5.6.7): written once a second.
-fn date<T>(with: impl FnOnce(&[u8]) -> T) -> T {
+/// Writes the line of the date (RFC 9110, section 5.6.7), which is made once a second.
+fn date(out: &mut BytesMut) {
     thread_local! {
-        static WRITTEN: RefCell<(Duration, Vec<u8>)> = const { RefCell::new((Duration::MAX, Vec::new())) };
+        static MADE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let second = Duration::from_secs(since.as_secs());
-    WRITTEN.with_borrow_mut(|(when, text)| {
+    // The clock of the last tick will do, and costs a fraction of the exact one.
+    let second = u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or_default();
+    MADE.with_borrow_mut(|(when, line)| {
         if *when != second {
             *when = second;
-            text.clear();
-            // Writing to memory does not fail.
-            let _ = write!(text, "{}", httpdate::HttpDate::from(UNIX_EPOCH + second));
+            *line = format!("date: {}\r\n", httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)));
         }
-        with(text)
+        out.put_slice(line.as_bytes());
     })
 }
 

@@ -28,7 +28,7 @@ use crate::{
 const GATHERED: usize = 64 << 10;
 
 /// What is larger than that is written from where it is, and not copied first.
-const COPIED: usize = 16 << 10;
+pub(super) const COPIED: usize = 16 << 10;
 
 /// How much of a file the kernel is told to send at once. It does that in one go as long as the client takes it, and the
 /// others on this core wait.
@@ -76,7 +76,7 @@ impl Early for Before {
             if wire.responding || wire.turn != self.turn {
                 return Poll::Ready(Err(Error::usage("the response has begun already")));
             }
-            head::write(&head, Seen::of(head.headers()), &mut wire.output);
+            head::write(head.status(), head.headers(), Seen::of(head.headers()), &mut wire.output);
             wire.output.extend_from_slice(b"\r\n");
         }
         wire.poll_flush(cx).map_err(|error| Error::io("an interim response was cut off", error))
@@ -229,10 +229,8 @@ impl Wire {
             ready!(self.poll_flush(cx))?;
         }
         while self.has_begun() {
-            if let Some(end) = self.search.end(&self.input)? {
-                let head = head::read(&self.input.split_to(end).freeze())?;
-                self.search = Search::default();
-                return Poll::Ready(Ok(Some(self.begin(head))));
+            if let Some(head) = self.take_head()? {
+                return Poll::Ready(Ok(Some(head)));
             }
             ready!(self.poll_flush(cx))?;
             if ready!(self.poll_fill(cx))? == 0 {
@@ -242,7 +240,12 @@ impl Wire {
         Poll::Ready(Ok(None))
     }
 
-    fn begin(&mut self, head: Head) -> Head {
+    fn take_head(&mut self) -> Result<Option<Head>, Refusal> {
+        let whole = if self.search.is_new() { head::whole(&self.input) } else { None };
+        let end = if whole.is_some() { whole } else { self.search.end(&self.input)? };
+        let Some(end) = end else { return Ok(None) };
+        self.search = Search::default();
+        let head = head::read(&self.input.split_to(end).freeze())?;
         // What is under way is finished, also by a server that ends.
         self.stream.heed_stop(false);
         self.turn += 1;
@@ -252,7 +255,7 @@ impl Wire {
             Length::Known(length) => Coming::Bytes(length),
             Length::Chunked => Coming::Chunks(Chunks::default()),
         };
-        head
+        Ok(Some(head))
     }
 
     /// Whether the request has been read to its end.
@@ -265,9 +268,10 @@ impl Wire {
         self.is_read() || !self.expects && self.coming != Coming::Broken
     }
 
-    /// Takes the rest of the request's body from whoever still has it.
-    pub(super) fn revoke(&mut self) {
+    /// Takes the rest of the request's body from whoever still has it. Says whether there is none.
+    pub(super) fn finish(&mut self) -> bool {
         self.turn += 1;
+        self.is_read()
     }
 
     /// Whether the client has gone, seen by reading what it sends meanwhile. That it only ended its half is no reason to
