@@ -165,11 +165,12 @@ impl Front {
                 (Socket::Inside(Box::new(stream)), peer)
             }
         };
-        let mut wire = Wire::new(Guard::new(stream, &peer, &self.scope));
+        // In a box, since it is handed on: what a future was given stays a part of it.
+        let mut wire = Box::new(Wire::new(Guard::new(stream, &peer, &self.scope)));
         match Box::pin(self.beginning(&mut wire)).await? {
             Beginning::Nothing => Ok(()),
             // Both in boxes: what comes after them does not keep room for them all its life.
-            Beginning::Http2 => Box::pin(h2::serve(self, peer, wire)).await,
+            Beginning::Http2 => Box::pin(h2::serve(self, peer, *wire)).await,
             Beginning::Http1 => match Box::pin(h1::serve(&self, &peer, wire)).await? {
                 End::Over => Ok(()),
                 End::WebSocket(Upgrade { peer, terms }, wire) => {

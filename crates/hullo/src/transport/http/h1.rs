@@ -51,8 +51,8 @@ pub(super) enum End {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result<End> {
-    let wire = Shared::new(wire);
+pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Box<Wire>) -> Result<End> {
+    let wire = Shared::new(*wire);
     loop {
         // Between two requests a connection may be idle, and there are many of those: all that follows is in a box.
         let begun = poll_fn(|cx| wire.lock().poll_begun(cx)).await;
