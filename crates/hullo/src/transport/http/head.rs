@@ -16,7 +16,7 @@ use ::http::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem::Finder;
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 use super::{ALWAYS, seen::Seen};
 
@@ -334,7 +334,8 @@ fn date(out: &mut BytesMut) {
         static MADE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
     // The clock of the last tick will do, and costs a fraction of the exact one.
-    let second = u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or_default();
+    let second = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |now| now.tv_sec());
+    let second = u64::try_from(second).unwrap_or_default();
     MADE.with_borrow_mut(|(when, line)| {
         if *when != second {
             *when = second;
@@ -346,6 +347,8 @@ fn date(out: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn search(text: &str) -> Result<Option<usize>, u16> {
@@ -368,6 +371,49 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_head_in_one_piece_needs_no_search() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(whole(format!("{text}more").as_bytes()), Some(text.len()));
+        assert_eq!(whole(&text.as_bytes()[..text.len() - 1]), None);
+        assert_eq!(whole(format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(LARGEST)).as_bytes()), None);
+    }
+
+    #[test]
+    fn what_is_read_without_a_search_is_refused_as_with_one() {
+        for (text, status) in [
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\n\nGET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400),
+            ("GET / HTTP/1.2\r\n\r\n", 505),
+            ("GET / HTTP/3.0\r\n\r\n", 505),
+        ] {
+            assert_eq!(search(text), Err(status), "{text:?}");
+            assert_eq!(parse(text).err(), Some(status), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_a_search_finds(
+            pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..12),
+            noise in any::<u8>(),
+            at in any::<proptest::sample::Index>(),
+        ) {
+            let mut text = pieces.concat().into_bytes();
+            text.extend_from_slice(b"\r\n\r\n");
+            let at = at.index(text.len());
+            text[at] = noise;
+            let Some(end) = whole(&text) else { return Ok(()) };
+            if read(&Bytes::copy_from_slice(&text[..end])).is_ok() {
+                prop_assert_eq!(Search::default().end(&text), Ok(Some(end)));
+            }
+        }
+    }
+
+    const PIECES: &[&str] = &["GET / HTTP/1.1\r\n", "GET /a?b HTTP/1.0\r\n", "Host: a\r\n", "a:b\r\n", "\n", "\r", "\r\n", " ", "x"];
 
     #[test]
     fn what_can_be_no_request_is_refused_before_its_end() {

@@ -10,7 +10,7 @@ use std::{
 
 use ::http::{Response, StatusCode};
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -23,6 +23,10 @@ use crate::{
     error::{Error, Kind, Result},
     io::{exchange::Early, file::Part, guard::Guard, scratch},
 };
+
+mod incoming;
+
+pub(super) use self::incoming::Incoming;
 
 /// The most that is gathered before it is written.
 const GATHERED: usize = 64 << 10;
@@ -456,52 +460,5 @@ impl From<Refusal> for Ending {
 impl From<io::Error> for Ending {
     fn from(error: io::Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// The body of the request under way.
-pub(super) struct Incoming {
-    wire: Shared,
-    turn: u64,
-    length: Length,
-    read: u64,
-}
-
-impl Incoming {
-    pub(super) fn new(wire: Shared, length: Length) -> Self {
-        let turn = wire.lock().turn;
-        Self { wire, turn, length, read: 0 }
-    }
-}
-
-impl Body for Incoming {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let mut wire = self.wire.lock();
-        if wire.turn != self.turn {
-            return Poll::Ready(Some(Err(Error::new(Kind::Cut, "the exchange is over"))));
-        }
-        let frame = ready!(wire.poll_body(cx));
-        drop(wire);
-        if frame.is_none() && matches!(self.length, Length::Known(length) if length != self.read) {
-            return Poll::Ready(Some(Err(Error::new(Kind::Cut, "the request's body was cut off"))));
-        }
-        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(|frame| frame.data_ref())) {
-            self.read += data.map_or(0, Bytes::len) as u64;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.length == Length::Known(self.read)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.length {
-            Length::Known(length) => SizeHint::with_exact(length.saturating_sub(self.read)),
-            Length::Chunked => SizeHint::default(),
-        }
     }
 }
