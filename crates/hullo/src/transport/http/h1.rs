@@ -15,8 +15,8 @@ use std::{
 
 use ::http::{
     Response, StatusCode, Version,
-    response::Parts,
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
+    response::Parts,
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;

@@ -172,9 +172,11 @@ pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     let mut lines = [const { MaybeUninit::uninit() }; LINES];
     let mut parsed = httparse::Request::new(&mut []);
     let end = parsed.parse_with_uninit_headers(head, &mut lines);
-    // The parser takes LF for the end of a line, and the first empty line for that of the head.
-    let ends = head.iter().filter(|byte| **byte == b'\r').count();
-    if end != Ok(httparse::Status::Complete(head.len())) || ends != parsed.headers.len() + 2 {
+    // The parser passes over empty lines before a request, and takes LF alone for the end of a line: what has neither needs
+    // no closer look.
+    let (count, ends) = (|sign| head.iter().filter(|byte| **byte == sign).count(), parsed.headers.len() + 2);
+    let is_plain = end == Ok(httparse::Status::Complete(head.len())) && count(b'\n') == ends && count(b'\r') == ends;
+    if !is_plain {
         Search::default().end(head)?;
     }
     end.map_err(explain)?;
@@ -384,6 +386,8 @@ mod tests {
     fn what_is_read_without_a_search_is_refused_as_with_one() {
         for (text, status) in [
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("\r\nGET / HTTP/1.1\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\n\nGET / HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400),
@@ -413,7 +417,8 @@ mod tests {
         }
     }
 
-    const PIECES: &[&str] = &["GET / HTTP/1.1\r\n", "GET /a?b HTTP/1.0\r\n", "Host: a\r\n", "a:b\r\n", "\n", "\r", "\r\n", " ", "x"];
+    const PIECES: &[&str] =
+        &["GET / HTTP/1.1\r\n", "GET /a?b HTTP/1.0\r\n", "Host: a\r\n", "a:b\r\n", "\n", "\r", "\r\n", " ", "x"];
 
     #[test]
     fn what_can_be_no_request_is_refused_before_its_end() {
