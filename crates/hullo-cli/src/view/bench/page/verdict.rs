@@ -144,7 +144,7 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
     if let Some(why) = report.generator_limit() {
         notes.push(format!("The generator was the limit, so the figures are its own: {why}."));
     }
-    notes.extend(report.generator_share().map(|share| format!("Note: {share}.")));
+    notes.extend(report.generator_lag().map(|share| format!("Note: {share}.")));
     notes.extend(report.notes.iter().cloned());
     notes
 }
