@@ -286,7 +286,7 @@ async fn what_the_kernel_drops_at_a_foreign_echo_is_no_loss_of_the_network() {
     let mut wake = Some(wake);
     let seen = |progress: &bench::Progress| {
         if progress.counts.offered == 2000 {
-            drop(wake.take().map(|wake| wake.send(())));
+            let _ = wake.take().map(|wake| wake.send(()));
         }
     };
     let report = in_time("a load", bench::run(plan, &Scope::default(), seen)).await.unwrap();
@@ -322,7 +322,7 @@ async fn what_the_kernel_drops_at_a_discard_that_stalls_is_no_loss_of_the_networ
     let mut stall = Some(stall);
     let seen = |progress: &bench::Progress| {
         if progress.counts.offered > 15_000 {
-            drop(stall.take().map(|stall| stall.send(())));
+            let _ = stall.take().map(|stall| stall.send(()));
         }
     };
     let report = in_time("a load", bench::run(plan, &Scope::default(), seen)).await.unwrap();
