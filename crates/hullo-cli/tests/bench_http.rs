@@ -114,6 +114,9 @@ fn nginx_answers_and_ends_its_connections_without_a_loss() {
             assert!(report["connections"]["opened"].as_u64().unwrap() >= 9, "{words:?}: {}", report["connections"]);
         }
     }
+    // What it was asked behind the last of them it says it did nothing about: that is asked again.
+    answered(&home, &["--depth", "16", &at(plain, "ok")], 1000);
+    answered(&home, &["--depth", "16", &at(h2, "ok"), "--http", "2"], 1000);
     answered(&home, &[&secure], 500);
     answered(&home, &["--http", "1.1", &secure], 500);
     for words in [vec![at(plain, "not")], vec![at(h2, "not"), "--http".to_owned(), "2".to_owned()]] {

@@ -60,6 +60,8 @@ pub(crate) enum Outcome {
     Answered(Option<u16>),
     /// It was not.
     Failed(Failure),
+    /// The peer did nothing about it, and it can be asked again elsewhere.
+    Undone,
 }
 
 /// How a request failed.

@@ -154,16 +154,14 @@ impl Http2 {
     }
 
     /// Closes a stream, and says what came of its request.
-    fn close(&mut self, at: usize, failed: Option<Failure>, reply: &mut dyn FnMut(Reply)) {
+    fn close(&mut self, at: usize, otherwise: Option<Outcome>, reply: &mut dyn FnMut(Reply)) {
         let Some(open) = self.open.remove(at) else { return };
-        let outcome = match failed {
-            None => self.judge.outcome(open.status, Some(open.n), &open.content),
-            Some(failure) => Outcome::Failed(failure),
-        };
-        if self.out.forget(open.stream) && failed.is_none() {
+        if self.out.forget(open.stream) && otherwise.is_none() {
             // It has answered without reading all of the request: the rest is not sent (section 8.1).
             frames::write(RST_STREAM, 0, open.stream, &CANCEL.to_be_bytes(), &mut self.owed);
         }
+        let judged = || self.judge.outcome(open.status, Some(open.n), &open.content);
+        let outcome = otherwise.unwrap_or_else(judged);
         reply(Reply { to: Some(u64::from(open.stream / 2)), outcome, last: self.over() });
     }
 
@@ -292,7 +290,7 @@ impl Http2 {
         let code = frames::number(payload).filter(|_| payload.len() == 4 && self.is_ours(frame.stream));
         let code = code.ok_or_else(|| wrong("a reset is none"))?;
         if let Some(at) = self.find(frame.stream) {
-            self.close(at, Some(Failure::Kind(frames::kind(code))), reply);
+            self.close(at, Some(Outcome::Failed(Failure::Kind(frames::kind(code)))), reply);
         }
         Ok(())
     }
@@ -332,7 +330,7 @@ impl Http2 {
         }
     }
 
-    /// The server takes no more requests, and says which it has taken (section 6.8).
+    /// The server takes no more requests, and says which it has taken: the others may be asked again (section 6.8).
     fn go_away(&mut self, payload: &[u8], reply: &mut dyn FnMut(Reply)) -> Result<()> {
         let (Some(last), Some(code)) = (frames::number(payload), payload.get(4..).and_then(frames::number)) else {
             return Err(wrong("a farewell is none"));
@@ -345,7 +343,7 @@ impl Http2 {
             return Err(Error::new(Kind::Cut, "the server takes no more requests"));
         }
         while let Some(at) = self.open.len().checked_sub(1).filter(|at| self.open[*at].stream > last & WIDEST) {
-            self.close(at, Some(Failure::Kind(Kind::Cut)), reply);
+            self.close(at, Some(Outcome::Undone), reply);
         }
         Ok(())
     }

@@ -39,26 +39,35 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
         return;
     }
     let mut patience = SHORTEST;
-    let mut turn = None;
+    let mut waiting = VecDeque::new();
     loop {
         if let Some(opened) = opened.take() {
-            match Talk::new(&thread, seat, opened, turn.take()).await {
+            match Talk::new(&thread, seat, opened, std::mem::take(&mut waiting)).await {
                 Ended::Over => return,
-                Ended::Lost => continue,
+                Ended::Lost(undone) => {
+                    waiting = undone;
+                    continue;
+                }
             }
         }
         // The turn comes first, so that the time it takes to connect again counts.
-        let Some(next) = thread.turn(seat).await else { return };
+        if waiting.is_empty() {
+            let Some(turn) = thread.turn(seat).await else { return };
+            waiting.push_back(Waiting { turn, sent: false });
+        }
         let again = tokio::select! {
             again = thread.open(open(&thread)) => again,
-            () = thread.closed() => return thread.state().tally.unanswered(&next, Instant::now()),
+            () = thread.closed() => {
+                let (mut state, now) = (thread.state(), Instant::now());
+                return waiting.iter().for_each(|waiting| state.tally.unanswered(&waiting.turn, now));
+            }
         };
         match again {
-            Ok(again) => {
-                (opened, turn, patience) = (Some(again), Some(next), SHORTEST);
-            }
+            Ok(again) => (opened, patience) = (Some(again), SHORTEST),
             Err(error) => {
-                thread.state().tally.failed(&next, Instant::now(), Failure::Kind(error.kind()));
+                for waiting in waiting.drain(..) {
+                    thread.state().tally.failed(&waiting.turn, Instant::now(), Failure::Kind(error.kind()));
+                }
                 tokio::select! {
                     () = sleep(patience) => patience = (patience * 2).min(LONGEST),
                     () = thread.closed() => return,
@@ -89,8 +98,15 @@ async fn open(thread: &Thread) -> Result<Opened> {
 enum Ended {
     /// There are no more turns.
     Over,
-    /// It broke, or the peer has ended it.
-    Lost,
+    /// It broke, or the peer has ended it and did nothing about these.
+    Lost(VecDeque<Waiting>),
+}
+
+/// A turn for which there is no connection yet.
+struct Waiting {
+    turn: Turn,
+    /// Whether it went before, on a connection that then ended.
+    sent: bool,
 }
 
 /// A connection that talks. It is a future by hand, since both directions meet in it at every wake-up.
@@ -104,8 +120,8 @@ struct Talk<'a> {
     written: usize,
     /// The beginning of something that is not whole yet.
     rest: Vec<u8>,
-    /// The turn for which this connection was opened.
-    turn: Option<Turn>,
+    /// The turns for which this connection was opened.
+    waiting: VecDeque<Waiting>,
     over: bool,
 }
 
@@ -118,6 +134,10 @@ struct UnderWay {
     count: usize,
     /// Whether the connection ends behind a reply that was heard.
     last: bool,
+    /// What the peer said it did nothing about.
+    undone: VecDeque<Waiting>,
+    /// Whether anything has come of any request.
+    settled: bool,
 }
 
 struct Request {
@@ -129,9 +149,9 @@ struct Request {
 const HELD: usize = 256 << 10;
 
 impl<'a> Talk<'a> {
-    fn new(thread: &'a Thread, seat: usize, (stream, codec): Opened, turn: Option<Turn>) -> Self {
+    fn new(thread: &'a Thread, seat: usize, (stream, codec): Opened, waiting: VecDeque<Waiting>) -> Self {
         let (under_way, out, rest) = Default::default();
-        Self { thread, seat, stream, codec, under_way, out, written: 0, rest, turn, over: false }
+        Self { thread, seat, stream, codec, under_way, out, written: 0, rest, waiting, over: false }
     }
 
     /// Hears what has come, and says how much and when; 0 is the end.
@@ -165,10 +185,10 @@ impl<'a> Talk<'a> {
             && self.out.len() < HELD
             && self.codec.room(self.under_way.count)
         {
-            let turn = match self.turn.take() {
-                Some(turn) => turn,
+            let Waiting { turn, sent } = match self.waiting.pop_front() {
+                Some(waiting) => waiting,
                 None => match state.next(self.seat, now) {
-                    Next::Turn(turn, _) => turn,
+                    Next::Turn(turn, _) => Waiting { turn, sent: false },
                     Next::Wait => return,
                     Next::Over => {
                         self.over = true;
@@ -177,7 +197,9 @@ impl<'a> Talk<'a> {
                 },
             };
             self.codec.ask(turn.n, &mut self.out);
-            state.tally.sent(&turn);
+            if !sent {
+                state.tally.sent(&turn);
+            }
             self.under_way.add(turn, now);
         }
     }
@@ -202,16 +224,38 @@ impl<'a> Talk<'a> {
         Poll::Ready(Ok(()))
     }
 
+    /// The peer has ended the connection. What it has not answered by then it did nothing about, since it has said so; it is
+    /// asked again on the next one. Where nothing at all has come of this one, the first of those has failed, so that a
+    /// server that ends all its connections is not asked for ever.
+    fn lost(&mut self, state: &mut State) -> Ended {
+        let mut undone = self.not_done();
+        undone.make_contiguous().sort_by_key(|waiting| (waiting.turn.due, waiting.turn.n));
+        if !self.under_way.settled
+            && let Some(first) = undone.pop_front()
+        {
+            state.tally.failed(&first.turn, Instant::now(), Failure::Kind(Kind::Cut));
+        }
+        Ended::Lost(undone)
+    }
+
+    /// All turns of which nothing has come yet.
+    fn not_done(&mut self) -> VecDeque<Waiting> {
+        let mut undone = std::mem::take(&mut self.under_way.undone);
+        undone.extend(self.under_way.take().map(|request| Waiting { turn: request.turn, sent: true }));
+        undone.extend(self.waiting.drain(..));
+        undone
+    }
+
     fn poll_talk(&mut self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<Ended>> {
         let mut first = true;
         loop {
             // The clock is read once for what has come, which is also when the next request goes.
             let now = match self.poll_hear(state, cx)? {
-                Poll::Ready((0, _)) if self.under_way.count == 0 => return Poll::Ready(Ok(Ended::Lost)),
+                Poll::Ready((0, _)) if self.under_way.count == 0 => return Poll::Ready(Ok(self.lost(state))),
                 Poll::Ready((0, _)) => {
                     return Poll::Ready(Err(Error::new(Kind::Cut, "the peer ended without a reply")));
                 }
-                Poll::Ready(_) if self.under_way.last => return Poll::Ready(Ok(Ended::Lost)),
+                Poll::Ready(_) if self.under_way.last => return Poll::Ready(Ok(self.lost(state))),
                 Poll::Ready((_, now)) => now,
                 Poll::Pending if first => Instant::now(),
                 Poll::Pending => return Poll::Pending,
@@ -244,10 +288,11 @@ impl Future for Talk<'_> {
             Poll::Ready(Ok(ended)) => ended,
             Poll::Ready(Err(error)) => {
                 self.under_way.fail(error.kind(), &mut state.tally);
-                Ended::Lost
+                self.lost(&mut state)
             }
             Poll::Pending if state.closed => {
-                self.under_way.close(&mut state.tally);
+                let now = Instant::now();
+                self.not_done().iter().for_each(|waiting| state.tally.unanswered(&waiting.turn, now));
                 Ended::Over
             }
             Poll::Pending => {
@@ -255,8 +300,6 @@ impl Future for Talk<'_> {
                 return Poll::Pending;
             }
         };
-        // What asked for a connection that ended behind the answer to another one.
-        self.under_way.fail(Kind::Cut, &mut state.tally);
         state.turns.rest(self.seat, cx.waker(), None);
         Poll::Ready(ended)
     }
@@ -280,9 +323,11 @@ impl UnderWay {
         // Whoever answers what nobody asked is not counted.
         let Some(request) = request else { return };
         self.count -= 1;
+        self.settled |= reply.outcome != Outcome::Undone;
         match reply.outcome {
             Outcome::Answered(status) => tally.answered(&request.turn, now, status),
             Outcome::Failed(failure) => tally.failed(&request.turn, now, failure),
+            Outcome::Undone => self.undone.push_back(Waiting { turn: request.turn, sent: true }),
         }
         while matches!(self.requests.front(), Some(None)) {
             self.requests.pop_front();
@@ -295,15 +340,7 @@ impl UnderWay {
         let (mut kind, now) = (kind, Instant::now());
         for request in self.take() {
             tally.failed(&request.turn, now, Failure::Kind(kind));
-            kind = Kind::Cut;
-        }
-    }
-
-    /// It is over: nothing was heard of these.
-    fn close(&mut self, tally: &mut Tally) {
-        let now = Instant::now();
-        for request in self.take() {
-            tally.unanswered(&request.turn, now);
+            (kind, self.settled) = (Kind::Cut, true);
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) async fn ask(thread: &Thread, seat: usize, packets: Box<dyn Packets>,
                 state.tally.failed(&turn, now, failure);
                 answered += u64::from(turn.counted);
             }
-            Ok(None) => {
+            Ok(None | Some(Outcome::Undone)) => {
                 state.tally.unanswered(&turn, now);
                 packets = None;
             }

@@ -31,7 +31,7 @@ fn statuses(method: Method, bytes: &str) -> (Vec<u16>, bool, Option<Kind>) {
     let status = |reply: &Reply| match reply.outcome {
         Outcome::Answered(status) => status.unwrap_or_default(),
         Outcome::Failed(Failure::Status(status)) => status,
-        Outcome::Failed(failure) => unreachable!("{failure}"),
+        outcome => unreachable!("{outcome:?}"),
     };
     let last = at_once.replies.last().is_some_and(|reply| reply.last);
     (at_once.replies.iter().map(status).collect(), last, at_once.broken)

@@ -103,9 +103,10 @@ fn what_goes_wrong_with_a_request_has_a_kind() {
     let resets = [reset(3, 7), reset(1, 8), frame(HEADERS, WHOLE, 5, b"\x88"), reset(5, 0)];
     let wanted = vec![failed(1, Kind::Denied), failed(0, Kind::Cut), answered(2, 200)];
     assert_eq!(heard(&get, &resets, 7).replies, wanted);
-    // What it did not take has failed; behind the last of the others the connection is of no use any more.
+    // What it did not take is undone; behind the last of the others the connection is of no use any more.
     let leaves = [farewell(1, NO_ERROR), frame(HEADERS, WHOLE, 1, b"\x88")];
-    let wanted = vec![failed(2, Kind::Cut), failed(1, Kind::Cut), Reply { last: true, ..answered(0, 200) }];
+    let undone = |to| Reply { to: Some(to), outcome: Outcome::Undone, last: false };
+    let wanted = vec![undone(2), undone(1), Reply { last: true, ..answered(0, 200) }];
     assert_eq!(heard(&get, &leaves, 7).replies, wanted);
     for (code, (name, kind)) in CODES.iter().enumerate().skip(1) {
         let error = frames::given_up(code as u32, b"because");
@@ -312,7 +313,7 @@ proptest! {
     #[test]
     fn garbage_is_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 1..60_usize) {
         let exchange = exchange(Method::GET);
-        let at_once = heard(&exchange, &[bytes.clone()], 1 << 20);
+        let at_once = heard(&exchange, std::slice::from_ref(&bytes), 1 << 20);
         let in_pieces = heard(&exchange, &[bytes], cut);
         prop_assert_eq!((at_once.replies, at_once.broken), (in_pieces.replies, in_pieces.broken));
     }
