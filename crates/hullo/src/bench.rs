@@ -234,7 +234,7 @@ impl Plan {
         if self.to.scheme == "stdio" {
             return Err(Error::usage("there is no server on stdio").hint("exec:PROGRAM is one for each connection"));
         }
-        if self.rate.is_some() && matches!(self.shape, Shape::Bulk(_)) {
+        if self.rate.is_some() && matches!(self.shape, Shape::Bulk(_)) && !self.is_packets() {
             return Err(Error::usage("bytes in bulk go as fast as they can, and have no --rate")
                 .hint("--rate is of requests: without --up, --down and --both messages go at it"));
         }

@@ -120,7 +120,7 @@ pub const OPTIONS: &[Spec] = &[
         End::Listen,
         "site whose pages may talk to this server from a browser; * for any",
     ),
-    option("packets", Value::Flag, &["memory"], End::Listen, "carry packets instead of a stream"),
+    option("packets", Value::Flag, &["memory"], End::Both, "carry packets instead of a stream"),
     option(
         "pin",
         Value::Text,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Ask, Direction, Plan, Shape,
+    codec::Failure,
     thread::{GRACE, Thread},
 };
 use crate::{
@@ -111,36 +112,45 @@ async fn counted(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: 
     let _ = (&mut work).await;
     let (run, sent, now) = (work.run(), work.sent, work.now());
     thread.state().quiet = Some(Instant::now());
-    let report = if sent > 0 { told(&mut *work.packets, run, sent, now).await } else { None };
+    let report = if sent > 0 { told(&mut *work.packets, run, sent, now).await } else { Ok(None) };
     let sent = sent.saturating_sub(work.failed);
     let mut state = thread.state();
     let tally = &mut state.tally;
     tally.counts.unanswered += work.unsent();
-    if let Some(report) = &report {
-        let received = report.received.min(sent);
-        tally.counts.answered += received;
-        tally.counts.unanswered += sent - received;
-    } else {
-        tally.counts.unanswered += sent;
+    match &report {
+        Ok(Some(report)) => {
+            let received = report.received.min(sent);
+            tally.counts.answered += received;
+            tally.counts.unanswered += sent - received;
+        }
+        Ok(None) => tally.counts.unanswered += sent,
+        // Nobody is there to count them.
+        Err(error) => tally.all_failed(sent, Failure::Kind(error.kind())),
     }
-    tally.datagrams.there(sent, report.as_ref());
+    tally.datagrams.there(sent, report.as_ref().ok().and_then(Option::as_ref));
 }
 
 /// How often it is asked what has come. Each time it is waited twice as long for the answer.
 const ASKED: u32 = 4;
 
 /// Asks what has come of a run: nothing if nobody answers. What was sent last has some time left to come.
-async fn told(packets: &mut dyn Packets, run: u32, sent: u64, now: u64) -> Option<Report> {
+async fn told(packets: &mut dyn Packets, run: u32, sent: u64, now: u64) -> Result<Option<Report>> {
     sleep(GRACE).await;
     let question = Report::question(run, sent, now);
+    let mut heard = Ok(None);
     for attempt in 0..ASKED {
-        // One that does not leave is asked again.
-        let _ = packets.send(Message::binary(question.to_vec())).await;
-        if let Ok(Ok(report)) = timeout(GRACE * 2u32.pow(attempt), hear(packets, run)).await {
-            return report;
-        }
+        // An error is one of what was sent before: whether anybody is there is found out by asking once more.
+        let asked = async {
+            packets.send(Message::binary(question.to_vec())).await?;
+            hear(packets, run).await
+        };
+        heard = match timeout(GRACE * 2u32.pow(attempt), asked).await {
+            Ok(Ok(report)) => return Ok(report),
+            Ok(failed) => failed,
+            Err(_) => Ok(None),
+        };
     }
-    None
+    heard
 }
 
 /// Waits for the answer; it is nothing where the question comes back as it went. Whatever else comes is passed over.

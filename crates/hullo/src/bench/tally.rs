@@ -167,6 +167,12 @@ impl Tally {
         }
     }
 
+    /// So many have failed that went, each at a time that nobody knows.
+    pub(crate) fn all_failed(&mut self, count: u64, failure: Failure) {
+        self.counts.failed += count;
+        *self.failures.entry(failure).or_default() += count;
+    }
+
     /// Nothing was heard of it by the end.
     pub(crate) fn unanswered(&mut self, turn: &Turn, end: Instant) {
         if turn.counted {

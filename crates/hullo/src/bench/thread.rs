@@ -224,7 +224,12 @@ impl Thread {
     async fn pace(&self, alarm: Alarm) -> io::Result<()> {
         let mut now = Instant::now();
         loop {
-            let Some(due) = self.state().turns.due_after(now) else { return std::future::pending().await };
+            let due = self.state().turns.due_after(now);
+            let Some(due) = due else {
+                // Whoever waits for one more is to hear that there is none.
+                self.state().turns.wake_all();
+                return std::future::pending().await;
+            };
             alarm.until(due.max(now + FINEST)).await?;
             now = Instant::now();
             self.state().turns.call(now);
