@@ -81,7 +81,7 @@ pub mod words;
 
 pub use self::{
     codec::Failure,
-    http::Exchange,
+    http::{Exchange, Replies},
     payload::{Expect, Payload},
     progress::Progress,
     rate::Rate,

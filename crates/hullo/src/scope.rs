@@ -31,11 +31,13 @@ use crate::{
 };
 
 mod bell;
+mod conversation;
 mod rates;
 #[cfg(test)]
 mod tests;
 
 use bell::Signal;
+use conversation::Conversation;
 pub(crate) use {bell::Bell, rates::Live};
 
 /// A future in a box, which is what crosses the borders between parts.
@@ -340,19 +342,15 @@ impl Scope {
     pub(crate) fn converse_spread(
         &self,
         peer: Peer,
-        places: impl Send + 'static,
+        places: impl Send + Unpin + 'static,
         begin: impl FnOnce() -> BoxFuture<'static, Result<()>> + Send + 'static,
     ) {
         let core = self.0.life.cores.iter().min_by_key(|core| core.load.load(Relaxed));
         let load = core.map(|core| Load::more(core.load.clone()));
-        let talk = async move {
-            let talked = begin().await;
-            drop((places, load));
-            talked
-        };
+        let talk = Conversation::new(self, peer, (places, load), begin);
         match core {
-            None => self.converse(peer, talk),
-            Some(core) => drop(core.runtime.spawn(self.0.life.tasks.track_future(self.bounded(self.told(peer, talk))))),
+            None => drop(self.0.life.tasks.spawn(talk)),
+            Some(core) => drop(core.runtime.spawn(self.0.life.tasks.track_future(talk))),
         }
     }
 

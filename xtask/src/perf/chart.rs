@@ -24,6 +24,7 @@ const STYLE: &str = "\
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .head { font-weight: 600 }
 .faint { fill: #59636e }
+.by { font-weight: 400 }
 .grid { stroke: #d1d9e0; stroke-width: 1 }
 .line { stroke: #1f2328; stroke-width: 1.5 }
 .more { fill: #0a7d6c }
@@ -53,12 +54,11 @@ pub(crate) fn draw(groups: &[Summary]) -> String {
     text += &scale.grid(height);
     let mut y = TOP;
     for (group, bars) in &sections {
-        text += &format!("<text class=\"head\" x=\"8\" y=\"{:.0}\">{}</text>\n", y + 15.0, escaped(&group.title));
         let by = if group.by_work { "work per CPU-second" } else { "rate" };
         text += &format!(
-            "<text class=\"faint\" x=\"{}\" y=\"{:.0}\" text-anchor=\"end\">{by}</text>\n",
-            LEFT - 12.0,
-            y + 15.0
+            "<text class=\"head\" x=\"8\" y=\"{:.0}\">{}<tspan class=\"faint by\" dx=\"8\">{by}</tspan></text>\n",
+            y + 15.0,
+            escaped(&group.title)
         );
         y += PITCH;
         for bar in bars {
@@ -160,7 +160,7 @@ impl Scale {
             );
         }
         text + &format!(
-            "<text x=\"{:.0}\" y=\"{middle:.0}\">{:.2} of {}</text>\n",
+            "<text x=\"{:.0}\" y=\"{middle:.0}\">{:.2} x {}</text>\n",
             LEFT + WIDTH + 12.0,
             bar.ours,
             escaped(&bar.reference)
@@ -196,7 +196,7 @@ mod tests {
         let slower = scale.bar(&bar(0.5, &[2.0]), 0.0);
         assert!(slower.contains(&format!("x=\"{LEFT:.1}\"")) && slower.contains("width=\"190.0\""), "{slower}");
         assert!(slower.contains("class=\"less\"") && slower.contains("a &amp; b"), "{slower}");
-        assert!(slower.contains("0.50 of C"), "{slower}");
+        assert!(slower.contains("0.50 x C"), "{slower}");
         assert!(scale.bar(&bar(2.0, &[]), 0.0).contains("class=\"more\""));
     }
 }

@@ -49,7 +49,12 @@ impl Published {
             Ok(text) => serde_json::from_str(&text).map_err(|error| failed(format!("{FIGURES}: {error}")))?,
             Err(_) => Self::default(),
         };
-        published.machine = Machine::look(place, is_built)?;
+        let machine = Machine::look(place, is_built)?;
+        if !published.groups.is_empty() && !published.machine.is_like(&machine) {
+            eprintln!("the figures of {FIGURES} are another machine's, and are left out");
+            published = Self::default();
+        }
+        published.machine = machine;
         Ok(published)
     }
 
@@ -109,6 +114,11 @@ impl Machine {
             hullo: format!("{} at {}", version.trim(), commit.trim()),
             counted_by: probe.ledger().to_owned(),
         })
+    }
+
+    /// Whether figures of both may stand in one table.
+    fn is_like(&self, other: &Self) -> bool {
+        (&self.processor, self.cores, &self.kernel) == (&other.processor, other.cores, &other.kernel)
     }
 
     fn table(&self) -> String {

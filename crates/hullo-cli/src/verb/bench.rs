@@ -10,7 +10,7 @@ use std::{num::NonZero, process::ExitCode, sync::Arc, thread::available_parallel
 use hullo::{
     Address, Error, Kind, Limits, Result,
     bench::{
-        self, Ask, Direction, Exchange, Expect, Payload, Plan, Rate, Report, Shape, Slo, compare::Comparison,
+        self, Ask, Direction, Exchange, Expect, Payload, Plan, Progress, Rate, Report, Shape, Slo, compare::Comparison,
     },
     options::End,
     transport,
@@ -53,8 +53,14 @@ pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
     if args.search {
         return looked_for(plan, &args, &objectives, voice).await;
     }
-    let is_seen = !voice.json && !args.no_live && has_terminal();
-    let report = if is_seen { live::run(plan, voice).await? } else { measure(plan, voice).await? };
+    let report = match voice.json || args.no_live {
+        true => measure(plan, voice, |_| ()).await?,
+        false if has_terminal() => live::run(plan, voice).await?,
+        false => {
+            let seen = live::line(&plan);
+            measure(plan, voice, seen).await?
+        }
+    };
     finish::files(&report, &args, &objectives)?;
     finish::say(&report, voice)?;
     finish::judge([&report], &objectives, voice)
@@ -143,7 +149,7 @@ fn is_url(word: &str) -> bool {
 }
 
 /// Runs the load to its end; Ctrl-C ends it early, and once more at once.
-async fn measure(plan: Plan, voice: Voice) -> Result<Report> {
+async fn measure(plan: Plan, voice: Voice, seen: impl FnMut(&Progress)) -> Result<Report> {
     let scope = voice.scope(Limits::default());
     let stop = async {
         // Without a signal handler Ctrl-C ends the process, as it always did.
@@ -152,7 +158,7 @@ async fn measure(plan: Plan, voice: Voice) -> Result<Report> {
         let _ = ctrl_c().await;
     };
     tokio::select! {
-        report = bench::run(plan, &scope, |_| ()) => report,
+        report = bench::run(plan, &scope, seen) => report,
         () = stop => Err(Error::new(Kind::Other, "interrupted")),
     }
 }

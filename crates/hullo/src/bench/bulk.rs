@@ -158,21 +158,17 @@ impl<'a> Bulk<'a> {
 
     /// Takes what has come; ready at the end.
     fn poll_hear(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<Result<()>> {
-        let is_down = self.direction == Direction::Down;
+        let mut left = if self.direction == Direction::Down { moment.left() } else { u64::MAX };
         for _ in 0..PIECES {
-            let most = if is_down { moment.left() } else { u64::MAX };
-            if self.is_heard || most == 0 {
+            if self.is_heard || left == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
             let n = ready!(self.skip.poll(cx, &mut self.stream, most));
-            let n = n.map_err(|error| Error::io("cannot take what comes", error))?;
+            let n = n.map_err(|error| Error::io("cannot take what comes", error))? as u64;
             self.is_heard = n == 0;
-            self.received += n as u64;
-            if is_down && matches!(moment, Moment::Counting(_)) {
-                // What the others take meanwhile is known the next time.
-                break;
-            }
+            self.received += n;
+            left -= n;
         }
         if self.is_heard {
             return Poll::Ready(Ok(()));

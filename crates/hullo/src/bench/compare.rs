@@ -101,7 +101,7 @@ pub fn compare(a: &[Report], b: &[Report], rounds: bool, seed: u64) -> Result<Co
     };
     let sides = [side(a)?, side(b)?];
     let differences = bootstrap::differences(&sides[0], &sides[1], rounds, seed);
-    let shown = [a, b].map(|reports| wanted(reports));
+    let shown = [a, b].map(wanted);
     let mut figures = Vec::new();
     let mut words = Vec::new();
     for (at, difference) in differences.into_iter().enumerate() {

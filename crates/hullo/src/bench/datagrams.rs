@@ -115,6 +115,7 @@ async fn counted(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: 
     let sent = sent.saturating_sub(work.failed);
     let mut state = thread.state();
     let tally = &mut state.tally;
+    tally.counts.unanswered += work.unsent();
     if let Some(report) = &report {
         let received = report.received.min(sent);
         tally.counts.answered += received;

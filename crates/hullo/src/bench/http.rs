@@ -36,6 +36,9 @@ pub struct Exchange {
     pub version: Option<Version>,
 }
 
+/// Which request was answered, and with which status or how that failed.
+pub type Replies = Vec<(u64, Result<u16, Failure>)>;
+
 impl Exchange {
     /// A request without a body.
     pub fn new(method: Method) -> Self {
@@ -52,7 +55,7 @@ impl Exchange {
         version: Version,
         asked: u64,
         pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> (Vec<(u64, Result<u16, Failure>)>, Result<()>) {
+    ) -> (Replies, Result<()>) {
         let target = Target { scheme: "http", authority: "localhost", path: "/" };
         let judge = Judge::new(self.expect.clone(), self.payload(), Limits::default().max);
         let mut codec: Box<dyn Codec> = match version {

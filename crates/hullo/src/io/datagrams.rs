@@ -205,7 +205,17 @@ impl Datagrams {
     /// Waits for datagrams. Cancel-safe.
     pub(crate) async fn receive(&self, batch: &mut Batch) -> io::Result<()> {
         let receive = if self.local.net().is_some() { try_receive } else { try_receive_one };
-        self.socket.async_io(Interest::READABLE, |socket| receive(socket, batch)).await?;
+        loop {
+            let mut ready = self.socket.readable().await?;
+            // None came while it was looked: another thread may have taken it, or the kernel.
+            let Ok(received) = ready.try_io(|socket| receive(socket.get_ref(), batch)) else { continue };
+            let more = received?;
+            if !more {
+                // The kernel had no more, and wakes us for the next one: there is no need to ask it.
+                ready.clear_ready();
+            }
+            break;
+        }
         if let Some(gate) = &self.gate {
             batch
                 .slots
@@ -286,7 +296,8 @@ impl Datagrams {
     }
 }
 
-fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
+/// Says whether there may be more.
+fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<bool> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
     let mut headers =
@@ -320,17 +331,18 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
         batch.slots.push(slot);
     }
     let got = batch.slots.len();
-    batch.want = if got == batch.want { (batch.want * 2).min(SLOTS) } else { (got * 2).clamp(1, SLOTS) };
-    Ok(())
+    let more = got == batch.want;
+    batch.want = if more { (batch.want * 2).min(SLOTS) } else { (got * 2).clamp(1, SLOTS) };
+    Ok(more)
 }
 
 /// Unix datagrams come one by one: nix's recvmmsg loses the length of a unix name, and with it the name.
-fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<()> {
+fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<bool> {
     batch.slots.clear();
     let (len, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
     let from = Source { address: from, via: None };
     batch.slots.push(Slot { from, len, stride: len.max(1), drops: 0, barred: false });
-    Ok(())
+    Ok(true)
 }
 
 /// How many of the messages are done with: sent, or refused by the kernel for a reason of their own.

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(dropped_at(address), 0);
         let here = UdpSocket::bind("127.0.0.1:0").unwrap();
         while dropped_at(address) == 0 {
-            (0..1000).for_each(|_| drop(here.send_to(&[0; 1000], address).unwrap()));
+            (0..1000).for_each(|_| assert_eq!(here.send_to(&[0; 1000], address).unwrap(), 1000));
         }
         assert!(Dropped::so_far().unwrap().since(&before).receive_buffer > 0);
     }

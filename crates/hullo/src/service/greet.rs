@@ -35,17 +35,15 @@ pub const SPEC: Spec = Spec {
 /// The greeting service: a text, to whoever comes.
 #[derive(Clone)]
 pub struct Greet {
+    line: Bytes,
     text: Bytes,
 }
 
 impl Greet {
     /// Greets with this text, and CRLF after it where it is a line.
     pub fn new(text: &str) -> Self {
-        Self { text: Bytes::from(text.to_owned()) }
-    }
-
-    fn line(&self) -> Bytes {
-        [&self.text[..], b"\r\n"].concat().into()
+        let line = Bytes::from(format!("{text}\r\n"));
+        Self { text: line.slice(..text.len()), line }
     }
 }
 
@@ -55,7 +53,7 @@ impl Service for Greet {
             match link.wire {
                 Wire::Stream(mut stream) => {
                     let greeted = async {
-                        stream.write_all(&self.line()).await?;
+                        stream.write_all(&self.line).await?;
                         linger::close(&mut stream).await
                     };
                     greeted.await.map_err(|error| Error::io("nobody stayed for the greeting", error))
@@ -73,7 +71,7 @@ impl Service for Greet {
     }
 
     fn exchange(self: Arc<Self>, _: Request<Body>, _: Peer, _: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
-        Box::pin(async move { Ok(text(StatusCode::OK, self.line())) })
+        Box::pin(async move { Ok(text(StatusCode::OK, self.line.clone())) })
     }
 }
 
@@ -88,6 +86,6 @@ async fn greet_packets(mut packets: Box<dyn Packets>, greeting: Message) -> Resu
 
 impl Reply for Greet {
     async fn reply(&self, _: Message, _: &Peer) -> Result<Option<Message>> {
-        Ok(Some(Message { bytes: self.line(), text: true }))
+        Ok(Some(Message { bytes: self.line.clone(), text: true }))
     }
 }

@@ -7,7 +7,7 @@ use std::{future::poll_fn, os::fd::OwnedFd, sync::Arc};
 
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, SERVER, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST},
 };
 use tokio::time::timeout;
 
@@ -16,6 +16,7 @@ use self::{
     cors::Cors,
     h1::End,
     head::Refusal,
+    seen::Seen,
     socket::Socket,
     wire::{Beginning, Wire},
 };
@@ -49,6 +50,7 @@ mod cors;
 mod h1;
 mod h2;
 pub(crate) mod head;
+mod seen;
 mod socket;
 mod wire;
 
@@ -163,11 +165,12 @@ impl Front {
                 (Socket::Inside(Box::new(stream)), peer)
             }
         };
-        let mut wire = Wire::new(Guard::new(stream, &peer, &self.scope));
+        // In a box, since it is handed on: what a future was given stays a part of it.
+        let mut wire = Box::new(Wire::new(Guard::new(stream, &peer, &self.scope)));
         match Box::pin(self.beginning(&mut wire)).await? {
             Beginning::Nothing => Ok(()),
             // Both in boxes: what comes after them does not keep room for them all its life.
-            Beginning::Http2 => Box::pin(h2::serve(self, peer, wire)).await,
+            Beginning::Http2 => Box::pin(h2::serve(self, peer, *wire)).await,
             Beginning::Http1 => match Box::pin(h1::serve(&self, &peer, wire)).await? {
                 End::Over => Ok(()),
                 End::WebSocket(Upgrade { peer, terms }, wire) => {
@@ -191,11 +194,11 @@ impl Front {
     }
 
     /// Answers a request, whichever way it came.
-    async fn answer(self: Arc<Self>, mut request: Request<Body>, peer: Peer) -> Result<Response<Body>> {
+    async fn answer(&self, mut request: Request<Body>, seen: Seen, peer: &Peer) -> Result<Response<Body>> {
         // Who may not ask is not told either.
         let cors = if self.origin.is_some() { Cors::of(&request) } else { None };
-        let account = Account::open(&mut request, &peer, &self.scope);
-        let response = match judge(&request).and_then(|()| self.origins(&peer, &request)) {
+        let account = Account::open(&mut request, peer, &self.scope);
+        let mut response = match judge(&request, seen).and_then(|()| self.origins(peer, &request, seen)) {
             Err((status, why)) => closing(&request, text(status, why)),
             Ok(())
                 if request.method() == Method::OPTIONS && (request.uri().path() == "*" || !self.service.is_web()) =>
@@ -208,7 +211,7 @@ impl Front {
             Ok(()) if !METHODS.contains(request.method()) && !self.service.is_web() => {
                 text(StatusCode::NOT_IMPLEMENTED, "this method is not known here\n")
             }
-            Ok(()) if self.converses(&request) => self.upgrade(&request, &peer),
+            Ok(()) if self.converses(&request, seen) => self.upgrade(&request, peer),
             Ok(()) if self.plain == Plain::Refused => {
                 let mut response =
                     text(StatusCode::UPGRADE_REQUIRED, "only WebSockets are served here: ws:// instead of http://\n");
@@ -218,24 +221,15 @@ impl Front {
             Ok(()) => {
                 let answered = self.service.clone().exchange(request, peer.clone(), self.scope.clone()).await;
                 answered.unwrap_or_else(|error| {
-                    self.scope.tell(&Event::Trouble { peer: Some(&peer), error: &error });
+                    self.scope.tell(&Event::Trouble { peer: Some(peer), error: &error });
                     text(status(&error), format!("error: {error}\n"))
                 })
             }
         };
-        let mut response = self.finished(response);
         if let Some(cors) = cors.filter(|_| response.status() != StatusCode::FORBIDDEN) {
             cors.allow(response.headers_mut());
         }
         Ok(if let Some(account) = account { account.of(response) } else { response })
-    }
-
-    /// What every response has.
-    fn finished(&self, mut response: Response<Body>) -> Response<Body> {
-        response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("hullo"));
-        // What a client sent is never to become a page of ours because it looks like one.
-        response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
-        response
     }
 
     /// Tells whoever watches that what came was no request.
@@ -246,18 +240,20 @@ impl Front {
     }
 
     /// Whether a request asks for a WebSocket where the service converses.
-    fn converses(&self, request: &Request<Body>) -> bool {
-        ws::is_upgrade(request)
+    fn converses(&self, request: &Request<Body>, seen: Seen) -> bool {
+        seen.has(Seen::UPGRADE)
+            && ws::is_upgrade(request)
             && request.version() < Version::HTTP_2
             && (self.plain == Plain::Refused || self.service.converses_at(request.uri().path()))
     }
 
     /// Refuses the pages of other sites.
-    fn origins<B>(&self, peer: &Peer, request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
-        let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
-        if self.service.is_public() {
+    fn origins<B>(&self, peer: &Peer, request: &Request<B>, seen: Seen) -> Result<(), (StatusCode, &'static str)> {
+        let may_be_page = seen.has(Seen::ORIGIN) || seen.has(Seen::USER_AGENT);
+        if !may_be_page || self.service.is_public() {
             return Ok(());
         }
+        let loopback = peer.local().net().is_some_and(|address| address.ip().to_canonical().is_loopback());
         let origins = Origins { allowed: self.origin.as_deref(), loopback };
         origins.allow(request).map_err(|why| (StatusCode::FORBIDDEN, why))
     }
@@ -270,6 +266,11 @@ impl Front {
         response
     }
 }
+
+/// The lines that every response has where the service says nothing else. What a client sent is never to become a page of
+/// ours because it looks like one.
+const ALWAYS: [(Seen, &str); 2] =
+    [(Seen::SERVER, "server: hullo\r\n"), (Seen::NOSNIFF, "x-content-type-options: nosniff\r\n")];
 
 /// The methods that a service gets, unless it is for the web: then it knows best.
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -298,7 +299,7 @@ struct Upgrade {
 
 /// Refuses a missing, double or malformed Host (RFC 9112, section 3.2), and targets that are not
 /// for an origin (sections 3.2.3 and 3.2.4).
-fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
+fn judge<B>(request: &Request<B>, seen: Seen) -> Result<(), (StatusCode, &'static str)> {
     let bad = |why| Err((StatusCode::BAD_REQUEST, why));
     let target = request.uri();
     if request.method() == Method::CONNECT {
@@ -307,7 +308,7 @@ fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     if target.path() == "*" && request.method() != Method::OPTIONS {
         return bad("the target * is for OPTIONS alone\n");
     }
-    if request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+    if seen.has(Seen::CONTENT_TYPE) && request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some() {
         return bad("there are two Content-Types\n");
     }
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -323,18 +324,34 @@ fn judge<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
 
 /// `host` or `host:port` (RFC 3986, section 3.2.2), without a user.
 fn is_host(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((v6, rest)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", rest),
-        Some(_) => return false,
-        None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
+    let end = memchr::memchr(if host.first() == Some(&b'[') { b']' } else { b':' }, host).unwrap_or(host.len());
+    let (name, port) = match (host.split_at(end), host) {
+        (([b'[', v6 @ ..], [b']', port @ ..]), _) if is_v6(v6) => (&b"v6"[..], port),
+        (_, [b'[', ..]) => return false,
+        (split, _) => split,
     };
-    let is_name =
-        !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&c));
-    let is_port = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|c| c.is_ascii_digit()) && port.len() <= 5);
-    is_name && is_port
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port && !name.is_empty() && name.iter().all(|byte| IN_NAMES[usize::from(*byte)])
 }
+
+fn is_v6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+/// What a name may have in it, but for a colon.
+const IN_NAMES: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        let other = matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'!' | b'$'..=b'+' | b';' | b'=');
+        table[byte] = other || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

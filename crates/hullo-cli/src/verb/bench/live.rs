@@ -1,11 +1,16 @@
 //! `hullo bench ADDRESS` on a terminal: how the load goes, while it goes.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    io::{IsTerminal, stderr},
+    time::Duration,
+};
 
 use hullo::{
     Error, Kind, Limits, Result,
-    bench::{self, Plan, Report},
+    bench::{self, Plan, Progress, Report},
 };
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tokio::{
     signal::ctrl_c,
     time::{MissedTickBehavior, interval},
@@ -22,6 +27,26 @@ use crate::{
 
 /// How often it is drawn. The load has other threads, but perhaps not other cores.
 const LOOK: Duration = Duration::from_millis(125);
+
+/// A line on stderr where there is a terminal, but not all of it is ours: it goes when the load is over.
+pub(super) fn line(plan: &Plan) -> impl FnMut(&Progress) + use<> {
+    let mut live = Live::new(plan, false);
+    let bar = stderr().is_terminal().then(|| {
+        let target = ProgressDrawTarget::stderr_with_hz(4);
+        let style =
+            ProgressStyle::with_template("{bar:24} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::with_draw_target(Some(STEPS), target).with_style(style).with_finish(ProgressFinish::AndClear)
+    });
+    move |progress| {
+        let Some(bar) = &bar else { return };
+        live.hear(progress);
+        bar.set_position((live.done().unwrap_or_default() * STEPS as f64) as u64);
+        bar.set_message(live.line());
+    }
+}
+
+/// How many steps the bar of a line has: more than it has characters.
+const STEPS: u64 = 1000;
 
 /// Runs that load to its end, or until the person has seen enough: the report is then of what was.
 ///

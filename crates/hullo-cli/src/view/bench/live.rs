@@ -1,9 +1,12 @@
-//! All that a live view of a load test knows: progress and keys go in, and rows come out. It touches no terminal, and its
-//! only clock is that of the load.
+//! All that a live view of a load test knows: progress and keys go in, and rows come out. It touches no terminal, and
+//! its only clock is that of the load.
 
 use std::time::Duration;
 
-use hullo::bench::{Counts, Plan, Progress, Rate, Shape, buckets};
+use hullo::bench::{
+    Counts, Plan, Progress, Rate, Shape, buckets,
+    words::{bytes, count},
+};
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use self::history::History;
@@ -91,6 +94,20 @@ impl Live {
         self.ending = true;
     }
 
+    /// All of it in a line, for where there is no room for more.
+    pub(crate) fn line(&self) -> String {
+        let (counts, at) = (self.counts(), duration(self.at().as_secs() as f64));
+        if self.is_bulk {
+            return format!(
+                "{at}  {} sent, {} received",
+                bytes(counts.bytes_sent as f64),
+                bytes(counts.bytes_received as f64)
+            );
+        }
+        let [answered, failed, waiting] = [counts.answered, counts.failed, self.waiting()].map(count);
+        format!("{at}  {answered} answered, {failed} failed, {waiting} without an answer")
+    }
+
     fn key(&mut self, key: KeyEvent) -> Wish {
         match (key.code, key.modifiers.contains(KeyModifiers::CONTROL)) {
             (KeyCode::Char('c' | 'd'), true) | (KeyCode::Char('q'), false) => Wish::End,
@@ -113,14 +130,14 @@ impl Live {
     }
 
     /// How much of the run has been, from 0 to 1; nothing where nobody knows.
-    fn done(&self) -> Option<f64> {
+    pub(crate) fn done(&self) -> Option<f64> {
         let of_time = self.span.map(|span| self.at().as_secs_f64() / span.as_secs_f64().max(1e-9));
         let counts = self.counts();
         let of_count = self.most.map(|most| (counts.answered + counts.failed) as f64 / most.max(1) as f64);
         Some(of_time.into_iter().chain(of_count).reduce(f64::max)?.clamp(0.0, 1.0))
     }
 
-    /// The time within which that share of the answers so far came, in milliseconds; with the bucket's width as its error.
+    /// The time within which that share of the answers so far came, in milliseconds: the middle of its bucket.
     fn percentile(&self, share: f64) -> Option<f64> {
         let all: u64 = self.latency.iter().sum();
         let mut left = ((all as f64 * share).ceil() as u64).clamp(1, all.max(1));
@@ -148,5 +165,6 @@ fn how(plan: &Plan) -> String {
         (_, None) => format!("closed loop {over}"),
     };
     let most = plan.count.map_or_else(String::new, |most| format!(", {most} requests at most"));
-    plan.span().map_or_else(|| format!("{what}{most}"), |span| format!("{what}{most}, {}", duration(span.as_secs_f64())))
+    plan.span()
+        .map_or_else(|| format!("{what}{most}"), |span| format!("{what}{most}, {}", duration(span.as_secs_f64())))
 }

@@ -1,8 +1,8 @@
 //! `hullo bench ADDRESS --html FILE`: a page that shows a load test.
 //!
-//! It needs nothing but itself: no other file, no server, nothing of the network. What it has in words and figures stands
-//! in its HTML, so that it can be read without a script too; the script draws the charts, out of the report that lies in
-//! the page as JSON.
+//! It needs nothing but itself: no other file, no server, nothing of the network. What it has in words and figures
+//! stands in its HTML, so that it can be read without a script too; the script draws the charts, out of the report that
+//! lies in the page as JSON.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -87,8 +87,7 @@ fn policy() -> String {
 
 /// What the script draws. In a script element, only `<` could mean more than itself.
 fn data(runs: &[Run<'_>]) -> String {
-    let run =
-        |run: &Run<'_>| json!({ "name": run.name, "report": json!(run.report), "edges": edges(run.report) });
+    let run = |run: &Run<'_>| json!({ "name": run.name, "report": json!(run.report), "edges": edges(run.report) });
     json!({ "runs": runs.iter().map(run).collect::<Vec<_>>() }).to_string().replace('<', "\\u003c")
 }
 

@@ -280,7 +280,7 @@ impl Page<'_> {
         for warning in warnings {
             self.text += &format!("{} {warning}\n", self.paint.bad("warning:"));
         }
-        for note in lag {
+        if let Some(note) = lag {
             self.text += &format!("{} {note}\n", self.paint.quiet("note:"));
         }
     }

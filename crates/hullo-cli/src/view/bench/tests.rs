@@ -152,7 +152,7 @@ fn what_limits_the_figures_is_a_warning() {
     let limit = "warning: the generator was the limit, so the figures are its own: ";
     has(&with(|report| report.lag_ms.p99 = 500.0), &[limit, "of a p99 of 950 ms 500 ms are its own lag\n"]);
     has(&with(|report| report.cpu.busiest = 0.97), &[limit, "a thread of it was busy for 97 % of the time\n"]);
-    let lag = "warning: the generator itself is in these figures: ";
+    let lag = "note: the generator itself is in these figures: ";
     has(&with(|report| report.lag_ms.p99 = 2.0), &[lag, "one request in a hundred left 2.00 ms late or more\n"]);
     has(&with(|report| report.lag_ms.p50 = 0.1), &[lag, "of a p50 of 310 µs 100 µs are its own lag\n"]);
     has(&with(|report| report.connections.opened = 7), &["warning: only 7 of 10 connections could be opened"]);

@@ -40,12 +40,17 @@ pub(super) struct Side {
     columns: Vec<Column>,
     /// Which of the columns are which run's.
     runs: Vec<std::ops::Range<usize>>,
-    /// The buckets of latencies, from the shortest: from where to where.
-    buckets: Vec<(f64, f64)>,
-    /// Which bucket has how many of which column: bucket, column, how many.
-    counts: Vec<(usize, usize, u64)>,
+    buckets: Buckets,
     /// The figures, where somebody knows them better than the columns do.
     exactly: Option<Figures>,
+}
+
+/// The latencies of all columns together.
+struct Buckets {
+    /// From where to where each bucket reaches, from the shortest on.
+    bounds: Vec<(f64, f64)>,
+    /// Which bucket has how many of which column: bucket, column, how many.
+    counts: Vec<(usize, usize, u64)>,
 }
 
 impl Side {
@@ -63,8 +68,7 @@ impl Side {
         });
         let ranges = ranges.collect();
         let columns: Vec<_> = runs.into_iter().flatten().collect();
-        let (buckets, counts) = buckets(&columns);
-        Self { buckets, counts, columns, runs: ranges, exactly }
+        Self { buckets: Buckets::of(&columns), columns, runs: ranges, exactly }
     }
 
     /// The figures of what was measured.
@@ -97,14 +101,14 @@ impl Side {
     }
 
     fn percentiles(&self, weights: &[u32], figures: &mut Figures) {
-        let mut sums = vec![0; self.buckets.len()];
-        for (bucket, column, count) in &self.counts {
+        let mut sums = vec![0; self.buckets.bounds.len()];
+        for (bucket, column, count) in &self.buckets.counts {
             sums[*bucket] += count * u64::from(weights[*column]);
         }
         let all: u64 = sums.iter().sum();
         let mut wanted = PERCENTILES.iter().peekable();
         let mut before = 0;
-        for ((from, to), sum) in self.buckets.iter().zip(sums).filter(|(_, sum)| *sum > 0) {
+        for ((from, to), sum) in self.buckets.bounds.iter().zip(sums).filter(|(_, sum)| *sum > 0) {
             // Between the two ends of a bucket what is in it lies evenly, as far as anybody knows.
             while let Some((at, part)) = wanted.next_if(|(_, part)| part * all as f64 <= (before + sum) as f64) {
                 let inside = ((part * all as f64 - before as f64) / sum as f64).clamp(0.0, 1.0);
@@ -170,22 +174,23 @@ fn together(mut one: Vec<(f64, f64, u64)>, other: Vec<(f64, f64, u64)>) -> Vec<(
     one
 }
 
-/// The buckets that have anything, and what they have.
-fn buckets(columns: &[Column]) -> (Vec<(f64, f64)>, Vec<(usize, usize, u64)>) {
-    let mut all = Vec::new();
-    for (at, column) in columns.iter().enumerate() {
-        all.extend(column.latencies.iter().map(|(from, to, count)| (*from, *to, at, *count)));
-    }
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut buckets: Vec<(f64, f64)> = Vec::new();
-    let mut counts = Vec::with_capacity(all.len());
-    for (from, to, column, count) in all {
-        if buckets.last().is_none_or(|last| last.0 != from) {
-            buckets.push((from, to));
+impl Buckets {
+    /// Those that have anything.
+    fn of(columns: &[Column]) -> Self {
+        let mut all = Vec::new();
+        for (at, column) in columns.iter().enumerate() {
+            all.extend(column.latencies.iter().map(|(from, to, count)| (*from, *to, at, *count)));
         }
-        counts.push((buckets.len() - 1, column, count));
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut buckets = Self { bounds: Vec::new(), counts: Vec::with_capacity(all.len()) };
+        for (from, to, column, count) in all {
+            if buckets.bounds.last().is_none_or(|last| last.0 != from) {
+                buckets.bounds.push((from, to));
+            }
+            buckets.counts.push((buckets.bounds.len() - 1, column, count));
+        }
+        buckets
     }
-    (buckets, counts)
 }
 
 /// How many adjacent columns are drawn together: the square root of their number. The cube root is enough where columns

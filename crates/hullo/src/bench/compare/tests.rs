@@ -1,6 +1,6 @@
 //! Comparisons of load tests that are made up, where the truth is known.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice::from_ref};
 
 use super::*;
 use crate::{
@@ -151,7 +151,7 @@ fn what_is_cut_off_is_told_as_far_as_it_can_be() {
     let (mut short, long) = (TRUTH.run(1), Truth { median: 4.0, ..TRUTH }.run(2));
     short.latency_ms.censored = vec!["p99".to_owned()];
     let of = |a: &Report, b: &Report| {
-        let comparison = compare(std::slice::from_ref(a), std::slice::from_ref(b), false, 0).unwrap();
+        let comparison = compare(from_ref(a), from_ref(b), false, 0).unwrap();
         let p99 = comparison.figures.into_iter().find(|figure| figure.figure == "p99").unwrap();
         (p99.word, p99.censored)
     };
@@ -168,7 +168,7 @@ fn what_is_not_alike_is_warned_about() {
     let (a, mut b) = (TRUTH.run(1), TRUTH.run(2));
     b.plan.rate = Some("500".to_owned());
     b.lag_ms.p99 = 3.0;
-    let comparison = compare(&[a.clone()], &[b], false, 0).unwrap();
+    let comparison = compare(from_ref(&a), &[b], false, 0).unwrap();
     let warned = |part: &str| comparison.warnings.iter().any(|warning| warning.contains(part));
     assert!(warned("--rate was none for A and 500 for B"), "{:?}", comparison.warnings);
     assert!(
@@ -177,7 +177,7 @@ fn what_is_not_alike_is_warned_about() {
         comparison.warnings
     );
     let empty = Report::default();
-    assert!(compare(&[a.clone()], &[empty], false, 0).is_err(), "no columns, no comparison");
+    assert!(compare(from_ref(&a), &[empty], false, 0).is_err(), "no columns, no comparison");
     assert!(compare(&[], &[a], false, 0).is_err());
 }
 

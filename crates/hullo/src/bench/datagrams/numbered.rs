@@ -116,6 +116,11 @@ impl<'a> Numbered<'a> {
         self.numbers.run
     }
 
+    /// How many that count were to go and did not: the socket took none until the end.
+    pub(super) fn unsent(&self) -> u64 {
+        if self.leaving.is_empty() { 0 } else { self.counted }
+    }
+
     /// How long it is at work, as stamps have it.
     pub(super) fn now(&self) -> u64 {
         nanos(self.since, Instant::now())

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn turn(since: Instant, at: u64) -> Turn {
-        Turn { n: 0, due: since + Duration::from_nanos(at), counted: at % 3 == 0 }
+        Turn { n: 0, due: since + Duration::from_nanos(at), counted: at.is_multiple_of(3) }
     }
 
     proptest! {

@@ -347,7 +347,7 @@ mod tests {
             digit => format!("{:06b}", 0x19 + digit - 3),
         });
         let mut bits: String = codes.collect();
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         bits.as_bytes()

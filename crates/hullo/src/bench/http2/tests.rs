@@ -325,7 +325,7 @@ proptest! {
     #[test]
     fn garbage_is_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 1..60_usize) {
         let exchange = exchange(Method::GET);
-        let at_once = heard(&exchange, &[bytes.clone()], 1 << 20);
+        let at_once = heard(&exchange, std::slice::from_ref(&bytes), 1 << 20);
         let in_pieces = heard(&exchange, &[bytes], cut);
         prop_assert_eq!((at_once.replies, at_once.broken), (in_pieces.replies, in_pieces.broken));
     }

@@ -6,6 +6,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -15,6 +16,7 @@ use std::{
 use ::http::{
     Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
+    response::Parts,
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -24,7 +26,8 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{
     Front, Upgrade,
     head::{self, Head, Length, Refusal},
-    wire::{AT_ONCE, Before, Ending, Incoming, Shared, Wire},
+    seen::Seen,
+    wire::{AT_ONCE, Before, COPIED, Ending, Incoming, Shared, Wire},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -48,33 +51,14 @@ pub(super) enum End {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result<End> {
-    let wire = Shared::new(wire);
+pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Box<Wire>) -> Result<End> {
+    let wire = Shared::new(*wire);
     loop {
-        wire.lock().stream().heed_stop(true);
-        let head = match next(front, &wire).await {
-            Ok(Some(head)) => head,
-            Ok(None) => {
-                // The client asks nothing more, or the server ends: a farewell, and no waiting for one.
-                let _ = timeout(FAREWELL, wire.clone().shutdown()).await;
-                return Ok(End::Over);
-            }
-            Err(ending) => return end(front, peer, &wire, ending).await,
-        };
-        wire.lock().stream().heed_stop(false);
-        // In a box, so that an idle connection does not keep room for an exchange.
-        let next = Box::pin(exchange(front, peer, &wire, head)).await;
-        if next.is_err() {
-            // The answers before this one are whole.
-            let _ = timeout(FAREWELL, wire.clone().flush()).await;
-        }
-        match next? {
+        // Between two requests a connection may be idle, and there are many of those: all that follows is in a box.
+        let begun = poll_fn(|cx| wire.lock().poll_begun(cx)).await;
+        match Box::pin(attend(front, peer, &wire, begun)).await? {
             Next::Request => {}
-            Next::Nothing => {
-                // The client has its answer: what becomes of the connection now changes nothing.
-                let _ = linger::close(&mut wire.clone()).await;
-                return Ok(End::Over);
-            }
+            Next::Nothing => return Ok(End::Over),
             Next::WebSocket(upgrade) => {
                 let wire = wire.into_wire().ok_or_else(|| Error::new(Kind::Other, "the connection is still in use"))?;
                 return Ok(End::WebSocket(upgrade, Box::new(wire)));
@@ -83,24 +67,54 @@ pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Wire) -> Result
     }
 }
 
-/// The head of the next request. Between two requests a connection may be idle; once a head has begun, it must come in
-/// time.
+/// Serves what was asked at once, or ends the connection.
+async fn attend(front: &Arc<Front>, peer: &Peer, wire: &Shared, begun: io::Result<bool>) -> Result<Next> {
+    match begun {
+        Ok(true) => {}
+        Err(error) if !(is_idle_timeout(&error) && wire.lock().is_flushed()) => {
+            return end(front, peer, wire, error.into()).await;
+        }
+        // The client asks nothing more, or the server ends: a farewell, and no waiting for one.
+        Ok(false) | Err(_) => {
+            let _ = timeout(FAREWELL, wire.clone().shutdown()).await;
+            return Ok(Next::Nothing);
+        }
+    }
+    loop {
+        let head = match next(front, wire).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Next::Request),
+            Err(ending) => return end(front, peer, wire, ending).await,
+        };
+        match exchange(front, peer, wire, head).await {
+            Ok(Next::Request) => {}
+            Ok(Next::Nothing) => {
+                // The client has its answer: what becomes of the connection now changes nothing.
+                let _ = linger::close(&mut wire.clone()).await;
+                return Ok(Next::Nothing);
+            }
+            Ok(upgrade) => return Ok(upgrade),
+            Err(error) => {
+                // The answers before this one are whole.
+                let _ = timeout(FAREWELL, wire.clone().flush()).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// The head of the next request, if one has begun: it must then come in time.
 async fn next(front: &Front, wire: &Shared) -> Result<Option<Head>, Ending> {
-    let mut idle = false;
     let first = poll_fn(|cx| {
         let mut wire = wire.lock();
         match wire.poll_head(cx) {
             // The time of a head does not run while a slow client still reads earlier answers.
-            Poll::Pending if !wire.is_idle() && wire.is_flushed() => Poll::Ready(None),
-            Poll::Pending => {
-                idle = wire.is_flushed();
-                Poll::Pending
-            }
+            Poll::Pending if wire.is_flushed() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
             Poll::Ready(head) => Poll::Ready(Some(head)),
         }
     });
     match first.await {
-        Some(Err(Ending::Failed(error))) if idle && is_idle_timeout(&error) => Ok(None),
         Some(head) => head,
         None => {
             let whole = poll_fn(|cx| wire.lock().poll_head(cx));
@@ -112,13 +126,13 @@ async fn next(front: &Front, wire: &Shared) -> Result<Option<Head>, Ending> {
 }
 
 /// Whether an idle connection was given up, which is no error.
-fn is_idle_timeout(error: &std::io::Error) -> bool {
+fn is_idle_timeout(error: &io::Error) -> bool {
     let ours = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     ours.is_some_and(|error| error.kind() == Kind::Timeout)
 }
 
 /// Tells the client why it is not listened to any more, where there is somebody to tell.
-async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Result<End> {
+async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Result<Next> {
     let refusal = match ending {
         Ending::Refused(refusal) => refusal,
         Ending::Cut(why) => return Err(Error::new(Kind::Cut, why)),
@@ -126,12 +140,12 @@ async fn end(front: &Front, peer: &Peer, wire: &Shared, ending: Ending) -> Resul
     };
     front.refused(peer, &refusal);
     if refusal != head::NO_HTTP {
-        let response = front.finished(text(refusal.status, refusal.why));
+        let response = text(refusal.status, refusal.why);
         let manner = Manner { head: false, version: Version::HTTP_11, keeps_alive: false, trailers: false };
         respond(wire, response, &manner).await?;
     }
     let _ = linger::close(&mut wire.clone()).await;
-    Ok(End::Over)
+    Ok(Next::Nothing)
 }
 
 /// What follows an exchange.
@@ -152,12 +166,12 @@ struct Manner {
 }
 
 async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) -> Result<Next> {
-    let Head { request, length, keeps_alive, .. } = head;
+    let Head { request, length, keeps_alive, seen, .. } = head;
     let mut manner = Manner {
         head: request.method() == ::http::Method::HEAD,
         version: request.version(),
         keeps_alive,
-        trailers: head::has_word(request.headers(), &TE, "trailers"),
+        trailers: seen.has(Seen::TE) && head::has_word(request.headers(), &TE, "trailers"),
     };
     let body = match length {
         Length::Known(0) => empty(),
@@ -167,26 +181,26 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
     if front.service.is_web() && manner.version == Version::HTTP_11 {
         request.extensions_mut().insert(Interim::new(Arc::new(Before::new(wire))));
     }
-    let mut response = until(wire, pin!(front.clone().answer(request, peer.clone()))).await?;
+    let mut response = until(wire, pin!(front.answer(request, seen, peer))).await?;
     let upgrade = response.extensions_mut().remove::<Upgrade>();
     if response.status().is_informational() && upgrade.is_none() {
-        response = front.finished(text(StatusCode::INTERNAL_SERVER_ERROR, "an interim response is no answer\n"));
+        response = text(StatusCode::INTERNAL_SERVER_ERROR, "an interim response is no answer\n");
     }
     // A server that ends says so with its last answer.
     manner.keeps_alive &= !front.scope.is_stopping();
-    let keeps_alive = respond(wire, response, &manner).await?;
+    let Answered { keeps_alive, is_read } = respond(wire, response, &manner).await?;
     if let Some(upgrade) = upgrade {
         poll_fn(|cx| wire.lock().poll_flush(cx)).await.map_err(cut)?;
         return Ok(Next::WebSocket(upgrade));
     }
     // Also where nothing follows: a client that still sends may miss the answer otherwise.
-    let read = skip(front, wire).await;
+    let read = is_read || skip(front, wire).await;
     // A client that asks much at once is not the only one.
     tokio::task::consume_budget().await;
     Ok(if keeps_alive && read { Next::Request } else { Next::Nothing })
 }
 
-fn cut(error: std::io::Error) -> Error {
+fn cut(error: io::Error) -> Error {
     Error::io("the answer was cut off", error)
 }
 
@@ -208,8 +222,7 @@ fn until<T>(wire: &Shared, mut answer: Pin<&mut impl Future<Output = Result<T>>>
 async fn skip(front: &Front, wire: &Shared) -> bool {
     {
         let mut wire = wire.lock();
-        wire.revoke();
-        if wire.is_read() || !wire.may_go_on() {
+        if wire.finish() || !wire.may_go_on() {
             return wire.is_read();
         }
     }
@@ -231,54 +244,74 @@ enum Framing {
     Closing,
 }
 
-/// Gathers a response, and writes what is too much to gather. Says whether the connection can go on.
-async fn respond(wire: &Shared, mut response: Response<Body>, manner: &Manner) -> Result<bool> {
-    let framing = framing(&mut response, manner);
-    let may_go_on = wire.lock().may_go_on();
-    let keeps_alive = manner.keeps_alive && may_go_on && framing != Framing::Closing && !says_close(&response);
-    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    {
+/// What follows an answer.
+struct Answered {
+    /// The connection can go on.
+    keeps_alive: bool,
+    /// Nothing of the request is left to read.
+    is_read: bool,
+}
+
+/// Gathers a response, and writes what is too much to gather.
+async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Result<Answered> {
+    let seen = Seen::of(response.headers());
+    let framing = framing(&response, seen, manner);
+    let (mut parts, mut body) = response.into_parts();
+    let part = parts.extensions.remove::<Part>();
+    // Most bodies are one small piece, which leaves with the head.
+    let first = match framing {
+        Framing::Known(length) if length <= COPIED as u64 && part.is_none() && !manner.head => {
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await
+        }
+        _ => Poll::Pending,
+    };
+    let piece = if let Poll::Ready(Some(Ok(frame))) = &first { frame.data_ref() } else { None };
+    let piece = piece.filter(|data| body.is_end_stream() && framing == Framing::Known(data.len() as u64));
+    let done = manner.head || framing == Framing::Bodiless || piece.is_some();
+    let answered = {
         let mut wire = wire.lock();
-        wire.responding = true;
-        let out = &mut wire.output;
-        head::write(&response, out);
-        match framing {
-            Framing::Known(length) => head::line(&CONTENT_LENGTH, length.to_string().as_bytes(), out),
-            Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
-            Framing::Bodiless | Framing::Closing => {}
-        }
-        if !switches && !response.headers().contains_key(CONNECTION) {
-            match (keeps_alive, manner.version) {
-                (false, _) => head::line(&CONNECTION, b"close", out),
-                (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
-                (true, _) => {}
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-    if !manner.head && framing != Framing::Bodiless {
-        match response.extensions_mut().remove::<Part>() {
+        let keeps_alive = begin(&mut wire, &parts, seen, framing, manner);
+        wire.output.extend_from_slice(piece.map_or(&[], |data| data));
+        Answered { keeps_alive, is_read: done && wire.finish() }
+    };
+    if !done {
+        match part {
             // The body stays until it is sent: with it goes its account.
             Some(part) if framing == Framing::Known(part.left()) && wire.lock().is_bare() => {
                 send_file(wire, part).await?
             }
-            _ => send(wire, response.into_body(), framing, manner.trailers).await?,
+            _ => send(wire, first, body, framing, manner.trailers).await?,
         }
     }
-    // Much that was gathered leaves before more is asked for.
-    poll_fn(|cx| wire.lock().poll_send(&mut Bytes::new(), cx)).await.map_err(cut)?;
-    Ok(keeps_alive)
+    Ok(answered)
 }
 
-fn says_close(response: &Response<Body>) -> bool {
-    head::has_word(response.headers(), &CONNECTION, "close")
+/// Gathers the head of a response. Says whether the connection can go on.
+fn begin(wire: &mut Wire, parts: &Parts, seen: Seen, framing: Framing, manner: &Manner) -> bool {
+    let says_close = seen.has(Seen::CONNECTION) && head::has_word(&parts.headers, &CONNECTION, "close");
+    let keeps_alive = manner.keeps_alive && wire.may_go_on() && framing != Framing::Closing && !says_close;
+    wire.responding = true;
+    let out = &mut wire.output;
+    head::write(parts.status, &parts.headers, seen, out);
+    match framing {
+        Framing::Known(length) => head::line(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes(), out),
+        Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
+        Framing::Bodiless | Framing::Closing => {}
+    }
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS && !seen.has(Seen::CONNECTION) {
+        match (keeps_alive, manner.version) {
+            (false, _) => head::line(&CONNECTION, b"close", out),
+            (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
+            (true, _) => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    keeps_alive
 }
 
 /// Decides how the end of the body is told; what a service says about that itself holds only where it knows better.
-fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
+fn framing(response: &Response<Body>, seen: Seen, manner: &Manner) -> Framing {
     let status = response.status();
-    let told = response.headers_mut().remove(CONTENT_LENGTH);
-    response.headers_mut().remove(TRANSFER_ENCODING);
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Framing::Bodiless;
     }
@@ -287,6 +320,7 @@ fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
         return Framing::Bodiless;
     }
     let exact = response.body().size_hint().exact();
+    let told = if seen.has(Seen::CONTENT_LENGTH) { response.headers().get(CONTENT_LENGTH) } else { None };
     let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
     match (exact, told, manner.version) {
         // An answer to HEAD may have no body to measure.
@@ -297,12 +331,18 @@ fn framing(response: &mut Response<Body>, manner: &Manner) -> Framing {
     }
 }
 
+/// What is next of a body; nothing at its end.
+type Piece = Option<Result<Frame<Bytes>>>;
+
 /// Sends a body, piece by piece as it comes.
-async fn send(wire: &Shared, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
+async fn send(wire: &Shared, mut first: Poll<Piece>, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
     let mut left = if let Framing::Known(length) = framing { length } else { u64::MAX };
     loop {
-        let frame = until(wire, pin!(async { Ok(body.frame().await) })).await?;
-        let Some(frame) = frame else { break };
+        let piece = match std::mem::replace(&mut first, Poll::Pending) {
+            Poll::Ready(piece) => piece,
+            Poll::Pending => until(wire, pin!(async { Ok(body.frame().await) })).await?,
+        };
+        let Some(frame) = piece else { break };
         let mut data = match frame?.into_data() {
             Ok(data) => data,
             Err(frame) if framing == Framing::Chunked => return finish(wire, frame, trailers),

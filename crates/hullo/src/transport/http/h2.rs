@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ::http::{
-    Method, Request, Response,
+    HeaderValue, Method, Request, Response,
     header::{CONTENT_LENGTH, EXPECT},
 };
 use http_body_util::BodyExt;
@@ -13,7 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use super::{Front, head, wire::Wire};
+use super::{ALWAYS, Front, head, seen::Seen, wire::Wire};
 use crate::{
     error::{Error, Kind, Result},
     io::{
@@ -62,10 +62,13 @@ async fn answer(front: Arc<Front>, request: Request<Incoming>, peer: Peer) -> Re
             Unread::new(body, &left).boxed_unsync()
         }
     });
-    let scope = front.scope.clone();
-    let mut response = front.answer(request, peer).await?;
+    let seen = Seen::of(request.headers());
+    let mut response = front.answer(request, seen, &peer).await?;
     if !expects {
-        left.throw_away(&scope).await;
+        left.throw_away(&front.scope).await;
+    }
+    for (name, value) in ALWAYS.iter().filter_map(|(_, line)| line.trim_end().split_once(": ")) {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     if head {
         // The answer to HEAD says how long the one to GET would be, and has no body; what makes it need not run on.

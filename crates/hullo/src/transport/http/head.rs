@@ -5,16 +5,20 @@
 
 use std::{
     cell::RefCell,
-    io::Write,
     mem::MaybeUninit,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::LazyLock,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use ::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TRANSFER_ENCODING},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem::Finder;
+use nix::time::{ClockId, clock_gettime};
+
+use super::{ALWAYS, seen::Seen};
 
 /// The largest head that is read.
 pub(super) const LARGEST: usize = 64 << 10;
@@ -59,6 +63,7 @@ pub struct Head {
     pub keeps_alive: bool,
     /// The client waits for a `100 Continue` before it sends the body.
     pub expects: bool,
+    pub(super) seen: Seen,
 }
 
 /// Finds the end of a head, and refuses early what can never become one. It remembers how far it has looked.
@@ -152,6 +157,13 @@ fn may_become_request(line: &[u8]) -> Result<(), Refusal> {
     if line.iter().all(|byte| (b' '..0x7f).contains(byte)) { Ok(()) } else { bad("this is no request\n") }
 }
 
+/// The length of the head at the beginning of `input`, where it has an end and is not too large. Most heads come in one
+/// piece: they need no [`Search`], since [`read`] finds whatever is wrong with a whole one.
+pub(super) fn whole(input: &[u8]) -> Option<usize> {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    END.find(input).map(|at| at + 4).filter(|end| *end <= LARGEST)
+}
+
 /// Reads a whole head, with its empty line.
 ///
 /// # Errors
@@ -159,7 +171,15 @@ fn may_become_request(line: &[u8]) -> Result<(), Refusal> {
 pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     let mut lines = [const { MaybeUninit::uninit() }; LINES];
     let mut parsed = httparse::Request::new(&mut []);
-    parsed.parse_with_uninit_headers(head, &mut lines).map_err(explain)?;
+    let end = parsed.parse_with_uninit_headers(head, &mut lines);
+    // The parser passes over empty lines before a request, and takes LF alone for the end of a line: what has neither needs
+    // no closer look.
+    let (count, ends) = (|sign| head.iter().filter(|byte| **byte == sign).count(), parsed.headers.len() + 2);
+    let is_plain = end == Ok(httparse::Status::Complete(head.len())) && count(b'\n') == ends && count(b'\r') == ends;
+    if !is_plain {
+        Search::default().end(head)?;
+    }
+    end.map_err(explain)?;
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return bad("this is no request\n");
     };
@@ -167,13 +187,14 @@ pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     *request.method_mut() = Method::from_bytes(method.as_bytes()).or(bad("this is no method\n"))?;
     *request.uri_mut() = uri(head, target, request.method() == Method::CONNECT)?;
     *request.version_mut() = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    *request.headers_mut() = headers(head, parsed.headers)?;
-    let (length, version) = (length(&request)?, request.version());
-    let wishes = |word: &str| has_word(request.headers(), &CONNECTION, word);
-    let keeps_alive =
-        if version == Version::HTTP_10 { wishes("keep-alive") && !wishes("close") } else { !wishes("close") };
-    let expects = expects(&request)? && length != Length::Known(0);
-    Ok(Head { request, length, keeps_alive, expects })
+    let (headers, seen) = headers(head, parsed.headers)?;
+    *request.headers_mut() = headers;
+    let bodied = seen.has(Seen::CONTENT_LENGTH) || seen.has(Seen::TRANSFER_ENCODING);
+    let length = if bodied { length(&request)? } else { Length::Known(0) };
+    let wishes = |word: &str| seen.has(Seen::CONNECTION) && has_word(request.headers(), &CONNECTION, word);
+    let keeps_alive = !wishes("close") && (request.version() != Version::HTTP_10 || wishes("keep-alive"));
+    let expects = seen.has(Seen::EXPECT) && expects(&request)? && length != Length::Known(0);
+    Ok(Head { request, length, keeps_alive, expects, seen })
 }
 
 fn explain(error: httparse::Error) -> Refusal {
@@ -192,30 +213,34 @@ fn explain(error: httparse::Error) -> Refusal {
 
 /// The target (section 3.2): no fragment, nothing that is not ASCII, no backslash that somebody takes for a slash.
 fn uri(head: &Bytes, target: &str, connects: bool) -> Result<Uri, Refusal> {
-    let path = target.split('?').next().unwrap_or_default();
-    if !target.is_ascii() || target.contains('#') || path.contains('\\') || is_ambiguous(path) {
+    let bytes = target.as_bytes();
+    let path = &bytes[..memchr::memchr(b'?', bytes).unwrap_or(bytes.len())];
+    if !bytes.is_ascii() || memchr::memchr(b'#', bytes).is_some() || path.contains(&b'\\') || is_ambiguous(path) {
         return bad("there are characters in the target that must be written as %XX\n");
+    }
+    if target == "/" {
+        return Ok(Uri::default());
     }
     if !connects && !target.starts_with(['/', '*']) && !target.contains("://") {
         return bad("the target is no path\n");
     }
-    Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).or(bad("the target is no URL\n"))
+    Uri::from_maybe_shared(head.slice_ref(bytes)).or(bad("the target is no URL\n"))
 }
 
 /// Whether a path has `%C0` or `%C1` in it, which are no UTF-8 but another way to write an ASCII character.
-fn is_ambiguous(path: &str) -> bool {
-    let path = path.as_bytes();
+fn is_ambiguous(path: &[u8]) -> bool {
     memchr::memchr_iter(b'%', path).any(|at| matches!(path.get(at + 1..at + 3), Some([b'c' | b'C', b'0' | b'1'])))
 }
 
-fn headers(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Refusal> {
-    let mut headers = HeaderMap::with_capacity(lines.len());
+fn headers(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Seen), Refusal> {
+    let (mut headers, mut seen) = (HeaderMap::with_capacity(lines.len()), Seen::default());
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).or(bad("a header's name is none\n"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).or(bad("a header's value is none\n"))?;
+        seen.note(&name);
         headers.append(name, value);
     }
-    Ok(headers)
+    Ok((headers, seen))
 }
 
 /// How much body there is (section 6.3). Two ways to say it are one too many.
@@ -270,20 +295,30 @@ pub(in crate::transport) fn has_word(headers: &HeaderMap, name: &HeaderName, wor
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
 }
 
-/// Writes the head of a response, without what says how long its body is, and without the empty line.
-pub(super) fn write<B>(response: &Response<B>, out: &mut BytesMut) {
-    let status = response.status();
-    out.reserve(256);
+/// Writes the head of a response, without what says how long its body is, and without the empty line. Those of its headers
+/// that say that are passed over.
+pub(super) fn write(status: StatusCode, headers: &HeaderMap, seen: Seen, out: &mut BytesMut) {
+    out.reserve(512);
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
     out.put_slice(b"\r\n");
-    for (name, value) in response.headers() {
-        line(name, value.as_bytes(), out);
+    for (name, value) in headers {
+        if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
+            line(name, value.as_bytes(), out);
+        }
     }
-    if !status.is_informational() && !response.headers().contains_key(DATE) {
-        date(|date| line(&DATE, date, out));
+    if status.is_informational() {
+        return;
+    }
+    if !seen.has(Seen::DATE) {
+        date(out);
+    }
+    for (mark, line) in ALWAYS {
+        if !seen.has(mark) {
+            out.put_slice(line.as_bytes());
+        }
     }
 }
 
@@ -295,26 +330,27 @@ pub(super) fn line(name: &HeaderName, value: &[u8], out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-/// The date as a header has it (RFC 9110, section 5.6.7): written once a second.
-fn date<T>(with: impl FnOnce(&[u8]) -> T) -> T {
+/// Writes the line of the date (RFC 9110, section 5.6.7), which is made once a second.
+fn date(out: &mut BytesMut) {
     thread_local! {
-        static WRITTEN: RefCell<(Duration, Vec<u8>)> = const { RefCell::new((Duration::MAX, Vec::new())) };
+        static MADE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let second = Duration::from_secs(since.as_secs());
-    WRITTEN.with_borrow_mut(|(when, text)| {
+    // The clock of the last tick will do, and costs a fraction of the exact one.
+    let second = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |now| now.tv_sec());
+    let second = u64::try_from(second).unwrap_or_default();
+    MADE.with_borrow_mut(|(when, line)| {
         if *when != second {
             *when = second;
-            text.clear();
-            // Writing to memory does not fail.
-            let _ = write!(text, "{}", httpdate::HttpDate::from(UNIX_EPOCH + second));
+            *line = format!("date: {}\r\n", httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)));
         }
-        with(text)
+        out.put_slice(line.as_bytes());
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn search(text: &str) -> Result<Option<usize>, u16> {
@@ -337,6 +373,52 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_head_in_one_piece_needs_no_search() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(whole(format!("{text}more").as_bytes()), Some(text.len()));
+        assert_eq!(whole(&text.as_bytes()[..text.len() - 1]), None);
+        assert_eq!(whole(format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(LARGEST)).as_bytes()), None);
+    }
+
+    #[test]
+    fn what_is_read_without_a_search_is_refused_as_with_one() {
+        for (text, status) in [
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("\r\nGET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\n\nGET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400),
+            ("GET / HTTP/1.2\r\n\r\n", 505),
+            ("GET / HTTP/3.0\r\n\r\n", 505),
+        ] {
+            assert_eq!(search(text), Err(status), "{text:?}");
+            assert_eq!(parse(text).err(), Some(status), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_a_search_finds(
+            pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..12),
+            noise in any::<u8>(),
+            at in any::<proptest::sample::Index>(),
+        ) {
+            let mut text = pieces.concat().into_bytes();
+            text.extend_from_slice(b"\r\n\r\n");
+            let at = at.index(text.len());
+            text[at] = noise;
+            let Some(end) = whole(&text) else { return Ok(()) };
+            if read(&Bytes::copy_from_slice(&text[..end])).is_ok() {
+                prop_assert_eq!(Search::default().end(&text), Ok(Some(end)));
+            }
+        }
+    }
+
+    const PIECES: &[&str] =
+        &["GET / HTTP/1.1\r\n", "GET /a?b HTTP/1.0\r\n", "Host: a\r\n", "a:b\r\n", "\n", "\r", "\r\n", " ", "x"];
 
     #[test]
     fn what_can_be_no_request_is_refused_before_its_end() {

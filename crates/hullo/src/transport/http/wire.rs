@@ -10,12 +10,13 @@ use std::{
 
 use ::http::{Response, StatusCode};
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     chunked::{Chunks, Piece},
     head::{self, Head, Length, Refusal, Search},
+    seen::Seen,
     socket::Socket,
 };
 use crate::{
@@ -23,11 +24,15 @@ use crate::{
     io::{exchange::Early, file::Part, guard::Guard, scratch},
 };
 
+mod incoming;
+
+pub(super) use self::incoming::Incoming;
+
 /// The most that is gathered before it is written.
 const GATHERED: usize = 64 << 10;
 
 /// What is larger than that is written from where it is, and not copied first.
-const COPIED: usize = 16 << 10;
+pub(super) const COPIED: usize = 16 << 10;
 
 /// How much of a file the kernel is told to send at once. It does that in one go as long as the client takes it, and the
 /// others on this core wait.
@@ -75,7 +80,7 @@ impl Early for Before {
             if wire.responding || wire.turn != self.turn {
                 return Poll::Ready(Err(Error::usage("the response has begun already")));
             }
-            head::write(&head, &mut wire.output);
+            head::write(head.status(), head.headers(), Seen::of(head.headers()), &mut wire.output);
             wire.output.extend_from_slice(b"\r\n");
         }
         wire.poll_flush(cx).map_err(|error| Error::io("an interim response was cut off", error))
@@ -170,15 +175,6 @@ impl Wire {
         (self.stream, self.input.freeze())
     }
 
-    pub(super) fn stream(&mut self) -> &mut Guard<Socket> {
-        &mut self.stream
-    }
-
-    /// Whether nothing of a next request is there.
-    pub(super) fn is_idle(&self) -> bool {
-        self.input.is_empty()
-    }
-
     /// Whether all that was gathered has left.
     pub(super) fn is_flushed(&self) -> bool {
         self.output.is_empty() && !self.unflushed
@@ -200,36 +196,62 @@ impl Wire {
         }
     }
 
-    /// The next head; nothing where the client has ended between two.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Ending>> {
+    /// Waits for the beginning of the next request; says whether there is one, or the client has ended.
+    pub(super) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        // A server that ends has nothing more to wait for here.
+        self.stream.heed_stop(true);
         loop {
-            // A line end behind a body is no beginning of a request (section 2.2).
-            while self.search.is_new() && self.input.starts_with(b"\r\n") {
-                self.input.advance(2);
-            }
-            if self.input.is_empty() {
-                self.input = BytesMut::new();
-            }
-            if let Some(end) = self.search.end(&self.input)? {
-                let head = head::read(&self.input.split_to(end).freeze())?;
-                self.search = Search::default();
-                if self.input.is_empty() {
-                    // The rest of the buffer goes with the head.
-                    self.input = BytesMut::new();
-                }
-                return Poll::Ready(Ok(Some(self.begin(head))));
+            if self.has_begun() {
+                return Poll::Ready(Ok(true));
             }
             // Whoever waits for answers before asking on gets them now. More at once are answered together.
             ready!(self.poll_flush(cx))?;
-            match ready!(self.poll_fill(cx))? {
-                0 if self.input.is_empty() => return Poll::Ready(Ok(None)),
-                0 => return Poll::Ready(Err(Ending::Cut("the request ended in its head"))),
-                _ => {}
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(false));
             }
         }
     }
 
-    fn begin(&mut self, head: Head) -> Head {
+    /// Whether something of a next request is there.
+    fn has_begun(&mut self) -> bool {
+        // A line end behind a body is no beginning of a request (section 2.2).
+        while self.search.is_new() && self.input.starts_with(b"\r\n") {
+            self.input.advance(2);
+        }
+        if self.input.is_empty() {
+            // The capacity goes back.
+            self.input = BytesMut::new();
+        }
+        !self.input.is_empty()
+    }
+
+    /// The head of the next request; nothing where none has begun.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Ending>> {
+        self.stream.heed_stop(true);
+        if self.output.len() >= GATHERED {
+            // Much that was gathered leaves before more is asked for.
+            ready!(self.poll_flush(cx))?;
+        }
+        while self.has_begun() {
+            if let Some(head) = self.take_head()? {
+                return Poll::Ready(Ok(Some(head)));
+            }
+            ready!(self.poll_flush(cx))?;
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Err(Ending::Cut("the request ended in its head")));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    fn take_head(&mut self) -> Result<Option<Head>, Refusal> {
+        let whole = if self.search.is_new() { head::whole(&self.input) } else { None };
+        let end = if whole.is_some() { whole } else { self.search.end(&self.input)? };
+        let Some(end) = end else { return Ok(None) };
+        self.search = Search::default();
+        let head = head::read(&self.input.split_to(end).freeze())?;
+        // What is under way is finished, also by a server that ends.
+        self.stream.heed_stop(false);
         self.turn += 1;
         self.expects = head.expects;
         self.responding = false;
@@ -237,7 +259,7 @@ impl Wire {
             Length::Known(length) => Coming::Bytes(length),
             Length::Chunked => Coming::Chunks(Chunks::default()),
         };
-        head
+        Ok(Some(head))
     }
 
     /// Whether the request has been read to its end.
@@ -250,9 +272,10 @@ impl Wire {
         self.is_read() || !self.expects && self.coming != Coming::Broken
     }
 
-    /// Takes the rest of the request's body from whoever still has it.
-    pub(super) fn revoke(&mut self) {
+    /// Takes the rest of the request's body from whoever still has it. Says whether there is none.
+    pub(super) fn finish(&mut self) -> bool {
         self.turn += 1;
+        self.is_read()
     }
 
     /// Whether the client has gone, seen by reading what it sends meanwhile. That it only ended its half is no reason to
@@ -437,52 +460,5 @@ impl From<Refusal> for Ending {
 impl From<io::Error> for Ending {
     fn from(error: io::Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// The body of the request under way.
-pub(super) struct Incoming {
-    wire: Shared,
-    turn: u64,
-    length: Length,
-    read: u64,
-}
-
-impl Incoming {
-    pub(super) fn new(wire: Shared, length: Length) -> Self {
-        let turn = wire.lock().turn;
-        Self { wire, turn, length, read: 0 }
-    }
-}
-
-impl Body for Incoming {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let mut wire = self.wire.lock();
-        if wire.turn != self.turn {
-            return Poll::Ready(Some(Err(Error::new(Kind::Cut, "the exchange is over"))));
-        }
-        let frame = ready!(wire.poll_body(cx));
-        drop(wire);
-        if frame.is_none() && matches!(self.length, Length::Known(length) if length != self.read) {
-            return Poll::Ready(Some(Err(Error::new(Kind::Cut, "the request's body was cut off"))));
-        }
-        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(|frame| frame.data_ref())) {
-            self.read += data.map_or(0, Bytes::len) as u64;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.length == Length::Known(self.read)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.length {
-            Length::Known(length) => SizeHint::with_exact(length.saturating_sub(self.read)),
-            Length::Chunked => SizeHint::default(),
-        }
     }
 }

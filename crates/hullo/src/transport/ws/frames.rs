@@ -112,7 +112,8 @@ impl Reader {
                 return Ok(None);
             }
             buf.advance(head.size);
-            let mut payload = buf.split_to(head.len);
+            // Mostly there is nothing behind it, and then there is nothing to part.
+            let mut payload = if buf.len() == head.len { std::mem::take(buf) } else { buf.split_to(head.len) };
             if let Some(mask) = head.mask {
                 apply(mask, &mut payload);
             }

@@ -170,7 +170,8 @@ impl WebSocket {
                     let _ = self.poll_out(cx)?;
                 }
             }
-            match self.reader.read(&mut self.incoming) {
+            let received = if self.incoming.is_empty() { Ok(None) } else { self.reader.read(&mut self.incoming) };
+            match received {
                 Ok(Some(Received::Message(message))) => return Poll::Ready(Some(Ok(message))),
                 Ok(Some(Received::Ping(payload))) => self.pong = Some(payload),
                 Ok(Some(Received::Pong)) => {}

@@ -21,8 +21,9 @@ use crate::{
     view::{bench::page::duration, chat::draw::cut},
 };
 
-/// From when on the generator's own lag is to be spoken of.
-const LATE: Duration = Duration::from_millis(1);
+/// From when on the generator's own lag is to be spoken of, and of which part of the latency.
+const LATE_MS: f64 = 1.0;
+const LAG_SHARE: f64 = 0.1;
 
 /// Draws the load as it goes.
 pub(crate) fn draw(frame: &mut Frame<'_>, live: &Live) {
@@ -98,7 +99,9 @@ impl Live {
     }
 
     fn is_late(&self) -> bool {
-        self.progress.as_ref().is_some_and(|progress| progress.lag >= LATE)
+        let Some(lag) = self.progress.as_ref().map(|progress| progress.lag.as_secs_f64() * 1e3) else { return false };
+        // As the report judges it.
+        lag > LATE_MS && self.percentile(0.99).is_none_or(|latency| lag > latency * LAG_SHARE)
     }
 
     /// How much of it has been, as a bar and in words.
@@ -141,7 +144,9 @@ impl Live {
             if now.failed > 0.0 {
                 spans.push(Span::styled(format!("{} failed   ", rate(now.failed)), self.bad()));
             }
-            spans.push(Span::raw(bits(now.bytes)));
+            if now.bytes > 0.0 {
+                spans.push(Span::raw(bits(now.bytes)));
+            }
         }
         put(frame, area, spans, Style::new());
     }
@@ -162,7 +167,7 @@ impl Live {
         let most = values.iter().flatten().map(|(value, mark)| value.max(*mark)).fold(f64::MIN_POSITIVE, f64::max);
         bars(frame.buffer_mut(), inner, &values, most, self.accent());
         if most >= 1.0 && area.height > 1 && area.width > 2 * LABEL {
-            let text = if self.is_bulk { bits(most) } else { rate(most) };
+            let text = if self.is_bulk { bits(most).replace("bit/s", "") } else { short(most) };
             let text = format!("{text:>width$}", width = usize::from(LABEL) - 1);
             frame.buffer_mut().set_string(area.x, area.y, cut(&text, usize::from(LABEL) - 1), quiet());
         }
@@ -244,6 +249,15 @@ impl Live {
 fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 60.0 { format!("{seconds:.1}s") } else { duration(seconds) }
+}
+
+/// A rate in eight characters at most.
+fn short(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 1e6 => format!("{:.2}M/s", rate / 1e6),
+        rate if rate >= 1e5 => format!("{:.0}k/s", rate / 1e3),
+        low => rate(low),
+    }
 }
 
 /// A line of spans, cut where the area ends.

@@ -98,8 +98,8 @@ impl History {
         self.slices = self.slices.chunks(2).map(together).collect();
     }
 
-    /// The run in so many columns of the same width, the last of which may be to come: what happened in each of them in a
-    /// second, and which bands there are answers in.
+    /// The run in so many columns of the same width, the last of which may be to come: what happened in each of them in
+    /// a second, and which bands there are answers in.
     pub(super) fn columns(&self, many: usize) -> Vec<Option<Slice>> {
         let known = self.span.map_or(0, |span| span.as_nanos().div_ceil(self.width.as_nanos()) as usize);
         // What has no known end fills its place from a minute on.

@@ -13,8 +13,8 @@ use super::history::{BANDS, Slice, band, begin};
 const EIGHTHS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 const SHADES: [&str; 4] = ["░", "▒", "▓", "█"];
 
-/// Bars that stand on the area's foot: `most` is as high as the area. Where a column reaches up to a `mark` too, there is a
-/// line.
+/// Bars that stand on the area's foot: `most` is as high as the area. Where a column reaches up to a `mark` too, there
+/// is a line.
 pub(super) fn bars(buffer: &mut Buffer, area: Rect, values: &[Option<(f64, f64)>], most: f64, style: Style) {
     if area.is_empty() {
         return;
@@ -46,7 +46,13 @@ pub(super) fn reach(columns: &[Option<Slice>], rows: usize) -> Option<(usize, us
 }
 
 /// A heat map: columns over time, rows of ever longer times upwards.
-pub(super) fn heat(buffer: &mut Buffer, area: Rect, columns: &[Option<Slice>], (low, high): (usize, usize), style: Style) {
+pub(super) fn heat(
+    buffer: &mut Buffer,
+    area: Rect,
+    columns: &[Option<Slice>],
+    (low, high): (usize, usize),
+    style: Style,
+) {
     let rows = usize::from(area.height);
     let in_row = |column: &Slice, row: usize| -> f64 {
         let (from, to) = (low + row * (high - low) / rows, low + (row + 1) * (high - low) / rows);
@@ -69,7 +75,7 @@ pub(super) fn heat(buffer: &mut Buffer, area: Rect, columns: &[Option<Slice>], (
 }
 
 /// The times at the side of a heat map: round ones, where they lie. All that are so wide.
-pub(super) const LABEL: u16 = 8;
+pub(super) const LABEL: u16 = 9;
 
 pub(super) fn labels(buffer: &mut Buffer, area: Rect, (low, high): (usize, usize)) {
     let rows = usize::from(area.height);

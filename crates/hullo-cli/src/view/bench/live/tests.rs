@@ -74,7 +74,8 @@ fn it_says_how_it_goes() {
     assert!(load.row("rate").starts_with("rate     400/s answered   400/s offered"), "{}", load.row("rate"));
     assert!(load.row("so far").starts_with("so far   1,600 offered   1,600 answered   0 failed   0 without an answer"));
     let latency = load.row("latency");
-    assert!(latency.starts_with("latency  p50 50") && latency.contains(" µs   p90 50"), "{latency}");
+    assert!(latency.starts_with("latency  p50 496 µs   p90 496 µs"), "{latency}");
+    assert_eq!(load.live.line(), "4s  1,600 answered, 0 failed, 0 without an answer");
     assert!(!load.drawn(120, 40).iter().any(|row| row.contains("failed   ") && row.starts_with(" failed")));
 }
 
@@ -126,11 +127,11 @@ fn any_terminal_is_large_enough() {
     let bulk = Plan { shape: Shape::Bulk(Direction::Up), ..plan("", 10) };
     let endless = Plan { duration: None, count: Some(5000), ..plan("", 1) };
     for load in loads.iter_mut().chain([&mut Load::of(&bulk), &mut Load::of(&endless)]) {
-        for quarters in [0, 1, 3, 40] {
+        for quarters in [0, 1, 40] {
             load.progress.failures = vec![("refused".to_owned(), 1)];
             load.progress.lag = Duration::from_millis(u64::from(quarters));
             load.goes(quarters, 90, u64::from(quarters % 2));
-            for (width, height) in (0..30).flat_map(|height| [1, 2, 7, 20, 43, 80, 211].map(|width| (width, height + 1))) {
+            for (width, height) in (1..22).flat_map(|height| [1, 9, 33].map(|width| (width, height))) {
                 load.drawn(width, height);
             }
         }

@@ -20,10 +20,15 @@ pub(super) fn card(Run { name, report }: &Run<'_>, is_named: bool) -> String {
         .iter()
         .map(|(kind, many)| format!("<li>{} <b>{}</b></li>", escaped(kind), count(*many)))
         .collect();
-    let kinds = if kinds.is_empty() { kinds } else { format!("<ul class=\"kinds\" aria-label=\"Failures\">{kinds}</ul>\n") };
+    let kinds =
+        if kinds.is_empty() { kinds } else { format!("<ul class=\"kinds\" aria-label=\"Failures\">{kinds}</ul>\n") };
     let notes: String =
         verdict::notes(report).iter().map(|note| format!("<p class=\"note\">{}</p>\n", escaped(note))).collect();
-    format!("<section class=\"card\"{label}>\n{heading}{}{}{kinds}{notes}</section>\n", counters(report), percentiles(report))
+    format!(
+        "<section class=\"card\"{label}>\n{heading}{}{}{kinds}{notes}</section>\n",
+        counters(report),
+        percentiles(report)
+    )
 }
 
 fn counters(report: &Report) -> String {
@@ -153,8 +158,7 @@ fn times(report: &Report) -> String {
     let heads = cells("th", &mut some.iter().map(|(name, _)| (*name).to_owned()));
     let row = |(name, key, value): &Time| {
         let text = |(_, times): &(&str, &Latency)| {
-            let is_bound = times.censored.iter().any(|censored| censored == key);
-            format!("{}{}", if is_bound { "≥\u{a0}" } else { "" }, time(value(times)))
+            format!("{}{}", if times.is_bound(key) { "≥\u{a0}" } else { "" }, time(value(times)))
         };
         format!("<tr><th scope=\"row\">{name}</th>{}</tr>", cells("td", &mut some.iter().map(text)))
     };
@@ -176,7 +180,10 @@ fn more(report: &Report) -> Vec<(&'static str, String)> {
         let status = |(status, many): (&String, &u64)| format!("{status}: {}", count(*many));
         rows.push(("Statuses", report.statuses.iter().map(status).collect::<Vec<_>>().join(", ")));
     }
-    rows.push(("Bytes", format!("{} sent, {} received", bytes(report.bytes.sent as f64), bytes(report.bytes.received as f64))));
+    rows.push((
+        "Bytes",
+        format!("{} sent, {} received", bytes(report.bytes.sent as f64), bytes(report.bytes.received as f64)),
+    ));
     if let Some(packets) = &report.packets {
         let some = [
             (packets.lost, "lost"),
@@ -191,12 +198,16 @@ fn more(report: &Report) -> Vec<(&'static str, String)> {
     let cpu = &report.cpu;
     if cpu.seconds > 0.0 {
         let busiest = hullo::bench::words::percent(cpu.busiest * 100.0);
-        rows.push(("Generator", format!("{} of processor time, its busiest thread at {busiest}", time(cpu.seconds * 1e3))));
+        rows.push((
+            "Generator",
+            format!("{} of processor time, its busiest thread at {busiest}", time(cpu.seconds * 1e3)),
+        ));
     }
     rows
 }
 
 fn pairs(class: &str, rows: &[(&str, String)]) -> String {
-    let row = |(name, value): &(&str, String)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escaped(value));
+    let row =
+        |(name, value): &(&str, String)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escaped(value));
     format!("<table class=\"{class}\"><tbody>{}</tbody></table>", rows.iter().map(row).collect::<String>())
 }

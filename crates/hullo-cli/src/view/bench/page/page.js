@@ -9,8 +9,9 @@ function page({ runs }) {
   for (const run of runs.filter(({ report }) => report.over_time.columns.length > 0)) {
     // Those of requests are pointed at together; bytes have columns of their own.
     const [name, group] = [alone ? "" : `: ${run.name}`, []];
-    const shown = [alone && percentiles(runs), throughput(run, name, group), bytes(run, name, group), alone && lag(run)].filter(Boolean);
-    add(heat(run, name, []), html("div", { class: "side" }, shown), table(run, name));
+    const asks = run.report.offered > 0;
+    const shown = [alone && percentiles(runs), asks && throughput(run, name, group), bytes(run, name, group), alone && lag(run)];
+    add(asks && heat(run, name, []), html("div", { class: "side" }, shown.filter(Boolean)), table(run, name, asks));
   }
 }
 
@@ -31,17 +32,17 @@ function bytes(run, name, group) {
   });
 }
 
-function table(run, name) {
+function table(run, name, asks) {
   const { list, span } = columnsOf(run, FEW);
   const of = (column, share) => {
     const bucket = quantile(column, share);
     return bucket === null ? (column.unanswered ? "no answer" : "–") : time(middleOf(run, bucket));
   };
-  const counters = ["offered", "answered", "failed", "unanswered"];
+  const counters = asks ? ["offered", "answered", "failed", "unanswered"] : [];
   const row = (cells, name) => html("tr", {}, cells.map((text) => html(name, { class: "number" }, text)));
-  const figures = (column) => [clock(column.from, span), ...counters.map((what) => count(column[what])), of(column, 0.5), of(column, 0.99)];
+  const figures = (column) => [clock(column.from, span), ...counters.map((what) => count(column[what])), ...(asks ? [of(column, 0.5), of(column, 0.99)] : []), amount(column.sent, "B"), amount(column.received, "B")];
   const rows = html("table", {},
-    html("thead", {}, row(["from", ...counters, "p50", "p99"], "th")),
+    html("thead", {}, row(["from", ...counters, ...(asks ? ["p50", "p99"] : []), "sent", "received"], "th")),
     html("tbody", {}, list.map((column) => row(figures(column), "td"))));
   return html("details", { class: "card" },
     html("summary", {}, `Figures over time${name}`),

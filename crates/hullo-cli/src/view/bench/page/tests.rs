@@ -102,7 +102,10 @@ fn a_run_in_which_nothing_came_to_anything_says_so() {
     report["failures"] = json!({ "refused": 2500 });
     report["latency_ms"] = times(0, &[]);
     let text = text(&written(&report, &[Word { text: "p99<10ms: nothing was answered".to_owned(), is_bad: true }]));
-    assert!(text.contains("p99&lt;10ms: nothing was answered None of 2,500 requests came to anything: 2,500 failed."), "{text}");
+    assert!(
+        text.contains("p99&lt;10ms: nothing was answered None of 2,500 requests came to anything: 2,500 failed."),
+        "{text}"
+    );
     assert!(text.contains("refused 2,500") && !text.contains("≥"), "{text}");
 }
 

@@ -38,7 +38,11 @@ fn done(report: &Report) -> String {
 pub(in super::super) fn duration(seconds: f64) -> String {
     // What is long is not told to the thousandth.
     let ms = if seconds < 60.0 { (seconds * 1e3).round() } else { seconds.round() * 1e3 };
-    if ms < 1.0 { time(seconds * 1e3) } else { humantime::format_duration(Duration::from_millis(ms as u64)).to_string() }
+    if ms < 1.0 {
+        time(seconds * 1e3)
+    } else {
+        humantime::format_duration(Duration::from_millis(ms as u64)).to_string()
+    }
 }
 
 fn connections(many: usize) -> String {
@@ -93,14 +97,15 @@ pub(super) fn sentence(report: &Report) -> String {
             others(failed, unanswered)
         ),
     };
-    let figure = |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
+    let figure =
+        |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
     let latency = &report.latency_ms;
     format!("{whole} {}, {}.", figure("p50", latency.p50), figure("p99", latency.p99))
 }
 
 /// The mark of a figure that is a lower bound.
 pub(super) fn at_least(report: &Report, name: &str) -> &'static str {
-    if report.latency_ms.censored.iter().any(|censored| censored == name) { "≥\u{a0}" } else { "" }
+    if report.latency_ms.is_bound(name) { "≥\u{a0}" } else { "" }
 }
 
 fn others(failed: u64, unanswered: u64) -> String {
@@ -136,16 +141,10 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if report.lag_ms.p99 >= LATE && report.lag_ms.p99 * 10.0 >= report.latency_ms.p50 {
-        notes.push(format!(
-            "The generator was late itself: one request in a hundred left {} or more after it could have. The latencies \
-             contain that.",
-            time(report.lag_ms.p99)
-        ));
+    if let Some(why) = report.generator_limit() {
+        notes.push(format!("The generator was the limit, so the figures are its own: {why}."));
     }
+    notes.extend(report.generator_lag().map(|share| format!("Note: {share}.")));
     notes.extend(report.notes.iter().cloned());
     notes
 }
-
-/// From when on, in milliseconds, the generator's own lag is to be spoken of.
-const LATE: f64 = 1.0;
