@@ -1,0 +1,314 @@
+//! A stream inside TLS, once hands are shaken.
+//!
+//! Records are read several at a time into a buffer of the thread's, opened there, and passed on; they are sealed several at
+//! a time, and leave in one system call. What is idle holds none of them.
+
+use std::{
+    cell::RefCell,
+    io::{self, ErrorKind, IoSlice},
+    os::fd::BorrowedFd,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::rustls::{Error as Rustls, crypto::cipher::OutboundChunks};
+
+use super::{
+    conversation::Conversation,
+    handshake::Part,
+    reasons,
+    records::{CARRIED, LARGEST, whole},
+};
+use crate::{
+    error::{Error, Kind},
+    io::scratch,
+    link::Stream,
+};
+
+/// What is read at a time at most: the records that fill the largest buffer of those who read.
+const SPACE: usize = 136 << 10;
+
+/// What is sealed at a time, and so what is held for who does not read.
+const BATCH: usize = 4 * CARRIED;
+
+/// How many records leave in one system call.
+const AT_ONCE: usize = 8;
+
+thread_local! {
+    /// Not the one of `scratch`, into which whoever reads from TLS reads.
+    static CAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A TLS stream whose end means something.
+///
+/// An end without TLS's own farewell may be a forgery that cuts the conversation short (RFC 8446, section 6.1). A client
+/// is told so; a server takes it as the end, since many clients just close.
+pub(in crate::transport) struct TlsStream {
+    socket: TcpStream,
+    conversation: Conversation,
+    strict: bool,
+    alpn: Option<Box<[u8]>>,
+    /// Records that were read and not opened yet: mostly the beginning of one.
+    sealed: BytesMut,
+    /// What was opened and had no room where it was read into.
+    opened: BytesMut,
+    /// Records of ours that have not left, but for the first `left` bytes.
+    owed: Vec<Vec<u8>>,
+    left: usize,
+    failed: Option<Box<Rustls>>,
+}
+
+impl TlsStream {
+    /// The stream after a handshake, behind which `rest` has come.
+    ///
+    /// # Errors
+    /// There are no keys.
+    pub(super) fn new<P: Part>(
+        socket: TcpStream,
+        (part, rest): (P, Vec<u8>),
+        strict: bool,
+    ) -> std::result::Result<Self, Rustls> {
+        let alpn = part.alpn_protocol().map(Box::from);
+        Ok(Self {
+            socket,
+            conversation: Conversation::new(part.keys()?),
+            strict,
+            alpn,
+            sealed: BytesMut::from(&rest[..]),
+            opened: BytesMut::new(),
+            owed: Vec::new(),
+            left: 0,
+            failed: None,
+        })
+    }
+
+    /// What was agreed on to be spoken inside.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        self.alpn.as_deref()
+    }
+
+    /// Passes on what has been opened already.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let n = self.opened.len().min(buf.remaining());
+        buf.put_slice(&self.opened[..n]);
+        self.opened.advance(n);
+        if self.opened.is_empty() {
+            self.opened = BytesMut::new();
+        }
+    }
+
+    /// Opens records as long as there are whole ones and there is room. Returns how many bytes of `came` are used up.
+    fn open(&mut self, came: &mut [u8], buf: &mut ReadBuf<'_>) -> usize {
+        let mut used = 0;
+        while buf.remaining() > 0 && self.failed.is_none() && !self.conversation.ended {
+            let length = match whole(&came[used..]) {
+                Ok(Some(length)) => length,
+                Ok(None) => break,
+                Err(wrong) => {
+                    let wrong = self.conversation.refuse(wrong.into(), &mut self.owed);
+                    self.fail(wrong);
+                    break;
+                }
+            };
+            match self.conversation.open(&mut came[used..used + length], &mut self.owed) {
+                Ok(data) => {
+                    let (now, later) = data.split_at(data.len().min(buf.remaining()));
+                    buf.put_slice(now);
+                    self.opened.extend_from_slice(later);
+                    used += length;
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+        used
+    }
+
+    /// Opens what was read before.
+    fn open_held(&mut self, buf: &mut ReadBuf<'_>) {
+        let mut sealed = std::mem::take(&mut self.sealed);
+        let used = self.open(&mut sealed, buf);
+        sealed.advance(used);
+        if !sealed.is_empty() {
+            self.sealed = sealed;
+        }
+    }
+
+    /// Reads and opens what there is; false at the end. Cancel-safe: what was read is held where it is not passed on.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        CAME.with_borrow_mut(|came| {
+            came.resize(SPACE, 0);
+            let room = buf.remaining();
+            // As many records as there is room for, so that none waits, and always a whole one.
+            let most = (room + room / 64 + 64).clamp(LARGEST, SPACE);
+            let held = self.sealed.len();
+            came[..held].copy_from_slice(&self.sealed);
+            let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.socket), &mut came[held..most]))?;
+            if n == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            self.sealed = BytesMut::new();
+            let came = &mut came[..held + n];
+            let used = self.open(came, buf);
+            self.sealed = BytesMut::from(&came[used..]);
+            Poll::Ready(Ok(true))
+        })
+    }
+
+    /// Ends the conversation. The other end is told why, if that can be said at once: whoever reads must not be kept by one
+    /// who does not.
+    fn fail(&mut self, error: Rustls) {
+        self.failed = Some(Box::new(error));
+        let mut slices = [IoSlice::new(&[]); AT_ONCE];
+        let n = slices_of(&self.owed, self.left, &mut slices);
+        if let Ok(written) = self.socket.try_write_vectored(&slices[..n]) {
+            self.count(written);
+        }
+    }
+
+    /// What has failed, in words; also to who only writes, and so hears of a refusal.
+    fn failure(&self) -> Option<io::Error> {
+        let error = io::Error::new(ErrorKind::InvalidData, self.failed.as_deref()?.clone());
+        Some(reasons::of_stream(error).into())
+    }
+
+    /// Writes what is owed.
+    fn poll_owed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.owed.is_empty() {
+            let mut slices = [IoSlice::new(&[]); AT_ONCE];
+            let n = slices_of(&self.owed, self.left, &mut slices);
+            let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices[..n]))?;
+            if written == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.count(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes from what is owed what has left.
+    fn count(&mut self, written: usize) {
+        self.left += written;
+        let mut whole = 0;
+        while let Some(record) = self.owed.get(whole)
+            && self.left >= record.len()
+        {
+            self.left -= record.len();
+            whole += 1;
+        }
+        if whole == self.owed.len() {
+            self.owed = Vec::new();
+            self.conversation.sent();
+        } else {
+            self.owed.drain(..whole);
+        }
+    }
+
+    /// Seals and writes; ready with what was taken, of which a batch may be held.
+    fn poll_seal(&mut self, cx: &mut Context<'_>, mut data: OutboundChunks<'_>) -> Poll<io::Result<usize>> {
+        if let Some(failure) = self.failure() {
+            return Poll::Ready(Err(failure));
+        }
+        ready!(self.poll_owed(cx))?;
+        if self.conversation.is_closed() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        let all = data.len();
+        while !data.is_empty() && self.owed.is_empty() {
+            let (batch, rest) = data.split_at(BATCH);
+            self.seal(batch)?;
+            data = rest;
+            if let Poll::Ready(Err(error)) = self.poll_owed(cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(all - data.len()))
+    }
+
+    fn seal(&mut self, mut batch: OutboundChunks<'_>) -> io::Result<()> {
+        while !batch.is_empty() {
+            let (data, rest) = batch.split_at(CARRIED);
+            if let Err(error) = self.conversation.seal(data, &mut self.owed) {
+                self.fail(error);
+                return Err(self.failure().unwrap_or(ErrorKind::BrokenPipe.into()));
+            }
+            batch = rest;
+        }
+        Ok(())
+    }
+}
+
+/// What is to be written, in pieces.
+fn slices_of<'a>(owed: &'a [Vec<u8>], left: usize, slices: &mut [IoSlice<'a>; AT_ONCE]) -> usize {
+    let mut n = 0;
+    for (slice, record) in slices.iter_mut().zip(owed) {
+        *slice = IoSlice::new(if n == 0 { &record[left..] } else { record });
+        n += 1;
+    }
+    n
+}
+
+impl Stream for TlsStream {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.socket()
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            self.give(buf);
+            self.open_held(buf);
+            if buf.filled().len() > before || buf.remaining() == 0 || self.conversation.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(failure) = self.failure() {
+                return Poll::Ready(Err(failure));
+            }
+            if !ready!(self.poll_receive(cx, buf))? {
+                let about = "the other end closed without TLS's farewell (close_notify): the end may be missing";
+                let cut = || Error::new(Kind::Cut, about).into();
+                return Poll::Ready(if self.strict { Err(cut()) } else { Ok(()) });
+            }
+        }
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_seal(cx, OutboundChunks::Single(buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let chunks: Vec<&[u8]> = bufs.iter().map(|chunk| &**chunk).collect();
+        self.poll_seal(cx, OutboundChunks::new(&chunks))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_owed(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.conversation.close(&mut this.owed);
+        ready!(this.poll_owed(cx))?;
+        match ready!(Pin::new(&mut this.socket).poll_shutdown(cx)) {
+            // Who is gone needs no farewell.
+            Err(error) if error.kind() == ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            shut => Poll::Ready(shut),
+        }
+    }
+}
