@@ -47,6 +47,7 @@ mod handshake;
 mod identity;
 mod judge;
 mod keys;
+mod owed;
 mod own;
 mod reasons;
 mod records;

@@ -2,14 +2,14 @@
 //!
 //! It is what rustls does in its own connections, with its limits on a peer who only keeps us busy. There is no IO here.
 
-use std::mem::take;
+use std::{mem::take, ops::Range};
 
 use tokio_rustls::rustls::{
     AlertDescription as Alert, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved,
     crypto::cipher::OutboundChunks,
 };
 
-use super::{handshake::Keys, records::CARRIED};
+use super::{handshake::Keys, owed::Owed, records::CARRIED};
 
 /// The longest message of a handshake, as in rustls.
 const LONGEST: usize = 0xffff;
@@ -23,8 +23,6 @@ pub(super) struct Conversation {
     patience: Patience,
     /// The beginning of a message of the handshake's kind that came in several records.
     message: Vec<u8>,
-    /// An answer to a change of keys waits in what is returned to be sent.
-    answered: bool,
     /// The other end has said farewell.
     pub(super) ended: bool,
     /// We have said farewell, or that something is wrong.
@@ -45,20 +43,20 @@ const PATIENCE: u8 = 32;
 impl Conversation {
     pub(super) fn new(keys: Keys) -> Self {
         let patience = Patience { empty: PATIENCE, warnings: 4, renegotiations: 1, updates: PATIENCE };
-        Self { keys, patience, message: Vec::new(), answered: false, ended: false, closed: false }
+        Self { keys, patience, message: Vec::new(), ended: false, closed: false }
     }
 
-    /// Opens a whole record, and returns the data in it. What is to be said to it is appended to `owed`, also that it was
+    /// Opens a whole record where it stands, and returns where in it the data is. What is to be said to it is appended to `owed`, also that it was
     /// not understood.
     ///
     /// # Errors
     /// What is wrong with it; the conversation is then over.
-    pub(super) fn open<'a>(&mut self, record: &'a mut [u8], owed: &mut Vec<Vec<u8>>) -> Result<&'a [u8], Error> {
+    pub(super) fn open(&mut self, record: &mut [u8], owed: &mut Owed) -> Result<Range<usize>, Error> {
         self.listen(record, owed).map_err(|error| self.refuse(error, owed))
     }
 
     /// Tells the other end what is wrong, unless it was the one who said so; that is then the end.
-    pub(super) fn refuse(&mut self, error: Error, owed: &mut Vec<Vec<u8>>) -> Error {
+    pub(super) fn refuse(&mut self, error: Error, owed: &mut Owed) -> Error {
         let what = match &error {
             Error::AlertReceived(_) => {
                 self.closed = true;
@@ -78,7 +76,7 @@ impl Conversation {
     ///
     /// # Errors
     /// A key is worn out, and TLS 1.2 knows no other one.
-    pub(super) fn seal(&mut self, data: OutboundChunks<'_>, owed: &mut Vec<Vec<u8>>) -> Result<(), Error> {
+    pub(super) fn seal(&mut self, data: OutboundChunks<'_>, owed: &mut Owed) -> Result<(), Error> {
         debug_assert!(data.len() <= CARRIED);
         if self.keys.sealer.left() <= 1 {
             if !self.keys.is_tls13() {
@@ -92,7 +90,7 @@ impl Conversation {
     }
 
     /// Says farewell, if nothing final was said yet.
-    pub(super) fn close(&mut self, owed: &mut Vec<Vec<u8>>) {
+    pub(super) fn close(&mut self, owed: &mut Owed) {
         self.alert(Level::Warning, Alert::CloseNotify, owed);
     }
 
@@ -101,38 +99,39 @@ impl Conversation {
         self.closed
     }
 
-    /// All that was owed has been sent.
-    pub(super) fn sent(&mut self) {
-        self.answered = false;
+    /// As if as many records had been sealed as the key can.
+    #[cfg(test)]
+    pub(super) fn wear_out(&mut self) {
+        self.keys.sealer.wear_out();
     }
 
-    fn listen<'a>(&mut self, record: &'a mut [u8], owed: &mut Vec<Vec<u8>>) -> Result<&'a [u8], Error> {
+    fn listen(&mut self, record: &mut [u8], owed: &mut Owed) -> Result<Range<usize>, Error> {
         let outer = ContentType::from(record.first().copied().unwrap_or_default());
         // All of TLS 1.3's records look alike now (RFC 8446, section 5.2).
         if self.keys.is_tls13() && outer != ContentType::ApplicationData {
             return Err(unexpected(outer));
         }
-        let plain = self.keys.opener.open(record)?;
-        if plain.typ != ContentType::Handshake && !self.message.is_empty() {
+        let (kind, contents) = self.keys.opener.open(record)?;
+        if kind != ContentType::Handshake && !self.message.is_empty() {
             return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
         }
-        match plain.payload {
-            [] => bear(&mut self.patience.empty, PeerMisbehaved::TooManyEmptyFragments)?,
-            _ => self.patience.empty = PATIENCE,
+        match contents.is_empty() {
+            true => bear(&mut self.patience.empty, PeerMisbehaved::TooManyEmptyFragments)?,
+            false => self.patience.empty = PATIENCE,
         }
-        match plain.typ {
+        match kind {
             ContentType::ApplicationData => {
                 self.patience.updates = PATIENCE;
-                return Ok(plain.payload);
+                return Ok(contents);
             }
-            ContentType::Alert => self.hear_alert(plain.payload)?,
+            ContentType::Alert => self.hear_alert(&record[contents])?,
             ContentType::Handshake => {
-                self.message.extend_from_slice(plain.payload);
+                self.message.extend_from_slice(&record[contents]);
                 self.hear_messages(owed)?;
             }
             other => return Err(unexpected(other)),
         }
-        Ok(&[])
+        Ok(0..0)
     }
 
     fn hear_alert(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -153,7 +152,7 @@ impl Conversation {
     }
 
     /// Hears the whole messages that there are.
-    fn hear_messages(&mut self, owed: &mut Vec<Vec<u8>>) -> Result<(), Error> {
+    fn hear_messages(&mut self, owed: &mut Owed) -> Result<(), Error> {
         let held = take(&mut self.message);
         let mut rest = held.as_slice();
         while let Some((&[kind, high, middle, low], behind)) = rest.split_first_chunk() {
@@ -174,7 +173,7 @@ impl Conversation {
         kind: HandshakeType,
         body: &[u8],
         is_last: bool,
-        owed: &mut Vec<Vec<u8>>,
+        owed: &mut Owed,
     ) -> Result<(), Error> {
         match (self.keys.is_tls13(), self.keys.is_client(), kind) {
             (true, _, HandshakeType::KeyUpdate) => self.hear_key_update(body, is_last, owed),
@@ -188,26 +187,26 @@ impl Conversation {
         }
     }
 
-    fn hear_key_update(&mut self, body: &[u8], is_last: bool, owed: &mut Vec<Vec<u8>>) -> Result<(), Error> {
+    fn hear_key_update(&mut self, body: &[u8], is_last: bool, owed: &mut Owed) -> Result<(), Error> {
         bear(&mut self.patience.updates, PeerMisbehaved::TooManyKeyUpdateRequests)?;
         let &[asks @ (0 | 1)] = body else { return Err(InvalidMessage::InvalidKeyUpdate.into()) };
         if !is_last {
             return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
         }
         self.keys.open_with_next()?;
-        if asks == 1 && !self.answered && !self.closed {
-            self.answered = true;
+        if asks == 1 && !owed.answered && !self.closed {
             self.change_keys(owed)?;
+            owed.answered = true;
         }
         Ok(())
     }
 
-    fn change_keys(&mut self, owed: &mut Vec<Vec<u8>>) -> Result<(), Error> {
+    fn change_keys(&mut self, owed: &mut Owed) -> Result<(), Error> {
         owed.push(self.keys.sealer.seal(ContentType::Handshake, OutboundChunks::Single(&KEY_UPDATE))?);
         self.keys.seal_with_next()
     }
 
-    fn alert(&mut self, level: Level, what: Alert, owed: &mut Vec<Vec<u8>>) {
+    fn alert(&mut self, level: Level, what: Alert, owed: &mut Owed) {
         if self.closed {
             return;
         }

@@ -236,7 +236,9 @@ impl<'a, P: Part> Handshake<'a, P> {
 
     /// Tells the other end what is wrong with it, if it still listens.
     async fn object(&mut self) {
-        while let Ok(ConnectionState::EncodeTlsData(data)) = self.part.process(&mut []).state {
+        // What waits to be sent comes before anything that is wrong is looked at again.
+        while self.part.wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(data)) = self.part.process(&mut []).state else { return };
             if encode(data, &mut self.outgoing).is_err() {
                 return;
             }

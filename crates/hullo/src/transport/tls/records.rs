@@ -3,11 +3,12 @@
 //! rustls shakes hands, and then hands over the keys with which it would go on, and its ciphers: inside it, each record is
 //! copied three times on its way to whoever reads.
 
+use std::ops::Range;
+
 use tokio_rustls::rustls::{
     ConnectionTrafficSecrets, ContentType, Error, InvalidMessage, ProtocolVersion, SupportedCipherSuite,
     crypto::cipher::{
-        AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
-        OutboundPlainMessage,
+        AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
     },
 };
 
@@ -16,6 +17,9 @@ pub(super) const CARRIED: usize = 16 << 10;
 
 /// The type, the version and the length of what follows.
 pub(super) const HEADER: usize = 5;
+
+/// A full record of TLS 1.3: its kind is sealed with it, and each cipher adds 16 bytes (RFC 8446, section 5.2).
+pub(super) const FULL: usize = HEADER + CARRIED + 1 + 16;
 
 /// The largest record: TLS 1.2 lets a cipher add 2 KiB (RFC 5246, section 6.2.3).
 pub(super) const LARGEST: usize = HEADER + CARRIED + (2 << 10);
@@ -36,6 +40,8 @@ pub(super) fn whole(bytes: &[u8]) -> Result<Option<usize>, InvalidMessage> {
 pub(super) struct Opener {
     cipher: Box<dyn MessageDecrypter>,
     next: u64,
+    /// What stands before what is sealed: the header, and in TLS 1.2 mostly a part of the nonce (RFC 5288, section 3).
+    before: usize,
 }
 
 impl Opener {
@@ -44,24 +50,25 @@ impl Opener {
         (next, secrets): (u64, ConnectionTrafficSecrets),
     ) -> Result<Self, Error> {
         let (key, iv) = key(secrets)?;
-        let cipher = match suite {
-            SupportedCipherSuite::Tls13(suite) => suite.aead_alg.decrypter(key, iv),
+        let (cipher, nonce) = match suite {
+            SupportedCipherSuite::Tls13(suite) => (suite.aead_alg.decrypter(key, iv), 0),
             SupportedCipherSuite::Tls12(suite) => {
-                suite.aead_alg.decrypter(key, &iv.as_ref()[..suite.aead_alg.key_block_shape().fixed_iv_len])
+                let shape = suite.aead_alg.key_block_shape();
+                (suite.aead_alg.decrypter(key, &iv.as_ref()[..shape.fixed_iv_len]), shape.explicit_nonce_len)
             }
         };
-        Ok(Self { cipher, next })
+        Ok(Self { cipher, next, before: HEADER + nonce })
     }
 
-    /// Opens a whole record where it stands.
-    pub(super) fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<InboundPlainMessage<'a>, Error> {
+    /// Opens a whole record where it stands. Returns what kind it is of, and where in it its contents are.
+    pub(super) fn open(&mut self, record: &mut [u8]) -> Result<(ContentType, Range<usize>), Error> {
         let [kind, major, minor, _, _, sealed @ ..] = record else { return Err(Error::DecryptError) };
         let version = ProtocolVersion::from(u16::from_be_bytes([*major, *minor]));
         let sealed = InboundOpaqueMessage::new(ContentType::from(*kind), version, sealed);
         let after = self.next.checked_add(1).ok_or(Error::DecryptError)?;
         let plain = self.cipher.decrypt(sealed, self.next)?;
         self.next = after;
-        Ok(plain)
+        Ok((plain.typ, self.before..self.before + plain.payload.len()))
     }
 }
 
@@ -96,6 +103,11 @@ impl Sealer {
         }
         sealer.next = next;
         Ok(sealer)
+    }
+
+    #[cfg(test)]
+    pub(super) fn wear_out(&mut self) {
+        self.most = self.next;
     }
 
     /// How many records it can still seal.

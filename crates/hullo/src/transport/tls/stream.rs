@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     io::{self, ErrorKind, IoSlice},
+    ops::Range,
     os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -21,8 +22,9 @@ use tokio_rustls::rustls::{Error as Rustls, crypto::cipher::OutboundChunks};
 use super::{
     conversation::Conversation,
     handshake::Part,
+    owed::Owed,
     reasons,
-    records::{CARRIED, LARGEST, whole},
+    records::{CARRIED, FULL, HEADER, LARGEST, whole},
 };
 use crate::{
     error::{Error, Kind},
@@ -30,14 +32,14 @@ use crate::{
     link::Stream,
 };
 
-/// What is read at a time at most: the records that fill the largest buffer of those who read.
-const SPACE: usize = 136 << 10;
+/// What is read at a time where there is little room.
+const SPACE: usize = 64 << 10;
+
+/// Room for several records, of which the last one that was read may be held still.
+const BULK: usize = 3 * FULL;
 
 /// What is sealed at a time, and so what is held for who does not read.
 const BATCH: usize = 4 * CARRIED;
-
-/// How many records leave in one system call.
-const AT_ONCE: usize = 8;
 
 thread_local! {
     /// Not the one of `scratch`, into which whoever reads from TLS reads.
@@ -57,9 +59,7 @@ pub(in crate::transport) struct TlsStream {
     sealed: BytesMut,
     /// What was opened and had no room where it was read into.
     opened: BytesMut,
-    /// Records of ours that have not left, but for the first `left` bytes.
-    owed: Vec<Vec<u8>>,
-    left: usize,
+    owed: Owed,
     failed: Option<Box<Rustls>>,
 }
 
@@ -81,8 +81,7 @@ impl TlsStream {
             alpn,
             sealed: BytesMut::from(&rest[..]),
             opened: BytesMut::new(),
-            owed: Vec::new(),
-            left: 0,
+            owed: Owed::default(),
             failed: None,
         })
     }
@@ -102,28 +101,32 @@ impl TlsStream {
         }
     }
 
+    /// Opens the first record of `came`, if all of it is there. Returns where its data is, and how long it is.
+    fn open_one(&mut self, came: &mut [u8]) -> Option<(Range<usize>, usize)> {
+        if self.failed.is_some() || self.conversation.ended {
+            return None;
+        }
+        let opened = match whole(came) {
+            Ok(None) => return None,
+            Ok(Some(length)) => {
+                self.conversation.open(&mut came[..length], &mut self.owed).map(|data| (data, length))
+            }
+            Err(wrong) => Err(self.conversation.refuse(wrong.into(), &mut self.owed)),
+        };
+        opened.map_err(|error| self.fail(error)).ok()
+    }
+
     /// Opens records as long as there are whole ones and there is room. Returns how many bytes of `came` are used up.
     fn open(&mut self, came: &mut [u8], buf: &mut ReadBuf<'_>) -> usize {
         let mut used = 0;
-        while buf.remaining() > 0 && self.failed.is_none() && !self.conversation.ended {
-            let length = match whole(&came[used..]) {
-                Ok(Some(length)) => length,
-                Ok(None) => break,
-                Err(wrong) => {
-                    let wrong = self.conversation.refuse(wrong.into(), &mut self.owed);
-                    self.fail(wrong);
-                    break;
-                }
-            };
-            match self.conversation.open(&mut came[used..used + length], &mut self.owed) {
-                Ok(data) => {
-                    let (now, later) = data.split_at(data.len().min(buf.remaining()));
-                    buf.put_slice(now);
-                    self.opened.extend_from_slice(later);
-                    used += length;
-                }
-                Err(error) => self.fail(error),
-            }
+        while buf.remaining() > 0
+            && let Some((data, length)) = self.open_one(&mut came[used..])
+        {
+            let data = &came[used..][data];
+            let (now, later) = data.split_at(data.len().min(buf.remaining()));
+            buf.put_slice(now);
+            self.opened.extend_from_slice(later);
+            used += length;
         }
         used
     }
@@ -140,34 +143,55 @@ impl TlsStream {
 
     /// Reads and opens what there is; false at the end. Cancel-safe: what was read is held where it is not passed on.
     fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        if buf.initialized().len() - buf.filled().len() >= BULK {
+            return self.poll_receive_in_place(cx, buf);
+        }
         CAME.with_borrow_mut(|came| {
             came.resize(SPACE, 0);
-            let room = buf.remaining();
-            // As many records as there is room for, so that none waits, and always a whole one.
-            let most = (room + room / 64 + 64).clamp(LARGEST, SPACE);
-            let held = self.sealed.len();
-            came[..held].copy_from_slice(&self.sealed);
-            let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.socket), &mut came[held..most]))?;
-            if n == 0 {
-                return Poll::Ready(Ok(false));
-            }
-            self.sealed = BytesMut::new();
-            let came = &mut came[..held + n];
-            let used = self.open(came, buf);
-            self.sealed = BytesMut::from(&came[used..]);
+            // As much as there is room for, so that little waits, and always a whole record.
+            let most = (buf.remaining() + HEADER).clamp(LARGEST, SPACE);
+            let Some(n) = ready!(self.poll_sealed(cx, &mut came[..most]))? else { return Poll::Ready(Ok(false)) };
+            let used = self.open(&mut came[..n], buf);
+            self.sealed = BytesMut::from(&came[used..n]);
             Poll::Ready(Ok(true))
         })
     }
 
-    /// Ends the conversation. The other end is told why, if that can be said at once: whoever reads must not be kept by one
-    /// who does not.
+    /// The same where there is room for several records: they are opened where the data is to be, and moved together.
+    /// So they pass through the cache once.
+    fn poll_receive_in_place(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        // Of full ones, no piece is left.
+        let room = (buf.initialized().len() - buf.filled().len()) / FULL * FULL;
+        let came = buf.initialize_unfilled_to(room);
+        let Some(n) = ready!(self.poll_sealed(cx, came))? else { return Poll::Ready(Ok(false)) };
+        let (mut used, mut moved) = (0, 0);
+        while let Some((data, length)) = self.open_one(&mut came[used..n]) {
+            let size = data.len();
+            came.copy_within(used + data.start..used + data.end, moved);
+            moved += size;
+            used += length;
+        }
+        self.sealed = BytesMut::from(&came[used..n]);
+        buf.advance(moved);
+        Poll::Ready(Ok(true))
+    }
+
+    /// Reads behind what is held. Returns how much there is then; nothing at the end.
+    fn poll_sealed(&mut self, cx: &mut Context<'_>, came: &mut [u8]) -> Poll<io::Result<Option<usize>>> {
+        let held = self.sealed.len();
+        came[..held].copy_from_slice(&self.sealed);
+        let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.socket), &mut came[held..]))?;
+        if n == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        self.sealed = BytesMut::new();
+        Poll::Ready(Ok(Some(held + n)))
+    }
+
+    /// Ends the conversation. The other end is told why, if that can be said at once.
     fn fail(&mut self, error: Rustls) {
         self.failed = Some(Box::new(error));
-        let mut slices = [IoSlice::new(&[]); AT_ONCE];
-        let n = slices_of(&self.owed, self.left, &mut slices);
-        if let Ok(written) = self.socket.try_write_vectored(&slices[..n]) {
-            self.count(written);
-        }
+        self.owed.send_now(&self.socket);
     }
 
     /// What has failed, in words; also to who only writes, and so hears of a refusal.
@@ -176,44 +200,12 @@ impl TlsStream {
         Some(reasons::of_stream(error).into())
     }
 
-    /// Writes what is owed.
-    fn poll_owed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.owed.is_empty() {
-            let mut slices = [IoSlice::new(&[]); AT_ONCE];
-            let n = slices_of(&self.owed, self.left, &mut slices);
-            let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices[..n]))?;
-            if written == 0 {
-                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
-            }
-            self.count(written);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes from what is owed what has left.
-    fn count(&mut self, written: usize) {
-        self.left += written;
-        let mut whole = 0;
-        while let Some(record) = self.owed.get(whole)
-            && self.left >= record.len()
-        {
-            self.left -= record.len();
-            whole += 1;
-        }
-        if whole == self.owed.len() {
-            self.owed = Vec::new();
-            self.conversation.sent();
-        } else {
-            self.owed.drain(..whole);
-        }
-    }
-
     /// Seals and writes; ready with what was taken, of which a batch may be held.
     fn poll_seal(&mut self, cx: &mut Context<'_>, mut data: OutboundChunks<'_>) -> Poll<io::Result<usize>> {
         if let Some(failure) = self.failure() {
             return Poll::Ready(Err(failure));
         }
-        ready!(self.poll_owed(cx))?;
+        ready!(self.owed.poll_send(cx, &mut self.socket))?;
         if self.conversation.is_closed() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
@@ -222,7 +214,7 @@ impl TlsStream {
             let (batch, rest) = data.split_at(BATCH);
             self.seal(batch)?;
             data = rest;
-            if let Poll::Ready(Err(error)) = self.poll_owed(cx) {
+            if let Poll::Ready(Err(error)) = self.owed.poll_send(cx, &mut self.socket) {
                 return Poll::Ready(Err(error));
             }
         }
@@ -240,16 +232,6 @@ impl TlsStream {
         }
         Ok(())
     }
-}
-
-/// What is to be written, in pieces.
-fn slices_of<'a>(owed: &'a [Vec<u8>], left: usize, slices: &mut [IoSlice<'a>; AT_ONCE]) -> usize {
-    let mut n = 0;
-    for (slice, record) in slices.iter_mut().zip(owed) {
-        *slice = IoSlice::new(if n == 0 { &record[left..] } else { record });
-        n += 1;
-    }
-    n
 }
 
 impl Stream for TlsStream {
@@ -298,13 +280,14 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_owed(cx)
+        let this = &mut *self;
+        this.owed.poll_send(cx, &mut this.socket)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.conversation.close(&mut this.owed);
-        ready!(this.poll_owed(cx))?;
+        ready!(this.owed.poll_send(cx, &mut this.socket))?;
         match ready!(Pin::new(&mut this.socket).poll_shutdown(cx)) {
             // Who is gone needs no farewell.
             Err(error) if error.kind() == ErrorKind::NotConnected => Poll::Ready(Ok(())),
@@ -312,3 +295,7 @@ impl AsyncWrite for TlsStream {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
