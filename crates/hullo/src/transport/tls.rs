@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use tokio_rustls::rustls::{
+use rustls::{
     CommonState, HandshakeKind, SupportedProtocolVersion,
     crypto::{
         CryptoProvider,

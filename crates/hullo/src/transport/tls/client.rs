@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::{
+use rustls::{
     ClientConfig, CommonState, Error as Rustls, client::UnbufferedClientConnection, pki_types::ServerName,
 };
 

@@ -4,7 +4,7 @@
 
 use std::{mem::take, ops::Range};
 
-use tokio_rustls::rustls::{
+use rustls::{
     AlertDescription as Alert, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved,
     crypto::cipher::OutboundChunks,
 };

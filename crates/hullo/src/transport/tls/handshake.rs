@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::rustls::{
+use rustls::{
     ConnectionTrafficSecrets, Error, ProtocolVersion, SupportedCipherSuite,
     client::{ClientConnectionData, UnbufferedClientConnection},
     kernel::KernelConnection,

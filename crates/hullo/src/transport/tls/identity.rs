@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::rustls::{CommonState, ProtocolVersion, ServerConfig, server::UnbufferedServerConnection};
+use rustls::{CommonState, ProtocolVersion, ServerConfig, server::UnbufferedServerConnection};
 
 use super::{
     TlsStream, certificate,

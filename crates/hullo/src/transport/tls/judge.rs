@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use time::{Date, OffsetDateTime};
-use tokio_rustls::rustls::{
+use rustls::{
     CertificateError as C, Error as Rustls,
     client::verify_server_name,
     pki_types::{CertificateDer, ServerName},

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use tokio_rustls::rustls::{
+use rustls::{
     ConnectionTrafficSecrets, ContentType, Error, InvalidMessage, ProtocolVersion, SupportedCipherSuite,
     crypto::cipher::{
         AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,

@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::rustls::{Error as Rustls, crypto::cipher::OutboundChunks};
+use rustls::{Error as Rustls, crypto::cipher::OutboundChunks};
 
 use super::{
     conversation::Conversation,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio_rustls::rustls::{
+use rustls::{
     KeyLog, ServerConfig, SupportedProtocolVersion,
     client::verify_server_name,
     crypto::aws_lc_rs::Ticketer,
