@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::{ClientConfig, CommonState, Error as Rustls, client::UnbufferedClientConnection, pki_types::ServerName};
 use tokio::net::TcpStream;
-use rustls::{
-    ClientConfig, CommonState, Error as Rustls, client::UnbufferedClientConnection, pki_types::ServerName,
-};
 
 use super::{
     TlsStream, certificate,

@@ -168,13 +168,7 @@ impl Conversation {
         Ok(())
     }
 
-    fn hear(
-        &mut self,
-        kind: HandshakeType,
-        body: &[u8],
-        is_last: bool,
-        owed: &mut Owed,
-    ) -> Result<(), Error> {
+    fn hear(&mut self, kind: HandshakeType, body: &[u8], is_last: bool, owed: &mut Owed) -> Result<(), Error> {
         match (self.keys.is_tls13(), self.keys.is_client(), kind) {
             (true, _, HandshakeType::KeyUpdate) => self.hear_key_update(body, is_last, owed),
             (true, true, HandshakeType::NewSessionTicket) => self.keys.keep_ticket(body),

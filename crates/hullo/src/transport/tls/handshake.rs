@@ -2,10 +2,6 @@
 
 use std::{io, ops::Deref};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 use rustls::{
     ConnectionTrafficSecrets, Error, ProtocolVersion, SupportedCipherSuite,
     client::{ClientConnectionData, UnbufferedClientConnection},
@@ -15,6 +11,10 @@ use rustls::{
         ConnectionState, EncodeError, EncodeTlsData, InsufficientSizeError, UnbufferedConnectionCommon,
         UnbufferedStatus,
     },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
 };
 
 use super::records::{Opener, Sealer, whole};

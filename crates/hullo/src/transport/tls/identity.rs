@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
 use rustls::{CommonState, ProtocolVersion, ServerConfig, server::UnbufferedServerConnection};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
     TlsStream, certificate,

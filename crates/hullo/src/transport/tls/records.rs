@@ -132,4 +132,3 @@ fn key(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
         _ => Err(Error::General("the cipher that was agreed on is unknown here".into())),
     }
 }
-

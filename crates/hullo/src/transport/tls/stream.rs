@@ -13,11 +13,11 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use rustls::{Error as Rustls, crypto::cipher::OutboundChunks};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use rustls::{Error as Rustls, crypto::cipher::OutboundChunks};
 
 use super::{
     conversation::Conversation,
@@ -108,9 +108,7 @@ impl TlsStream {
         }
         let opened = match whole(came) {
             Ok(None) => return None,
-            Ok(Some(length)) => {
-                self.conversation.open(&mut came[..length], &mut self.owed).map(|data| (data, length))
-            }
+            Ok(Some(length)) => self.conversation.open(&mut came[..length], &mut self.owed).map(|data| (data, length)),
             Err(wrong) => Err(self.conversation.refuse(wrong.into(), &mut self.owed)),
         };
         opened.map_err(|error| self.fail(error)).ok()

@@ -9,10 +9,6 @@ use std::{
 };
 
 use rand_mt::Mt64;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
     SupportedCipherSuite,
@@ -21,6 +17,10 @@ use rustls::{
     pki_types::{PrivateKeyDer, ServerName},
     server::UnbufferedServerConnection,
     version::{TLS12, TLS13},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
 };
 
 use super::{super::handshake::Handshake, *};
@@ -108,8 +108,10 @@ async fn sockets() -> (TcpStream, net::TcpStream) {
     let (there, here) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     let there = there.unwrap().into_std().unwrap();
     there.set_nonblocking(false).unwrap();
+    let here = here.unwrap().0;
     there.set_nodelay(true).unwrap();
-    (here.unwrap().0, there)
+    here.set_nodelay(true).unwrap();
+    (here, there)
 }
 
 /// Shakes hands as our end.
@@ -259,7 +261,10 @@ async fn any_split_of_the_records_gives_the_same_bytes() {
         let mut heard = Vec::new();
         let mut said = Vec::new();
         for round in 0..24 {
-            let data = { let n = 1 + below(&mut draw, [10, 2000, 50_000][round % 3]); noise(&mut draw, n) };
+            let data = {
+                let n = 1 + below(&mut draw, [10, 2000, 50_000][round % 3]);
+                noise(&mut draw, n)
+            };
             let records = peer.records(&data);
             said.extend_from_slice(&data);
             let mut rest = records.as_slice();
