@@ -67,8 +67,7 @@ fn latency(report: &Value, name: &str) -> f64 {
 #[test]
 fn a_stall_is_seen_as_it_was() {
     at_once(&[10_u64, 5], |seconds| {
-        let (report, code) =
-            report(&[&stalling(), "--rate", "500", "-d", &format!("{seconds}s"), "--fail-unanswered"]);
+        let (report, code) = report(&[&stalling(), "--rate", "500", "-d", &format!("{seconds}s"), "--fail-unanswered"]);
         assert_eq!((count(&report, "offered"), &report["loop"]), (500 * seconds, &Value::from("open")));
         let censored = report["latency_ms"]["censored"].as_array().unwrap();
         let p99 = latency(&report, "p99");
@@ -91,7 +90,8 @@ fn it_asks_on_every_transport() {
     let home = Home::new();
     let unix = format!("unix:{}", home.path("s"));
     let dgram = format!("unix-dgram:{}", home.path("d"));
-    let addresses = ["tcp://:0", "tls://:0", "ws://:0", "wss://:0", "http://:0", "https://:0", "udp://:0", &unix, &dgram];
+    let addresses =
+        ["tcp://:0", "tls://:0", "ws://:0", "wss://:0", "http://:0", "https://:0", "udp://:0", &unix, &dgram];
     let server = home.serve(&[&["echo"], &addresses[..]].concat(), addresses.len());
     let places: Vec<_> = (0..addresses.len()).map(|at| server.client(at)).collect();
     at_once(&places, |address| {
@@ -111,8 +111,17 @@ fn messages_are_framed_as_the_address_says() {
         let frame = if at == 0 { "lines" } else { "len32" };
         let address = format!("tcp://127.0.0.1:{}?frame={frame}", server.port(at));
         let (report, code) = report(&[
-            &address, "-n", "200", "-c", "2", "--depth", "4", "--payload", r#"{"seq":{{seq}},"pad":"{{random 20}}"}"#,
-            "--expect", r#""status":"success""#,
+            &address,
+            "-n",
+            "200",
+            "-c",
+            "2",
+            "--depth",
+            "4",
+            "--payload",
+            r#"{"seq":{{seq}},"pad":"{{random 20}}"}"#,
+            "--expect",
+            r#""status":"success""#,
         ]);
         assert_eq!((code, count(&report, "answered")), (0, 200), "{frame}: {report}");
     }

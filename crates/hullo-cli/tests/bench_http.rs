@@ -57,7 +57,7 @@ fn our_own_server_answers_in_both_versions_what_it_is_asked() {
         },
     );
     assert_eq!(failures(&home, &[&plain, "--expect", "404"]), serde_json::json!({ "status 200": 30 }));
-    assert_eq!(failures(&home, &[&plain, "--expect", "no such text"]), serde_json::json!({ "unexpected": 30 }));
+    assert_eq!(failures(&home, &[&plain, "--expect", "no such text"]), serde_json::json!({ "unexpected reply": 30 }));
 }
 
 /// nginx on three ports: HTTP/1.1, HTTP/2, and both inside TLS.

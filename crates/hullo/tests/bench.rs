@@ -177,7 +177,11 @@ async fn whatever_a_server_does_has_its_place() {
     };
     let report = measured(mood, plan).await;
     let kinds: Vec<_> = report.failures.keys().map(String::as_str).collect();
-    assert_eq!(kinds, ["timeout", "unexpected reply"], "a request that gets nothing holds its connection until it breaks");
+    assert_eq!(
+        kinds,
+        ["timeout", "unexpected reply"],
+        "a request that gets nothing holds its connection until it breaks"
+    );
     assert!(report.connections.opened > 10 && report.answered > 100, "{report:?}");
     let rude = |heard: u64| async move { if heard % 4 == 3 { Deed::HangUp } else { Deed::Echo } };
     let report = measured(rude, open("200", 5)).await;

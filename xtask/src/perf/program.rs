@@ -18,11 +18,12 @@ use crate::{
     run::{Outcome, failed, found},
 };
 
-/// A shell enters the control groups, asks for as many descriptors as it may have, and becomes the program.
+/// A shell enters the control groups, asks for as many descriptors as it may have, and becomes the program, which ends with
+/// us even if we are killed.
 const BEGIN: &str = r#"core=$1; doors=$2; shift 2
 for door in $doors; do echo $$ >"$door"; done
 ulimit -n "$(ulimit -Hn)"
-exec taskset -c "$core" "$@""#;
+exec setpriv --pdeathsig KILL taskset -c "$core" "$@""#;
 
 /// The cores of the two ends.
 #[derive(Clone, Copy)]

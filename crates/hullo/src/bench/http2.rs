@@ -41,6 +41,8 @@ pub(crate) struct Http2 {
     body: Payload,
     varies: bool,
     judge: Judge,
+    /// Whether the preface has been said, before which nothing may be.
+    greeted: bool,
     /// How many requests there were.
     asked: u32,
     out: Outgoing,
@@ -97,6 +99,7 @@ impl Http2 {
             body,
             varies,
             judge,
+            greeted: false,
             asked: 0,
             out: Outgoing::default(),
             settled: false,
@@ -111,7 +114,10 @@ impl Http2 {
     }
 
     /// What is said first (section 3.4): there is no table of fields, nothing is pushed, the windows are as wide as can be.
-    fn preface(&self, out: &mut Vec<u8>) {
+    fn preface(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.greeted, true) {
+            return;
+        }
         let settings = [(HEADER_TABLE_SIZE, 0), (ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, WIDEST)];
         let settings = settings.map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).concat();
         out.extend_from_slice(PREFACE);
@@ -376,9 +382,7 @@ impl Http2 {
 
 impl Codec for Http2 {
     fn ask(&mut self, n: u64, out: &mut Vec<u8>) {
-        if self.asked == 0 {
-            self.preface(out);
-        }
+        self.preface(out);
         let stream = stream(self.asked);
         match self.body.same().map(|bytes| bytes.len()) {
             Some(length) => {
@@ -451,6 +455,8 @@ impl Codec for Http2 {
     }
 
     fn owed(&mut self, out: &mut Vec<u8>) {
+        // A server may speak first, and be answered before anything is asked.
+        self.preface(out);
         out.append(&mut self.owed);
         self.out.pour(out);
     }

@@ -7,15 +7,10 @@
 
 use std::{
     borrow::Cow,
-    io,
-    os::fd::BorrowedFd,
-    pin::Pin,
     sync::{Arc, LazyLock},
-    task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::rustls::{
+use rustls::{
     CommonState, HandshakeKind, SupportedProtocolVersion,
     crypto::{
         CryptoProvider,
@@ -27,6 +22,7 @@ use tokio_rustls::rustls::{
 pub(super) use self::{
     client::{agreed, secure},
     identity::Identity,
+    stream::TlsStream,
 };
 use super::{
     Listener, Spec, Transport,
@@ -37,29 +33,30 @@ use crate::{
     address::Address,
     error::{Error, Kind, Result},
     io::guard::Guard,
-    link::{Link, Stream},
+    link::Link,
     scope::{BoxFuture, Scope},
     service::{Service, converse},
     watch::Secured,
 };
 
-mod ahead;
 mod certificate;
 mod client;
+mod conversation;
 mod files;
+mod handshake;
 mod identity;
 mod judge;
 mod keys;
+mod owed;
 mod own;
 mod reasons;
+mod records;
+mod stream;
 mod trust;
 mod wanted;
 
 pub(super) const SCHEMES: &[Spec] =
     &[Spec { scheme: "tls", about: "streams inside TLS over TCP", example: "tls://127.0.0.1:7443", transport: &Tls }];
-
-/// The most that a record carries (RFC 8446, section 5.1).
-const RECORD: usize = 16 << 10;
 
 struct Tls;
 
@@ -161,110 +158,5 @@ fn tls(about: impl Into<Cow<'static, str>>, error: impl std::error::Error + Send
     match (&error as &dyn std::error::Error).downcast_ref() {
         Some(reason) => wrong.because(reasons::in_words(reason)),
         None => wrong.because(error),
-    }
-}
-
-/// A TLS stream whose end means something.
-///
-/// An end without TLS's own farewell may be a forgery that cuts the conversation short (RFC 8446, section 6.1). A client
-/// is told so; a server takes it as the end, since many clients just close.
-pub(super) struct TlsStream<S> {
-    stream: S,
-    strict: bool,
-    /// What came before this is told first.
-    failed: Option<io::Error>,
-}
-
-impl<S> TlsStream<S> {
-    fn new(stream: S, strict: bool) -> Self {
-        Self { stream, strict, failed: None }
-    }
-}
-
-impl<S> TlsStream<S> {
-    pub(super) fn get_ref(&self) -> &S {
-        &self.stream
-    }
-}
-
-impl<S: AsyncRead + Unpin> TlsStream<S> {
-    /// Reads record for record, as long as there is room for a whole one: what comes together is passed on together.
-    fn poll_records(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Err(error));
-        }
-        let mut before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        while buf.filled().len() > before && buf.remaining() >= RECORD {
-            before = buf.filled().len();
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_read(cx, buf) {
-                self.failed = Some(error);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// What broke the encryption, in words; also to who only writes, and so hears of a refusal.
-fn explained<T>(done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-    let broken = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
-    done.map_err(|error| if broken(&error) { reasons::of_stream(error).into() } else { error })
-}
-
-impl<S: Stream> Stream for TlsStream<S> {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.stream.socket()
-    }
-}
-
-impl<S: Stream> Stream for tokio_rustls::client::TlsStream<S> {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.get_ref().0.socket()
-    }
-}
-
-impl<S: Stream> Stream for tokio_rustls::server::TlsStream<S> {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.get_ref().0.socket()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.poll_records(cx, buf) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(if self.strict {
-                let about = "the other end closed without TLS's farewell (close_notify): the end may be missing";
-                Err(Error::new(Kind::Cut, about).into())
-            } else {
-                Ok(())
-            }),
-            read => explained(read),
-        }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        explained(Pin::new(&mut self.stream).poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        explained(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        explained(Pin::new(&mut self.stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        explained(Pin::new(&mut self.stream).poll_shutdown(cx))
     }
 }

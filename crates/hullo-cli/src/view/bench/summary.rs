@@ -213,6 +213,9 @@ impl Page<'_> {
         };
         self.line("sent", &each(report.bytes.sent));
         self.line("received", &each(report.bytes.received));
+        if let Some(each) = report.per_connection.filter(|_| report.connections.asked > 1) {
+            self.note(&format!("single connections: from {} to {}", bits(each.slowest), bits(each.fastest)));
+        }
     }
 
     fn packets(&mut self) {

@@ -226,6 +226,18 @@ fn a_request_is_a_preface_and_frames() {
 }
 
 #[test]
+fn the_preface_comes_first_whoever_speaks_first() {
+    let mut codec = codec(&exchange(Method::GET), Version::HTTP_2);
+    let mut out = Vec::new();
+    codec.hear(&settings(&[]), &mut |reply| unreachable!("{reply:?}")).unwrap();
+    codec.owed(&mut out);
+    codec.ask(0, &mut out);
+    assert!(out.starts_with(PREFACE));
+    let kinds: Vec<_> = frames(&out).iter().map(|(frame, _)| (frame.kind, frame.flags)).collect();
+    assert_eq!(kinds, [(SETTINGS, 0), (WINDOW_UPDATE, 0), (SETTINGS, ACK), (HEADERS, WHOLE)]);
+}
+
+#[test]
 fn a_body_leaves_as_the_windows_let_it() {
     let mut post = exchange(Method::POST);
     post.body = Some(Payload::fixed(vec![7; 100_000]));

@@ -174,7 +174,7 @@ pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     let end = parsed.parse_with_uninit_headers(head, &mut lines);
     // The parser passes over empty lines before a request, and takes LF alone for the end of a line: what has neither needs
     // no closer look.
-    let (count, ends) = (|sign| head.iter().filter(|byte| **byte == sign).count(), parsed.headers.len() + 2);
+    let (count, ends) = (|sign: u8| head.iter().filter(|byte| **byte == sign).count(), parsed.headers.len() + 2);
     let is_plain = end == Ok(httparse::Status::Complete(head.len())) && count(b'\n') == ends && count(b'\r') == ends;
     if !is_plain {
         Search::default().end(head)?;

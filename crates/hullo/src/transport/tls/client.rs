@@ -2,18 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::TcpStream;
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream as Stream,
-    rustls::{ClientConfig, Error as Rustls, client::Resumption, pki_types::ServerName},
+use rustls::{
+    ClientConfig, CommonState, Error as Rustls,
+    client::{Resumption, UnbufferedClientConnection},
+    pki_types::ServerName,
 };
+use tokio::net::TcpStream;
 
 use super::{
-    TlsStream,
-    ahead::Ahead,
-    certificate,
+    TlsStream, certificate,
     files::{Pair, Stamp},
+    handshake::Handshake,
     judge, keys, protocols, provider, reasons, secured, tls,
     trust::{self, Trust, Verifier},
     versions,
@@ -27,39 +26,39 @@ use crate::{
 
 /// Puts TLS on a connection that we made.
 pub(in crate::transport) async fn secure(
-    stream: TcpStream,
+    mut stream: TcpStream,
     to: &Address,
     alpn: &[&str],
     scope: &Scope,
-) -> Result<TlsStream<Stream<Ahead>>> {
+) -> Result<TlsStream> {
     let Setup { config, trust } = scope.kept::<Setups>().of(to, alpn, scope)?;
     let name = name(to)?;
     let about = || format!("cannot agree on encryption with {}", to.bare());
+    let part = UnbufferedClientConnection::new(config, name.clone()).map_err(|error| tls(about(), error))?;
     let handshake = async {
-        let connecting = TlsConnector::from(config).connect(name.clone(), Ahead::new(stream)).into_fallible();
-        let (shaken, chain) = trust::seen(connecting).await;
-        shaken.map_err(|(error, stream)| {
-            let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>());
-            if scope.watched() && !chain.is_empty() {
-                scope.tell(&Event::Shown(&judge::shown(&chain, &name, trust.verdict(refused))));
-            }
-            let shown = chain.first().and_then(|cert| certificate::read(cert));
-            reasons::of_server(about(), error, stream.first(), shown.as_ref(), to)
-        })
+        let mut handshake = Handshake::new(part, &mut stream);
+        let (shaken, chain) = trust::seen(handshake.shake()).await;
+        let Err(error) = shaken else { return Ok(handshake.done()) };
+        let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>());
+        if scope.watched() && !chain.is_empty() {
+            scope.tell(&Event::Shown(&judge::shown(&chain, &name, trust.verdict(refused))));
+        }
+        let shown = chain.first().and_then(|cert| certificate::read(cert));
+        Err(reasons::of_server(about(), error, &handshake.first, shown.as_ref(), to))
     };
-    let stream = scope.in_time(about, handshake).await?;
+    let done = scope.in_time(about, handshake).await?;
     if scope.watched() {
-        let state = stream.get_ref().1;
+        let state: &CommonState = &done.0;
         let chain = state.peer_certificates().unwrap_or_default();
         scope.tell(&Event::Shown(&judge::shown(chain, &name, trust.verdict(None))));
         scope.tell(&Event::Secured(&secured(state, trust.why())));
     }
-    Ok(TlsStream::new(stream, true))
+    TlsStream::new(stream, done, true).map_err(|error| tls(about(), error))
 }
 
 /// What was agreed on inside.
-pub(in crate::transport) fn agreed(stream: &TlsStream<Stream<Ahead>>) -> Option<Vec<u8>> {
-    stream.get_ref().get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
+pub(in crate::transport) fn agreed(stream: &TlsStream) -> Option<Vec<u8>> {
+    stream.alpn().map(<[u8]>::to_vec)
 }
 
 /// The name that is asked for, and that the server must prove.
@@ -134,6 +133,7 @@ fn set_up(to: &Address, alpn: Vec<Vec<u8>>, scope: &Scope) -> Result<Setup> {
         _ => return Err(Error::usage(format!("{} has several certificates, and a client shows one", to.bare()))),
     };
     config.alpn_protocols = alpn;
+    config.enable_secret_extraction = true;
     config.key_log = keys::log(scope);
     if !to.options.flag("resume", true) {
         config.resumption = Resumption::disabled();

@@ -6,14 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustls::{CommonState, ProtocolVersion, ServerConfig, server::UnbufferedServerConnection};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{CommonState, ProtocolVersion, ServerConfig},
-    server::TlsStream as Stream,
-};
 
-use super::{TlsStream, ahead::Ahead, certificate, files::Stamp, reasons, secured, wanted::Wanted};
+use super::{
+    TlsStream, certificate,
+    files::Stamp,
+    handshake::Handshake,
+    reasons, secured, tls,
+    wanted::{Wanted, asked},
+};
 use crate::{
     address::Address,
     error::{Error, Kind, Result},
@@ -66,38 +68,44 @@ impl Identity {
         fd: OwnedFd,
         peer: Peer,
         scope: &Scope,
-    ) -> Result<(TlsStream<Stream<Ahead>>, Peer)> {
+    ) -> Result<(TlsStream, Peer)> {
         let accept = async {
-            let stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
-            let stream = self.expect_tls(stream).await?;
-            let acceptor = TlsAcceptor::from(self.config(scope).await);
-            acceptor.accept(Ahead::new(stream)).await.map_err(reasons::of_client)
+            let mut stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
+            let part = UnbufferedServerConnection::new(self.config(scope).await)
+                .map_err(|error| tls(reasons::HANDSHAKE, error))?;
+            let mut handshake = Handshake::new(part, &mut stream);
+            handshake.begin().await.map_err(reasons::of_client)?;
+            if let Some(what) = reasons::what_speaks(&handshake.first) {
+                return Err(self.refuse(what, stream).await);
+            }
+            let (shaken, sni) = asked(handshake.shake()).await;
+            shaken.map_err(reasons::of_client)?;
+            let done = handshake.done();
+            Ok((stream, done, sni))
         };
-        let stream = tokio::select! {
-            stream = scope.in_time(|| reasons::HANDSHAKE.to_owned(), accept) => stream?,
+        let (stream, done, sni) = tokio::select! {
+            shaken = scope.in_time(|| reasons::HANDSHAKE.to_owned(), accept) => shaken?,
             // Nothing is under way yet that could be finished.
             () = scope.stopped() => return Err(Error::new(Kind::Cut, "the server ended before the TLS handshake did")),
         };
-        let state = stream.get_ref().1;
+        let state: &CommonState = &done.0;
         let shown = state.peer_certificates().and_then(|chain| chain.first()).and_then(|cert| certificate::read(cert));
         let peer = peer.inside(Tls {
             version: version(state),
             alpn: state.alpn_protocol().map(Into::into),
-            sni: state.server_name().map(Into::into),
+            sni: sni.map(Into::into),
         });
         let peer = shown.as_ref().map_or_else(|| peer.clone(), |cert| peer.named(cert.name()));
         if scope.watched() {
             let trust = if shown.is_some() { "client certificate verified" } else { "no client certificate" };
             scope.tell(&Event::Admitted { peer: &peer, secured: &secured(state, trust) });
         }
-        Ok((TlsStream::new(stream, false), peer))
+        let stream = TlsStream::new(stream, done, false).map_err(|error| tls(reasons::HANDSHAKE, error))?;
+        Ok((stream, peer))
     }
 
-    /// Looks at what the client begins with, and tells it in its own words where that is not TLS.
-    async fn expect_tls(&self, mut stream: TcpStream) -> Result<TcpStream> {
-        let mut first = [0; 7];
-        let n = stream.peek(&mut first).await.map_err(|error| Error::io(reasons::HANDSHAKE, error))?;
-        let Some(what) = reasons::what_speaks(&first[..n]) else { return Ok(stream) };
+    /// Tells who does not begin with TLS, in their own words.
+    async fn refuse(&self, what: &str, mut stream: TcpStream) -> Error {
         if what == reasons::HTTP && self.wanted.scheme != "tls" {
             let said = format!("The request came without TLS, and this is {}://\n", self.wanted.scheme);
             let answer = format!(
@@ -108,7 +116,7 @@ impl Identity {
             let _ = stream.write_all(answer.as_bytes()).await;
         }
         let _ = linger::close(&mut stream).await;
-        Err(Error::new(Kind::Tls, reasons::HANDSHAKE).because(format!("the client speaks {what}, not TLS")))
+        Error::new(Kind::Tls, reasons::HANDSHAKE).because(format!("the client speaks {what}, not TLS"))
     }
 
     /// The configuration for a handshake that begins now. The files are looked at by one handshake in a second, and off

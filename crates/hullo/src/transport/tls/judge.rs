@@ -5,13 +5,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::{Date, OffsetDateTime};
-use tokio_rustls::rustls::{
+use rustls::{
     CertificateError as C, Error as Rustls,
     client::verify_server_name,
     pki_types::{CertificateDer, ServerName},
     server::ParsedCertificate,
 };
+use time::{Date, OffsetDateTime};
 
 use super::{certificate, reasons};
 use crate::watch::{Certificate, Fault, Shown};

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs::File, io::Write, sync::Arc};
 
-use tokio_rustls::rustls::{KeyLog, NoKeyLog};
+use rustls::{KeyLog, NoKeyLog};
 
 use crate::scope::Scope;
 

@@ -14,7 +14,7 @@ use std::{
 
 use etcetera::BaseStrategy;
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
-use tokio_rustls::rustls::pki_types::{
+use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{self, PemObject},
 };

@@ -2,7 +2,7 @@
 
 use std::{io, time::SystemTime};
 
-use tokio_rustls::rustls::{AlertDescription as Alert, CertificateError as C, Error as Rustls, PeerIncompatible as P};
+use rustls::{AlertDescription as Alert, CertificateError as C, Error as Rustls, PeerIncompatible as P};
 
 use super::judge;
 use crate::{
@@ -260,7 +260,7 @@ fn of_alert(wrong: Error, alert: Alert) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use tokio_rustls::rustls::{OtherError, PeerMisbehaved};
+    use rustls::{OtherError, PeerMisbehaved};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, path::Path, sync::Arc};
 
 use ::aws_lc_rs::digest::{SHA256, digest};
-use tokio_rustls::rustls::{
+use rustls::{
     CertificateError, DigitallySignedStruct, Error as RustlsError, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,

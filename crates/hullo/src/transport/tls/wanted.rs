@@ -1,11 +1,12 @@
 //! What a listener shows to its clients, and whom it asks for.
 
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use tokio_rustls::rustls::{
+use rustls::{
     KeyLog, ServerConfig, SupportedProtocolVersion,
     client::verify_server_name,
     crypto::aws_lc_rs::Ticketer,
@@ -25,6 +26,20 @@ use crate::{
     error::{Error, Result},
     scope::Scope,
 };
+
+tokio::task_local! {
+    /// The name that the client of this handshake asks for.
+    static ASKED: RefCell<Option<String>>;
+}
+
+/// A handshake, and the name that its client has asked for: rustls does not tell it afterwards to who takes its keys.
+pub(super) async fn asked<T>(handshake: impl Future<Output = T>) -> (T, Option<String>) {
+    let watched = async {
+        let shaken = handshake.await;
+        (shaken, ASKED.with(RefCell::take))
+    };
+    ASKED.scope(RefCell::default(), watched).await
+}
 
 /// What the address asks for.
 pub(super) struct Wanted {
@@ -123,6 +138,7 @@ impl Wanted {
         config.alpn_protocols.clone_from(&self.alpn);
         // All that we speak is strong; scanners ask that the choice be ours all the same.
         config.ignore_client_order = true;
+        config.enable_secret_extraction = true;
         config.key_log = self.key_log.clone();
         config.ticketer = Ticketer::new().map_err(|error| tls("cannot make session tickets", error))?;
         Ok(config)
@@ -156,6 +172,8 @@ struct ByName(Vec<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Outside of `asked` nobody wants to know.
+        let _ = ASKED.try_with(|asked| asked.replace(hello.server_name().map(str::to_owned)));
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let suits = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(hello.signature_schemes()).is_some();
         let named = |certified: &&Arc<CertifiedKey>| name.as_ref().is_some_and(|name| has_name(certified, name));
