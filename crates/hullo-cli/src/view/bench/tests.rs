@@ -175,7 +175,7 @@ fn packets_and_bulk_have_figures_of_their_own() {
         &[
             "packets      lost 20 (0.995 %)   reordered 3   duplicates 1   jitter 120 µs\n",
             "one way, by the other end\n",
-            "20 of the lost were dropped by a kernel",
+            "20 more were dropped by the kernel of an end",
         ],
     );
     let bulk = Report {
