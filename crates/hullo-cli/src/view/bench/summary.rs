@@ -51,13 +51,20 @@ pub(crate) fn title(report: &Report) -> String {
     let many = report.connections.asked;
     let with = format!("{} connection{}", count(many as u64), if many == 1 { "" } else { "s" });
     let came = match report.offered {
-        0 => bits((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9)),
+        offered if offered == 0 || is_bulk(report) => {
+            bits((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9))
+        }
         offered if report.shape == "connect" => {
             format!("{} of {} handshakes made", share(report.answered, offered), count(offered))
         }
         offered => format!("{} of {} answered", share(report.answered, offered), requests(offered)),
     };
     format!("{load} for {} with {with}: {came}", time(report.seconds * 1e3))
+}
+
+/// Whether there are no requests, but bytes without end.
+fn is_bulk(report: &Report) -> bool {
+    matches!(&*report.shape, "up" | "down" | "both") && report.packets.is_none()
 }
 
 struct Page<'a> {
@@ -92,6 +99,10 @@ impl Page<'_> {
         if report.offered == 0 {
             return;
         }
+        if is_bulk(report) {
+            self.text += "bulk: each connection carries as much as goes\n";
+            return;
+        }
         let planned = report.plan.rate.as_deref().unwrap_or_default();
         if report.is_open() {
             // A ramp and steps say their time themselves.
@@ -99,6 +110,10 @@ impl Page<'_> {
             let text =
                 format!("open loop: {a_second} by schedule, latency counts from when a request should have gone\n");
             self.text += &text;
+            return;
+        }
+        if report.shape == "up" {
+            self.text += "closed loop: datagrams go as fast as they leave; --rate 50000 sends so many a second\n";
             return;
         }
         let places = report.plan.connections * report.plan.depth;
@@ -112,7 +127,8 @@ impl Page<'_> {
 
     fn requests(&mut self) {
         let report = self.report;
-        if report.offered == 0 {
+        // Of bulk the connections are counted, which is of interest only where one of them broke.
+        if report.offered == 0 || is_bulk(report) && report.failed == 0 {
             return;
         }
         self.gap();
