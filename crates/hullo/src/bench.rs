@@ -257,7 +257,6 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
     let own = own.under(&plan.to.options)?;
     let gathering = Arc::new(Gathering::new(plan.clone()));
     let (tell, mut told) = mpsc::channel(64);
-    let started = report::moment();
     let threads = plan.threads.max(1);
     let mut running = Vec::new();
     for index in 0..threads {
@@ -273,10 +272,12 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
         tokio::select! {
             biased;
             Some((thread, progress)) = told.recv() => seen(&pictures.heard(thread, progress)),
-            done = &mut all => break done?,
+            done = &mut all => break done,
         }
     };
+    gathering.give_up(Error::new(Kind::Other, "the load ended before it began"));
     own.abort();
+    let done = done?;
     let start = gathering.start().await.map(|schedule| schedule.start);
     let Some(start) = start else {
         let nobody = || Error::new(Kind::Other, "no connection could be had");
@@ -300,6 +301,7 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
         let hint = error.advice().map(|hint| format!(" ({hint})")).unwrap_or_default();
         notes.push(format!("the first failure: {error}{hint}"));
     }
+    let started = report::moment(start.elapsed());
     Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
 }
 
@@ -332,5 +334,5 @@ fn begin(
         let _ = done.send(ran);
     };
     std::thread::Builder::new().name("bench".to_owned()).spawn(run).map_err(cannot)?;
-    Ok(Box::pin(async { doing.await.unwrap_or(Ok(None)) }))
+    Ok(Box::pin(async { doing.await.unwrap_or_else(|_| Err(Error::new(Kind::Other, "a thread of the load broke"))) }))
 }

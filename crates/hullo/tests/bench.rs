@@ -215,7 +215,35 @@ async fn who_stops_early_gets_what_was() {
     });
     let report = report.await.unwrap();
     assert!(looked >= 7 && report.seconds < 4.0, "{looked} {}", report.seconds);
-    assert_eq!(report.offered, report.answered + report.unanswered);
+    assert_eq!((report.offered, report.unanswered), (report.answered, 0), "what was due after the stop was not offered");
+    let error = bench::run(Plan { threads: 1, ..Plan::to("memory://bench-early".parse().unwrap()) }, &scope, |_| ()).await;
+    assert!(error.unwrap_err().to_string().contains("stopped"), "who wants it to stop does not wait for connections");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_warm_up_left_behind_is_not_paid_for_afterwards() {
+    let slow = |_| async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Deed::Echo
+    };
+    let plan = |plan| Plan { warm_up: Duration::from_secs(1), connections: 1, ..open("1000", 1)(plan) };
+    let report = measured(slow, plan).await;
+    assert!((90..=120).contains(&report.sent), "{}", report.sent);
+    assert_eq!(report.offered, 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_very_many_that_nobody_took_some_are_looked_at_and_all_are_counted() {
+    let report = measured(|_| async { Deed::Nothing }, open("3000000", 5)).await;
+    assert_eq!((report.offered, report.unanswered), (15_000_000, 15_000_000));
+    assert!((2_400.0..2_800.0).contains(&report.latency_ms.p50), "{:?}", report.latency_ms);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_only_hangs_up_is_not_stormed() {
+    let report = measured(|_| async { Deed::HangUp }, |plan| Plan { duration: Some(Duration::from_secs(2)), ..plan }).await;
+    assert_eq!(report.answered, 0);
+    assert!((20..200).contains(&report.failed), "{}", report.failed);
 }
 
 #[tokio::test]

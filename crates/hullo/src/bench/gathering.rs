@@ -45,13 +45,27 @@ impl Gathering {
             None => missing.standing += 1,
             Some(error) => drop(missing.error.get_or_insert(error)),
         }
-        if missing.open == 0 {
+        if missing.open == 0 && matches!(*self.start.borrow(), Start::Waiting) {
             let start = if missing.standing > 0 {
                 Start::At(Arc::new(self.plan.schedule(Instant::now())))
             } else {
                 Start::Never
             };
             self.start.send_replace(start);
+        }
+    }
+
+    /// Nobody waits any longer, if the run has not begun yet.
+    pub(crate) fn give_up(&self, why: Error) {
+        let waits = |start: &mut Start| {
+            let waits = matches!(start, Start::Waiting);
+            if waits {
+                *start = Start::Never;
+            }
+            waits
+        };
+        if self.start.send_if_modified(waits) {
+            self.missing.lock().unwrap_or_else(PoisonError::into_inner).error = Some(why);
         }
     }
 

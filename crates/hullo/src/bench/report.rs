@@ -1,6 +1,9 @@
 //! What a load test found out: what `--json` prints, and what everything that is shown is made of.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -200,7 +203,7 @@ impl Report {
             failures: tally.failures.iter().map(|(failure, count)| (failure.to_string(), *count)).collect(),
             unanswered: counts.unanswered,
             statuses: tally.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
-            rate: if run.seconds > 0.0 { counts.answered as f64 / run.seconds } else { 0.0 },
+            rate: if run.seconds > 0.0 { tally.in_time as f64 / run.seconds } else { 0.0 },
             bytes: Bytes { sent: counts.bytes_sent, received: counts.bytes_received },
             latency_ms: Latency::with_waits(&tally.latency, &tally.waited),
             failed_ms: Latency::of(&tally.failed),
@@ -406,7 +409,8 @@ fn millis(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
 
-/// A moment of the clock on the wall, for people and other programs (RFC 3339).
-pub(crate) fn moment() -> String {
-    humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
+/// The moment so long ago on the clock on the wall, for people and other programs (RFC 3339).
+pub(crate) fn moment(ago: Duration) -> String {
+    let now = SystemTime::now();
+    humantime::format_rfc3339_millis(now.checked_sub(ago).unwrap_or(now)).to_string()
 }

@@ -44,8 +44,13 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
         if let Some(opened) = opened.take() {
             match Talk::new(&thread, seat, opened, std::mem::take(&mut waiting)).await {
                 Ended::Over => return,
-                Ended::Lost(undone) => {
+                Ended::Lost { undone, heard } => {
                     waiting = undone;
+                    if heard {
+                        patience = SHORTEST;
+                    } else if !rest(&thread, &mut patience).await {
+                        return give_up(&thread, &waiting);
+                    }
                     continue;
                 }
             }
@@ -57,27 +62,39 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
         }
         let again = tokio::select! {
             again = thread.open(open(&thread)) => again,
-            () = thread.closed() => {
-                let (mut state, now) = (thread.state(), Instant::now());
-                return waiting.iter().for_each(|waiting| state.tally.unanswered(&waiting.turn, now));
-            }
+            () = thread.closed() => return give_up(&thread, &waiting),
         };
         match again {
-            Ok(again) => (opened, patience) = (Some(again), SHORTEST),
+            Ok(again) => opened = Some(again),
             Err(error) => {
                 for waiting in waiting.drain(..) {
                     thread.state().tally.failed(&waiting.turn, Instant::now(), Failure::Kind(error.kind()));
                 }
-                tokio::select! {
-                    () = sleep(patience) => patience = (patience * 2).min(LONGEST),
-                    () = thread.closed() => return,
+                thread.trouble(error);
+                if !rest(&thread, &mut patience).await {
+                    return;
                 }
             }
         }
     }
 }
 
-/// How long is waited after an attempt to connect that failed; each further one waits twice as long, up to the second.
+/// Waits behind a connection of which nothing came, twice as long each time. It says whether the run goes on.
+async fn rest(thread: &Thread, patience: &mut Duration) -> bool {
+    let time = std::mem::replace(patience, (*patience * 2).min(LONGEST));
+    tokio::select! {
+        () = sleep(time) => true,
+        () = thread.closed() => false,
+    }
+}
+
+/// It is over: nothing was heard of these.
+fn give_up(thread: &Thread, waiting: &VecDeque<Waiting>) {
+    let (mut state, now) = (thread.state(), Instant::now());
+    waiting.iter().for_each(|waiting| state.tally.unanswered(&waiting.turn, now));
+}
+
+/// How long is waited behind a connection of which nothing came, at first and at most.
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(500);
 
@@ -98,8 +115,13 @@ async fn open(thread: &Thread) -> Result<Opened> {
 enum Ended {
     /// There are no more turns.
     Over,
-    /// It broke, or the peer has ended it and did nothing about these.
-    Lost(VecDeque<Waiting>),
+    /// It broke, or the peer has ended it.
+    Lost {
+        /// What it did nothing about.
+        undone: VecDeque<Waiting>,
+        /// Whether it has said anything.
+        heard: bool,
+    },
 }
 
 /// A turn for which there is no connection yet.
@@ -136,8 +158,9 @@ struct UnderWay {
     last: bool,
     /// What the peer said it did nothing about.
     undone: VecDeque<Waiting>,
-    /// Whether anything has come of any request.
+    /// Whether any request has been answered or has failed, and whether anything was heard of one.
     settled: bool,
+    heard: bool,
 }
 
 struct Request {
@@ -235,7 +258,7 @@ impl<'a> Talk<'a> {
         {
             state.tally.failed(&first.turn, Instant::now(), Failure::Kind(Kind::Cut));
         }
-        Ended::Lost(undone)
+        Ended::Lost { undone, heard: self.under_way.heard }
     }
 
     /// All turns of which nothing has come yet.
@@ -266,7 +289,11 @@ impl<'a> Talk<'a> {
                 return Poll::Ready(Err(Error::new(Kind::Timeout, about)));
             }
             self.ask(state, now);
-            let _ = self.poll_say(state, now, cx)?;
+            let said = self.poll_say(state, now, cx)?;
+            if !self.over && self.under_way.count == 0 && said.is_ready() && !self.codec.room(0) {
+                // Nothing is under way, and the peer lets nothing be asked: there is nothing to wait for.
+                return Poll::Ready(Ok(self.lost(state)));
+            }
             if self.over && self.under_way.count == 0 {
                 // It is said where there is room for it; nobody waits for it.
                 self.codec.farewell(&mut self.out);
@@ -288,6 +315,7 @@ impl Future for Talk<'_> {
             Poll::Ready(Ok(ended)) => ended,
             Poll::Ready(Err(error)) => {
                 self.under_way.fail(error.kind(), &mut state.tally);
+                thread.trouble(error);
                 self.lost(&mut state)
             }
             Poll::Pending if state.closed => {
@@ -323,7 +351,8 @@ impl UnderWay {
         // Whoever answers what nobody asked is not counted.
         let Some(request) = request else { return };
         self.count -= 1;
-        self.settled |= reply.outcome != Outcome::Undone;
+        self.heard |= reply.outcome != Outcome::Undone;
+        self.settled |= self.heard;
         match reply.outcome {
             Outcome::Answered(status) => tally.answered(&request.turn, now, status),
             Outcome::Failed(failure) => tally.failed(&request.turn, now, failure),

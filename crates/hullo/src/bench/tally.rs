@@ -16,8 +16,11 @@ use crate::error::{Error, Kind, Result};
 
 /// The figures of one thread, and of all of them once they are merged.
 pub(crate) struct Tally {
-    /// When what counts began.
+    /// When what counts began, and when it is to end.
     start: Instant,
+    end: Option<Instant>,
+    /// How many answers came before the end, and not within the time that is left to them behind it.
+    pub(crate) in_time: u64,
     pub(crate) counts: Counts,
     pub(crate) failures: BTreeMap<Failure, u64>,
     pub(crate) statuses: BTreeMap<u16, u64>,
@@ -57,7 +60,7 @@ pub struct Counts {
     pub bytes_sent: u64,
     /// The same of what came.
     pub bytes_received: u64,
-    /// Connections that were opened, and attempts that failed.
+    /// Connections that were opened.
     pub opened: u64,
     /// Attempts to connect that failed.
     pub refused: u64,
@@ -99,6 +102,8 @@ impl Tally {
         };
         Ok(Self {
             start,
+            end: None,
+            in_time: 0,
             counts: Counts::default(),
             failures: BTreeMap::new(),
             statuses: BTreeMap::new(),
@@ -115,9 +120,14 @@ impl Tally {
         })
     }
 
-    /// What counts begins at that moment.
-    pub(crate) fn begin(&mut self, start: Instant) {
-        self.start = start;
+    /// What counts begins and ends at these moments.
+    pub(crate) fn begin(&mut self, start: Instant, end: Option<Instant>) {
+        (self.start, self.end) = (start, end);
+    }
+
+    /// It ends earlier.
+    pub(crate) fn end(&mut self, end: Instant) {
+        self.end = Some(end);
     }
 
     /// A request should have gone, whether it could or not.
@@ -147,6 +157,7 @@ impl Tally {
             let nanos = nanos(turn.due, now);
             let bucket = bucket(nanos);
             self.counts.answered += 1;
+            self.in_time += u64::from(self.end.is_none_or(|end| now <= end));
             self.latency.saturating_record(nanos);
             self.recent[usize::from(bucket)] += 1;
             self.at(turn.due).answered(bucket);
@@ -180,6 +191,16 @@ impl Tally {
             self.waited.saturating_record(nanos(turn.due, end));
             self.at(turn.due).unanswered += 1;
         }
+    }
+
+    /// So many should have gone at about that time, and nobody came to take them.
+    pub(crate) fn left(&mut self, turn: &Turn, many: u64, end: Instant) {
+        self.counts.offered += many;
+        self.counts.unanswered += many;
+        self.waited.saturating_record_n(nanos(turn.due, end), many);
+        let column = self.at(turn.due);
+        column.offered += many;
+        column.unanswered += many;
     }
 
     /// Bytes went out and came in.
@@ -218,6 +239,7 @@ impl Tally {
     /// Adds what another thread has counted.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.counts.add(&other.counts);
+        self.in_time += other.in_time;
         for (failure, count) in &other.failures {
             *self.failures.entry(*failure).or_default() += count;
         }

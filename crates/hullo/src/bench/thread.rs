@@ -26,7 +26,7 @@ use super::{
     turns::{Next, Schedule, Turn, Turns},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     io::alarm::Alarm,
     scope::Scope,
 };
@@ -71,6 +71,17 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// Since when nothing is sent any more, where something is still to be asked.
     pub(crate) quiet: Option<Instant>,
+    /// When somebody wanted it to stop.
+    stopped: Option<Instant>,
+    /// The processor's time when what counts began, and when it ended.
+    cpu: [Option<Mark>; 2],
+}
+
+/// How much of the processor's time a thread had taken by then.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    cpu: Duration,
 }
 
 /// How many connections each thread opens at once.
@@ -105,7 +116,7 @@ impl Thread {
             gathering,
             index,
             phase: watch::Sender::new(Phase::Opening),
-            state: Mutex::new(State { turns, tally, closed: false, quiet: None }),
+            state: Mutex::new(State { turns, tally, closed: false, quiet: None, stopped: None, cpu: [None; 2] }),
             doors: Semaphore::new(DOORS),
         }))
     }
@@ -186,9 +197,15 @@ impl Thread {
         for seat in 0..connections {
             talks.spawn(connection(self.clone(), seat));
         }
-        let Some(schedule) = self.gathering.start().await else { return Ok(None) };
+        let schedule = tokio::select! {
+            schedule = self.gathering.start() => schedule,
+            () = stop.stopped() => {
+                self.gathering.give_up(Error::new(Kind::Other, "it was stopped before the connections stood"));
+                None
+            }
+        };
+        let Some(schedule) = schedule else { return Ok(None) };
         self.begin(schedule.clone());
-        let (since, cpu) = (Instant::now(), processor_time());
         let all = async {
             // One that panicked is a mistake of ours, which the runtime has printed.
             while talks.join_next().await.is_some() {}
@@ -202,19 +219,12 @@ impl Thread {
         // Those that are still busy have heard that it is over.
         while talks.join_next().await.is_some() {}
         done.map_err(|error| Error::io("cannot keep to the schedule", error))?;
-        let now = Instant::now();
-        let last = self.state().quiet.unwrap_or(now);
-        Ok(Some(Done {
-            tally: self.finish(&schedule)?,
-            lasted: schedule.end.map_or(last, |end| end.min(last)).saturating_duration_since(schedule.start),
-            cpu: processor_time().saturating_sub(cpu),
-            busy_in: now.duration_since(since),
-        }))
+        self.finish(&schedule).map(Some)
     }
 
     fn begin(&self, schedule: Arc<Schedule>) {
         let mut state = self.state();
-        state.tally.begin(schedule.start);
+        state.tally.begin(schedule.start, schedule.end);
         state.turns.begin(schedule);
         drop(state);
         self.phase.send_replace(Phase::Running);
@@ -243,18 +253,25 @@ impl Thread {
         let mut ended = false;
         loop {
             let next = Instant::now() + every;
-            let edge = end.map(|end| if ended { end + GRACE } else { end }).filter(|edge| *edge < next);
+            let begins = Some(schedule.start).filter(|start| *start > Instant::now());
+            let ends = end.map(|end| if ended { end + GRACE } else { end });
             tokio::select! {
-                () = sleep_until(edge.unwrap_or(next)) => {}
+                () = sleep_until([Some(next), begins, ends].into_iter().flatten().min().unwrap_or(next)) => {}
                 () = stop.stopped(), if !stop.is_stopping() => {}
             }
             let now = Instant::now();
-            if stop.is_stopping() && !ended {
-                end = Some(end.map_or(now, |end| end.min(now)));
-            }
             let mut state = self.state();
+            if stop.is_stopping() && !ended {
+                let stopped = end.map_or(now, |end| end.min(now));
+                (end, state.stopped) = (Some(stopped), Some(stopped));
+                state.tally.end(stopped);
+            }
+            if now >= schedule.start && state.cpu[0].is_none() {
+                state.cpu[0] = Some(Mark::now());
+            }
             if !ended && end.is_some_and(|end| now >= end) {
                 ended = true;
+                state.cpu[1] = Some(Mark::now());
                 if stop.is_stopping() { state.turns.end() } else { state.turns.wake_all() }
             }
             if ended && end.is_some_and(|end| now >= end + GRACE) {
@@ -274,16 +291,27 @@ impl Thread {
     }
 
     /// What nobody has come to is offered, and unanswered. The thread counts nothing more.
-    fn finish(&self, schedule: &Schedule) -> Result<Tally> {
+    fn finish(&self, schedule: &Schedule) -> Result<Done> {
         let mut state = self.state();
         let now = Instant::now();
-        let end = schedule.end.map_or(now, |end| end.min(now));
-        let State { turns, tally, .. } = &mut *state;
-        while let Some(turn) = turns.left(end) {
-            tally.offered(&turn);
-            tally.unanswered(&turn, now);
+        let State { turns, tally, quiet, stopped, cpu, .. } = &mut *state;
+        let end = [schedule.end, *stopped].into_iter().flatten().fold(now, Instant::min);
+        while let Some((turn, many)) = turns.left(end) {
+            tally.left(&turn, many, now);
         }
-        Ok(std::mem::replace(tally, Tally::new(now, None)?))
+        let [from, to] = cpu.map(|mark| mark.unwrap_or_else(Mark::now));
+        Ok(Done {
+            tally: std::mem::replace(tally, Tally::new(now, None)?),
+            lasted: quiet.unwrap_or(end).min(end).saturating_duration_since(schedule.start),
+            cpu: to.cpu.saturating_sub(from.cpu),
+            busy_in: to.at.saturating_duration_since(from.at),
+        })
+    }
+}
+
+impl Mark {
+    fn now() -> Self {
+        Self { at: Instant::now(), cpu: processor_time() }
     }
 }
 

@@ -94,6 +94,9 @@ pub(crate) enum Next {
     Over,
 }
 
+/// At the end so many of the turns that nobody took are looked at one by one, more or less.
+const LOOKED_AT: u64 = 100_000;
+
 impl Turns {
     pub(crate) fn new(thread: u64, threads: u64, connections: usize) -> Self {
         let schedule = Arc::new(Schedule::never(Instant::now()));
@@ -110,7 +113,7 @@ impl Turns {
     /// When a turn of this thread is due after that moment; none where there are no more, or nothing is scheduled. What is
     /// due already is taken by whoever becomes free.
     pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
-        let first = self.scheduled()?;
+        let first = self.scheduled(now)?;
         if first.due > now {
             return Some(first.due);
         }
@@ -131,7 +134,7 @@ impl Turns {
         if self.schedule.rate.is_none() {
             return self.at_once(now);
         }
-        match self.scheduled() {
+        match self.scheduled(now) {
             // What was due just before the end may still go.
             None => Next::Over,
             Some(turn) if turn.due <= now => {
@@ -150,17 +153,21 @@ impl Turns {
         }
     }
 
-    /// The next turn that is due and that nobody has taken by the end.
-    pub(crate) fn left(&mut self, end: Instant) -> Option<Turn> {
+    /// The next turn that was due and that nobody has taken by the end, and for how many it stands: of very many only some are
+    /// looked at.
+    pub(crate) fn left(&mut self, end: Instant) -> Option<(Turn, u64)> {
         self.over = true;
-        let turn = self.scheduled().filter(|turn| turn.due < end)?;
-        self.pass(&turn);
-        Some(turn)
+        let turn = self.scheduled(end).filter(|turn| turn.due < end)?;
+        let last = end.checked_sub(Duration::from_nanos(1)).unwrap_or(end);
+        let left = self.many_due(&turn, last).min((self.schedule.most - turn.n).div_ceil(self.step));
+        let many = (left / LOOKED_AT).max(1);
+        self.next += many * self.step;
+        Some((turn, many))
     }
 
     /// Wakes as many of those who wait as there are turns due.
     pub(crate) fn call(&mut self, now: Instant) {
-        let Some(first) = self.scheduled().filter(|turn| turn.due <= now) else { return };
+        let Some(first) = self.scheduled(now).filter(|turn| turn.due <= now) else { return };
         let mut due = self.many_due(&first, now);
         while due > 0 {
             let Some(seat) = self.waiting.pop_front() else { return };
@@ -246,8 +253,10 @@ impl Turns {
         Next::Turn(Turn { n, due: now, counted: true }, false)
     }
 
-    fn scheduled(&self) -> Option<Turn> {
-        self.warm(self.warming).or_else(|| self.counted(self.next))
+    /// The next turn. Those of the warm-up that nobody came to take are over when it is.
+    fn scheduled(&self, now: Instant) -> Option<Turn> {
+        let warming = (now < self.schedule.start).then(|| self.warm(self.warming)).flatten();
+        warming.or_else(|| self.counted(self.next))
     }
 
     /// The turn of that number in the warm-up, which goes at the first rate of the schedule.
