@@ -52,8 +52,11 @@ fn main() -> ExitCode {
 fn misused(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
         let text = error.to_string();
-        let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        return Voice::new(true, false).fail(&Error::usage(sentence.to_owned()).hint("hullo --help"));
+        // What is missing stands in the lines below the first one.
+        let lines: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let sentence = lines.join(" ");
+        let sentence = sentence.trim_start_matches("error: ").to_owned();
+        return Voice::new(true, false).fail(&Error::usage(sentence).hint("hullo --help"));
     }
     // Nobody may be there to read it.
     let _ = error.print();

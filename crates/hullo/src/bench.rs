@@ -296,6 +296,16 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
     if let Some(error) = gathering.error() {
         notes.push(format!("not all connections could be had at the beginning: {error}"));
     }
+    if tally.crowded * 100 > tally.counts.offered {
+        notes.push(format!(
+            "{} had to wait until one of the {} was free: the target is slow, or they are too few (-c)",
+            words::requests(tally.crowded),
+            match plan.connections * plan.depth {
+                1 => "connection".to_owned(),
+                many => format!("{many} places"),
+            }
+        ));
+    }
     tally.packets = tally.datagrams.packets(&mut notes);
     if let Some(error) = gathering.first_trouble() {
         let hint = error.advice().map(|hint| format!(" ({hint})")).unwrap_or_default();

@@ -30,7 +30,7 @@ Examples:
   hullo bench http://localhost:8080/ --rate 500           500 a second, come what may
   hullo bench http://localhost:8080/ --rate 100..10000/60s --html ramp.html
   hullo bench http://localhost:8080/ --search --slo 'p99<10ms'    the highest rate that holds
-  hullo bench POST https://example.org/items name={{random 8}} --http 2 -c 4 --depth 32
+  hullo bench POST https://example.org/items 'name={{random 8}}' --http 2 -c 4 --depth 32
   hullo bench ws://localhost:7008/ --payload @question.txt --expect same
   hullo bench tcp://localhost:9009 --up -c 4              bulk, to hullo serve discard :9009
   hullo bench udp://localhost:7007 --rate 50000           loss, reordering, duplicates and jitter as well
@@ -45,7 +45,7 @@ pub(crate) struct Bench {
     pub(crate) words: Vec<String>,
 
     /// Requests a second, by schedule: 500, a ramp 100..10000/60s, or steps 100,200,400/10s
-    #[arg(long, value_name = "RATE", help_heading = "Load")]
+    #[arg(long, value_name = "RATE", help_heading = "Load", value_parser = rate)]
     pub(crate) rate: Option<Rate>,
 
     /// How many connections there are at once
@@ -160,6 +160,13 @@ pub(crate) enum Http {
     One,
     #[value(name = "2")]
     Two,
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    text.parse().map_err(|error: hullo::Error| match error.advice() {
+        Some(hint) => format!("{error}: {hint}"),
+        None => error.to_string(),
+    })
 }
 
 fn many(text: &str) -> Result<usize, String> {

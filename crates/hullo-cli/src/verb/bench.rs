@@ -16,6 +16,7 @@ use hullo::{
     transport,
 };
 use serde_json::{Value, json};
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::ctrl_c;
 
 use self::versus::Side;
@@ -44,9 +45,9 @@ pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
         return compared(&versus.comparison, voice);
     }
     let objectives = finish::objectives(&args)?;
+    raise_file_limit();
     let plan = plan(&args, voice).await?;
     voice.warn_of_trust(&plan.to);
-    raise_file_limit();
     if args.vs.is_some() {
         return against(plan, args, &objectives, voice).await;
     }
@@ -61,8 +62,9 @@ pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
             measure(plan, voice, seen).await?
         }
     };
-    finish::files(&report, &args, &objectives)?;
+    // What was measured is said, whatever becomes of the files.
     finish::say(&report, voice)?;
+    finish::files(&report, &args, &objectives)?;
     finish::judge([&report], &objectives, voice)
 }
 
@@ -168,6 +170,7 @@ async fn plan(args: &Bench, voice: Voice) -> Result<Plan> {
     let (to, shape) = shape(args, voice).await?;
     transport::find(&to, End::Connect)?;
     let span = args.rate.as_ref().and_then(|rate| rate.span());
+    check(args)?;
     let plan = Plan::to(to);
     let patience = if plan.is_packets() { DATAGRAM } else { plan.timeout };
     Ok(Plan {
@@ -186,6 +189,32 @@ async fn plan(args: &Bench, voice: Voice) -> Result<Plan> {
     })
 }
 
+/// What can be seen to be impossible before anything is tried.
+fn check(args: &Bench) -> Result<()> {
+    if args.duration.is_some_and(|time| time.is_zero()) {
+        return Err(Error::usage("a load of no time measures nothing").hint("-d 10s"));
+    }
+    if let Some(size) = args.size.filter(|size| *size > LARGEST) {
+        return Err(Error::usage(format!("a message of {size} bytes is too large: {LARGEST} is the most"))
+            .hint("--up, --down and --both carry as many bytes as will go"));
+    }
+    let needed = args.connections as u64 + OURS;
+    match getrlimit(Resource::Nofile).current {
+        Some(most) if most < needed => Err(Error::usage(format!(
+            "{} connections need {needed} file descriptors, and this process may have {most}",
+            args.connections
+        ))
+        .hint(format!("ulimit -n {needed}"))),
+        _ => Ok(()),
+    }
+}
+
+/// The largest message, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// The file descriptors that are not connections.
+const OURS: u64 = 32;
+
 /// Where the load goes, and what kind of load it is.
 async fn shape(args: &Bench, voice: Voice) -> Result<(Address, Shape)> {
     let bulk = [(args.up, Direction::Up), (args.down, Direction::Down), (args.both, Direction::Both)];
@@ -195,6 +224,9 @@ async fn shape(args: &Bench, voice: Voice) -> Result<(Address, Shape)> {
     args.expect.iter().for_each(|said| expect.add(said));
     if is_http && bulk.is_none() && !args.connect {
         return exchange(args, expect, voice).await;
+    }
+    if !expect.statuses.is_empty() || args.http.is_some() {
+        return Err(Error::usage("only HTTP has statuses and versions").hint("--expect text=200 means the text"));
     }
     let [address] = &args.words[..] else {
         return Err(Error::usage(format!("only a request of HTTP has items: '{}'", args.words.join(" ")))
@@ -211,6 +243,11 @@ async fn shape(args: &Bench, voice: Voice) -> Result<(Address, Shape)> {
 
 /// A request of HTTP, written as for `hullo request`.
 async fn exchange(args: &Bench, expect: Expect, voice: Voice) -> Result<(Address, Shape)> {
+    let plain = |word: &&String| is_url(word) || word.split_once([':', '=']).is_some_and(|(_, value)| value.starts_with('='));
+    if let Some(word) = args.words.iter().filter(plain).find(|word| word.contains("{{")) {
+        return Err(Error::usage(format!("'{word}' would be sent as it is: only bodies are templates"))
+            .hint("write {{seq}} in a field (name={{seq}}) or in --payload"));
+    }
     let asked = super::request::asked(&args.words, voice).await?;
     let body = match (&args.payload, asked.body) {
         (None, None) => args.size.map(|size| Payload::of_size(size as usize)),

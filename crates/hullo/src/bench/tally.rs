@@ -31,6 +31,8 @@ pub(crate) struct Tally {
     pub(crate) waited: Times,
     /// How late a request left for which a connection was free: the generator's own fault.
     pub(crate) lag: Times,
+    /// How many had to wait for a connection to be free.
+    pub(crate) crowded: u64,
     /// Until a connection stood.
     pub(crate) connect: Times,
     pub(crate) packets: Option<Packets>,
@@ -87,6 +89,9 @@ pub struct Packets {
 /// The times of one kind, in nanoseconds, to three digits.
 pub(crate) type Times = Histogram<u64>;
 
+/// To wait this long for a free connection is no accident of the moment.
+const NOTED: Duration = Duration::from_millis(1);
+
 /// The longest time that is told from longer ones.
 const LONGEST: u64 = 3_600_000_000_000;
 
@@ -111,6 +116,7 @@ impl Tally {
             failed: times(2)?,
             waited: times(3)?,
             lag: times(2)?,
+            crowded: 0,
             connect: times(2)?,
             packets: None,
             datagrams: Sum::default(),
@@ -148,6 +154,11 @@ impl Tally {
         if turn.counted {
             self.lag.saturating_record(nanos(turn.due, now));
         }
+    }
+
+    /// It was late since no connection was free.
+    pub(crate) fn crowded(&mut self, turn: &Turn, now: Instant) {
+        self.crowded += u64::from(turn.counted && now > turn.due + NOTED);
     }
 
     /// Its answer came.
@@ -195,6 +206,7 @@ impl Tally {
 
     /// So many should have gone at about that time, and nobody came to take them.
     pub(crate) fn left(&mut self, turn: &Turn, many: u64, end: Instant) {
+        self.crowded += many;
         self.counts.offered += many;
         self.counts.unanswered += many;
         self.waited.saturating_record_n(nanos(turn.due, end), many);
@@ -240,6 +252,7 @@ impl Tally {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.in_time += other.in_time;
+        self.crowded += other.crowded;
         for (failure, count) in &other.failures {
             *self.failures.entry(*failure).or_default() += count;
         }

@@ -323,6 +323,8 @@ impl State {
             self.tally.offered(turn);
             if *waited {
                 self.tally.late(turn, now);
+            } else {
+                self.tally.crowded(turn, now);
             }
         }
         next
