@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::fs;
+use std::{fs, io::Read, net::TcpListener, thread};
 
 use common::{Home, Program, Server, free_port, noise, peer};
 use serde_json::Value;
@@ -105,6 +105,30 @@ fn a_server_tells_its_clients_apart_while_they_load_it() {
     }
 }
 
+/// A server that takes all there is, and does not end when its clients do.
+fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut kept, mut buf) = (Vec::new(), vec![0; 1 << 16]);
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            while let Ok(1..) = stream.read(&mut buf) {}
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn waiting_for_the_end_of_the_server_takes_no_time_of_the_run() {
+    let home = Home::new();
+    let report = report(&home, &[&endless(), "--up", "-c", "1", "-n", "10000000", "--timeout", "4s"]);
+    assert_eq!((bytes(&report), &report["answered"]), ((10_000_000, 0), &1.into()));
+    let seconds = report["seconds"].as_f64().unwrap();
+    assert!(0.0 < seconds && seconds < 3.0, "{seconds}");
+}
+
 /// The rest of a line behind those words, once it is whole.
 fn whole_line(said: &str, words: &str) -> Option<String> {
     let (_, behind) = said.split_once(words)?;
@@ -171,6 +195,20 @@ fn a_schedule_of_connections_is_kept_and_their_failures_are_told_by_kind() {
     let refused: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!((&refused["failed"], &refused["failures"]["refused"]), (&10.into(), &10.into()), "{refused}");
     assert!(refused["notes"][0].as_str().unwrap().contains("connection refused"), "{refused}");
+}
+
+#[test]
+fn a_connection_that_stands_when_the_run_closes_is_counted_once() {
+    let home = Home::new();
+    let server = home.serve(&["echo", "tls://:0"], 1);
+    let behind = format!("tcp://127.0.0.1:{}", server.port(0));
+    // There and back is 90 ms: those of the last moments stand just before the run closes, and wait for tickets then.
+    let words = ["--json", "relay", "--fault", "latency:45ms", ":0", &behind];
+    let relay = Server::start(&mut home.hullo(&words), 1);
+    let to = format!("tls://127.0.0.1:{}?insecure=true", relay.port(0));
+    let report = report(&home, &[&to, "--connect", "-c", "60", "--rate", "200", "-d", "300ms"]);
+    assert_eq!(report["offered"], 60, "{report}");
+    assert!(report["answered"].as_u64() > Some(0), "{report}");
 }
 
 #[test]

@@ -239,7 +239,7 @@ impl Plan {
                 .hint("--rate is of requests: without --up, --down and --both messages go at it"));
         }
         self.threads = self.threads.min(self.connections);
-        if self.is_packets() { datagrams::check(self) } else { Ok(()) }
+        if self.is_packets() { datagrams::check(self) } else { message::check(self) }
     }
 }
 

@@ -117,7 +117,7 @@ impl<'a> Bulk<'a> {
         let went = self.poll_move(cx, &moment);
         let mut state = self.thread.state();
         if (sent, received) != (self.sent, self.received) {
-            self.moved = now;
+            self.moved = Instant::now();
             self.count(&mut state, &moment, now, (sent, received));
         }
         match went {
@@ -225,6 +225,10 @@ impl<'a> Bulk<'a> {
         };
         let mut state = self.thread.state();
         state.turns.rest(self.seat, std::task::Waker::noop(), None);
+        // Where bytes end the run, waiting for the server to end as well takes none of its time.
+        if matches!(state.turns.moment(Instant::now()), Moment::Enough) {
+            state.quiet = state.quiet.max(Some(self.moved));
+        }
         let tally = &mut state.tally;
         tally.counts.offered += 1;
         tally.counts.sent += 1;

@@ -87,7 +87,8 @@ impl Column {
     pub(crate) fn answered(&mut self, bucket: u16) {
         self.answered += 1;
         self.latency.resize(buckets::COUNT, 0);
-        self.latency[usize::from(bucket)] += 1;
+        let count = &mut self.latency[usize::from(bucket)];
+        *count = count.saturating_add(1);
     }
 
     /// The buckets with answers in them, and how many.
@@ -116,6 +117,15 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_that_is_full_stays_full() {
+        let mut column = Column::default();
+        column.answered(7);
+        column.latency[7] = u32::MAX;
+        column.answered(7);
+        assert_eq!((column.answered, column.latency()), (2, vec![(7, u32::MAX)]));
+    }
 
     #[test]
     fn a_long_run_has_wide_columns_and_loses_nothing() {

@@ -45,10 +45,17 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
     let mut gives_tickets = is_secure(&to.scheme);
     while let Some(turn) = thread.turn(seat).await {
         thread.state().tally.sent(&turn);
-        let failed = tokio::select! {
-            failed = connect(&thread, &to, &turn, &mut gives_tickets) => failed,
+        let since = Instant::now();
+        let opened = tokio::select! {
+            opened = connect(&thread, &to) => opened,
             () = &mut closed => return thread.state().tally.unanswered(&turn, Instant::now()),
         };
+        count(&thread, &turn, since, &opened);
+        let failed = opened.is_err();
+        match opened {
+            Ok(link) => leave(link, &mut gives_tickets).await,
+            Err(error) => thread.trouble(error),
+        }
         // By schedule the next one is due whatever became of this one. Otherwise a server that is not there is asked less
         // often than it could be.
         if failed && thread.plan.rate.is_none() {
@@ -60,26 +67,14 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
     }
 }
 
-/// How long is waited after an attempt that failed.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long is waited after an attempt that failed, where no schedule says when the next one is due.
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
-/// One connection: whether it failed.
-async fn connect(thread: &Thread, to: &Address, turn: &Turn, gives_tickets: &mut bool) -> bool {
-    let since = Instant::now();
+/// One connection.
+async fn connect(thread: &Thread, to: &Address) -> Result<Link> {
     let limit = thread.plan.timeout;
     let slow = || Error::new(Kind::Timeout, format!("cannot connect to {}: no answer within {limit:?}", to.bare()));
-    let opened = timeout(limit, dial(to, &thread.scope)).await.unwrap_or_else(|_| Err(slow()));
-    count(thread, turn, since, &opened);
-    match opened {
-        Ok(link) => {
-            leave(link, gives_tickets).await;
-            false
-        }
-        Err(error) => {
-            thread.trouble(error);
-            true
-        }
-    }
+    timeout(limit, dial(to, &thread.scope)).await.unwrap_or_else(|_| Err(slow()))
 }
 
 fn count<T>(thread: &Thread, turn: &Turn, since: Instant, opened: &Result<T>) {

@@ -5,10 +5,49 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::BytesMut;
 
 use super::{
-    Ask,
+    Ask, Plan, Shape,
     codec::{Codec, Failure, Opened, Outcome, Reply},
 };
-use crate::{address::Address, dial::dial, error::Result, framing::Framing, message::Message, scope::Scope};
+use crate::{
+    address::Address,
+    dial::dial,
+    error::{Error, Result},
+    framing::{self, Framing},
+    message::Message,
+    scope::Scope,
+};
+
+/// Refuses what cannot be told from other messages on such a stream. The newline at the end of a payload is left to a
+/// framing that writes its own.
+pub(super) fn check(plan: &mut Plan) -> Result<()> {
+    let Shape::Ask(ask) = &mut plan.shape else { return Ok(()) };
+    match plan.to.options.text("frame") {
+        // There each message has a frame of its own.
+        _ if matches!(plan.to.scheme.as_str(), "ws" | "wss") => Ok(()),
+        Some(name) => {
+            let mut framing = (framing::find(name)?.make)(usize::MAX);
+            let mut end = BytesMut::new();
+            if framing.encode(&Message::default(), &mut end).is_ok() && end == "\n" {
+                Arc::make_mut(ask).payload.unended();
+            }
+            carries(&mut *framing, ask.payload.of(0)).then_some(()).ok_or_else(|| {
+                Error::usage(format!("frame={name} cannot carry this payload as one message"))
+                    .hint("frame=len32 carries any bytes, if the server speaks it too")
+            })
+        }
+        None if ask.payload.of(0).is_empty() => Err(Error::usage("a message needs at least one byte")
+            .hint("with a framing it may be empty, as in ?frame=lines, if the server speaks it too")),
+        None => Ok(()),
+    }
+}
+
+/// Whether these bytes arrive as one message, and as they are.
+fn carries(framing: &mut dyn Framing, bytes: Vec<u8>) -> bool {
+    let (message, mut framed) = (Message::binary(bytes), BytesMut::new());
+    framing.encode(&message, &mut framed).is_ok()
+        && framing.decode(&mut framed).is_ok_and(|first| first.is_some_and(|first| first.bytes == message.bytes))
+        && framing.decode(&mut framed).is_ok_and(|second| second.is_none())
+}
 
 /// Connects, and speaks in messages.
 pub(super) async fn open(to: &Address, ask: &Arc<Ask>, scope: &Scope) -> Result<Opened> {
@@ -19,7 +58,6 @@ pub(super) async fn open(to: &Address, ask: &Arc<Ask>, scope: &Scope) -> Result<
             ask: ask.clone(),
             framing: (frame.make)(max),
             asked: VecDeque::new(),
-            request: Vec::new(),
             input: BytesMut::new(),
         }),
         None => Box::new(AsLong { ask: ask.clone(), asked: VecDeque::new(), have: 0, content: Vec::new() }),
@@ -71,18 +109,14 @@ struct Framed {
     ask: Arc<Ask>,
     framing: Box<dyn Framing>,
     asked: VecDeque<u64>,
-    request: Vec<u8>,
     input: BytesMut,
 }
 
 impl Codec for Framed {
     fn ask(&mut self, n: u64, out: &mut Vec<u8>) {
-        self.request.clear();
-        self.ask.payload.write(n, &mut self.request);
-        let request = self.ask.unended(&self.request);
         let mut framed = BytesMut::new();
         // A payload that this framing cannot carry was refused before the run.
-        let _ = self.framing.encode(&Message::binary(request.to_vec()), &mut framed);
+        let _ = self.framing.encode(&Message::binary(self.ask.payload.of(n)), &mut framed);
         out.extend_from_slice(&framed);
         self.asked.push_back(n);
     }
@@ -115,18 +149,64 @@ impl Framed {
 impl Ask {
     /// What became of request `n`, to which that was the reply.
     pub(crate) fn judge(&self, n: u64, content: &[u8]) -> Reply {
-        let asked = || {
-            let mut asked = Vec::new();
-            self.payload.write(n, &mut asked);
-            asked
-        };
-        let expected = !self.expect.reads() || self.expect.content(asked, content);
+        let expected = !self.expect.reads() || self.expect.content(|| self.payload.of(n), content);
         let outcome = if expected { Outcome::Answered(None) } else { Outcome::Failed(Failure::Unexpected) };
         Reply { to: None, outcome, last: false }
     }
+}
 
-    /// The payload of a message without the newline at its end: the framing writes its own.
-    fn unended<'a>(&self, request: &'a [u8]) -> &'a [u8] {
-        request.strip_suffix(b"\n").unwrap_or(request)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bench::{Expect, Payload},
+        framing::FRAMINGS,
+    };
+
+    /// The plan of a load with that payload, once it is checked.
+    fn checked(to: &str, payload: &[u8]) -> Result<Arc<Ask>> {
+        let ask = Ask { payload: Payload::fixed(payload.to_vec()), expect: Expect { same: true, ..Expect::default() } };
+        let mut plan = Plan { shape: Shape::Ask(Arc::new(ask)), ..Plan::to(to.parse()?) };
+        plan.check()?;
+        let Shape::Ask(ask) = plan.shape else { panic!("it asks") };
+        Ok(ask)
+    }
+
+    #[test]
+    fn what_an_echo_says_is_what_was_asked_in_every_framing() {
+        let own = [("json", &b"{}\n"[..]), ("lines", b"{}\n"), ("text", b"{}\n"), ("raw", b"{}\r\n")];
+        let own = own.into_iter().chain([("len32", &b"\0\0\0\x04{}\r\n"[..]), ("nul", b"{}\r\n\0")]);
+        assert_eq!(own.clone().count(), FRAMINGS.len());
+        for (name, wire) in own {
+            let ask = checked(&format!("tcp://127.0.0.1:1?frame={name}"), b"{}\r\n").unwrap();
+            let framing = (framing::find(name).unwrap().make)(100);
+            let mut codec = Framed { ask, framing, asked: VecDeque::new(), input: BytesMut::new() };
+            let (mut out, mut replies) = (Vec::new(), Vec::new());
+            codec.ask(0, &mut out);
+            assert_eq!(out, wire, "{name}");
+            codec.hear(&out, &mut |reply| replies.push(reply.outcome)).unwrap();
+            assert_eq!(replies, [Outcome::Answered(None)], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_message_is_refused() {
+        let refused = [
+            ("tcp://h:1?frame=lines", &b"a\nb"[..]),
+            ("tls://h:1?frame=text", b"a\n\n"),
+            ("tcp://h:1?frame=json", b"1 2"),
+            ("tcp://h:1?frame=json", b"[1"),
+            ("tcp://h:1?frame=nul", b"a\0b"),
+            ("tcp://h:1?frame=raw", b""),
+        ];
+        for (to, payload) in refused {
+            let error = checked(to, payload).unwrap_err().to_string();
+            assert!(error.ends_with("cannot carry this payload as one message"), "{to}: {error}");
+        }
+        assert_eq!(checked("tcp://h:1", b"").unwrap_err().to_string(), "a message needs at least one byte");
+        for to in ["tcp://h:1?frame=lines", "tcp://h:1?frame=len32", "ws://h:1", "udp://h:1"] {
+            assert!(checked(to, b"").is_ok(), "{to}");
+        }
+        assert_eq!(checked("tcp://h:1", b"a\nb\n").unwrap().payload.of(0), b"a\nb\n");
     }
 }

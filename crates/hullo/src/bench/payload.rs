@@ -79,6 +79,22 @@ impl Payload {
         }
     }
 
+    /// Leaves out the newline at its end, for whom it is written by somebody else.
+    pub(crate) fn unended(&mut self) {
+        if let Some(Part::Fixed(bytes)) = self.parts.last_mut()
+            && let Some(line) = bytes.strip_suffix(b"\n")
+        {
+            bytes.truncate(line.strip_suffix(b"\r").unwrap_or(line).len());
+        }
+    }
+
+    /// That of request `n`; the same number gives the same bytes.
+    pub(crate) fn of(&self, n: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(n, &mut bytes);
+        bytes
+    }
+
     /// Appends that of request `n`; the same number gives the same bytes.
     pub fn write(&self, n: u64, out: &mut Vec<u8>) {
         for (at, part) in self.parts.iter().enumerate() {

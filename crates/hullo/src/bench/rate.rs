@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    options,
+};
 
 /// A schedule of requests: which one is due when, counted from the beginning of the run. It is pure, so any number of
 /// threads share it without a word.
@@ -17,14 +20,16 @@ struct Leg {
     seconds: f64,
 }
 
-/// The highest rate that can be meant, in requests a second.
+/// The lowest and the highest rate that can be meant, in requests a second: one in eleven days, so that the next one is due
+/// at a time that a clock can show.
+const LOWEST: f64 = 1e-6;
 const HIGHEST: f64 = 1e9;
 
 impl Rate {
     /// So many requests a second, all the time.
     ///
     /// # Errors
-    /// It is not above 0, or over a billion.
+    /// It is below a millionth, or over a billion.
     pub fn constant(rate: f64) -> Result<Self> {
         Ok(Self(vec![Leg { from: sound(rate)?, to: rate, seconds: f64::INFINITY }]))
     }
@@ -113,7 +118,7 @@ impl Leg {
 }
 
 fn sound(rate: f64) -> Result<f64> {
-    if rate > 0.0 && rate <= HIGHEST { Ok(rate) } else { Err(wrong(&rate.to_string())) }
+    if (LOWEST..=HIGHEST).contains(&rate) { Ok(rate) } else { Err(wrong(&rate.to_string())) }
 }
 
 fn wrong(said: &str) -> Error {
@@ -128,7 +133,7 @@ impl FromStr for Rate {
         let number = |text: &str| text.trim().parse().ok().and_then(|rate| sound(rate).ok()).ok_or_else(|| wrong(said));
         let (rates, time) = match said.split_once('/') {
             None | Some((_, "s")) => (said.trim_end_matches("/s"), None),
-            Some((rates, time)) => (rates, Some(humantime::parse_duration(time).map_err(|_| wrong(said))?)),
+            Some((rates, time)) => (rates, Some(options::time(time).flatten().ok_or_else(|| wrong(said))?)),
         };
         let seconds = time.map(|time| time.as_secs_f64());
         if seconds == Some(0.0) {
@@ -187,8 +192,21 @@ mod tests {
 
     #[test]
     fn what_is_no_rate_is_refused() {
-        for said in ["", "x", "0", "-1", "1..2", "1/0s", "1,2", "nan", "inf", "1e10", "1..x/2s", "5/min"] {
+        for said in ["", "x", "0", "-1", "1..2", "1/0s", "1,2", "nan", "inf", "1e10", "1..x/2s", "5/min", "1,2/off"] {
             assert!(said.parse::<Rate>().is_err(), "{said}");
+        }
+        for beyond_clocks in ["1e-19", "1e-7", "1..1e-7/1s", "1,2/9999999999999999999s", "1,2/1000y"] {
+            assert!(beyond_clocks.parse::<Rate>().is_err(), "{beyond_clocks}");
+        }
+    }
+
+    #[test]
+    fn the_slowest_rate_has_times_that_a_clock_can_show() {
+        let now = std::time::Instant::now();
+        for slowest in ["0.000001", "0.000001,0.000001/100y", "1..0.000001/100y"] {
+            let rate: Rate = slowest.parse().unwrap();
+            assert!(now.checked_add(rate.due(u64::from(u32::MAX))).is_some(), "{slowest}");
+            assert!(rate.count(Duration::from_secs(1)) >= 1, "{slowest}");
         }
     }
 

@@ -42,7 +42,7 @@ enum Step {
 impl Search {
     fn new(start: f64, ceiling: Option<f64>) -> Self {
         let ceiling = ceiling.unwrap_or(f64::INFINITY);
-        Self { start: start.clamp(LOWEST, ceiling), ceiling, held: Vec::new(), missed: None, falls: 0 }
+        Self { start: start.clamp(LOWEST.min(ceiling), ceiling), ceiling, held: Vec::new(), missed: None, falls: 0 }
     }
 
     fn best(&self) -> Option<f64> {

@@ -4,7 +4,6 @@ use std::{
     ops::Range,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep};
@@ -13,6 +12,8 @@ use super::{
     super::{
         Ask,
         codec::Failure,
+        connects::PAUSE,
+        tally::nanos,
         thread::{State, Thread},
         turns::{Next, Turn},
     },
@@ -31,9 +32,6 @@ const BYTES: usize = 65_000;
 /// So many numbers of all sockets together are kept while nothing was heard of them, and of each socket at least some.
 const KEPT: usize = 1 << 20;
 const KEPT_OF_EACH: usize = 1024;
-
-/// How long nothing is sent after an error where no schedule says when.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// How often both directions are looked at before others have their turn.
 const ROUNDS: usize = 16;
@@ -315,8 +313,4 @@ impl Numbers {
         };
         (stamp.kind == stamp::Kind::Echoed && number < self.next).then_some((number, *stamp, is_counted))
     }
-}
-
-fn nanos(from: Instant, to: Instant) -> u64 {
-    to.saturating_duration_since(from).as_nanos() as u64
 }

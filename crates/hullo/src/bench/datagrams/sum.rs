@@ -40,6 +40,9 @@ struct Kernel {
     there: u64,
 }
 
+/// No time of travel varies by more, in nanoseconds.
+const HOUR: u64 = 3_600_000_000_000;
+
 /// The counters at the beginning of a run.
 pub(super) struct Look {
     dropped: Option<Dropped>,
@@ -66,19 +69,21 @@ impl Sum {
         self.jitter += arrivals.jitter() * arrivals.received as f64;
     }
 
-    /// What the other end says has come of a socket's; nothing if it says nothing. Of those nobody knows anything.
+    /// What the other end says has come of a socket's; nothing if it says nothing. Of those nobody knows anything. It is
+    /// believed as far as it can be true.
     pub(super) fn there(&mut self, sent: u64, report: Option<&Report>) {
         let Some(report) = report else {
             self.untold += u64::from(sent > 0);
             return;
         };
         self.told += 1;
+        let received = report.received.min(sent);
         self.sent += sent;
-        self.received += report.received;
-        self.duplicates += report.duplicates;
-        self.reordered += report.reordered;
-        self.dropped += report.dropped;
-        self.jitter += report.jitter as f64 * report.received as f64;
+        self.received += received;
+        self.duplicates = self.duplicates.saturating_add(report.duplicates);
+        self.reordered += report.reordered.min(received);
+        self.dropped += report.dropped.min(sent - received);
+        self.jitter += report.jitter.min(HOUR) as f64 * received as f64;
     }
 
     /// A socket's questions without numbers: how many were sent and answered, and what came besides.
@@ -99,7 +104,7 @@ impl Sum {
     pub(crate) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.received += other.received;
-        self.duplicates += other.duplicates;
+        self.duplicates = self.duplicates.saturating_add(other.duplicates);
         self.reordered += other.reordered;
         self.dropped += other.dropped;
         self.jitter += other.jitter;
@@ -170,5 +175,40 @@ impl Sum {
                 notes.push(format!("meanwhile {count} datagrams {why} on this machine"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_end_is_believed_as_far_as_it_can_be_true() {
+        const ALL: u64 = u64::MAX;
+        let wild = Report {
+            sent: ALL,
+            received: ALL,
+            duplicates: ALL,
+            reordered: ALL,
+            jitter: ALL,
+            bytes: ALL,
+            lasted: ALL,
+            dropped: ALL,
+        };
+        let packets = |reports: &[Report]| {
+            let mut all = Sum::default();
+            for report in reports {
+                let mut one = Sum::default();
+                one.there(10, Some(report));
+                one.there(10, Some(report));
+                all.add(&one);
+            }
+            all.packets(&mut Vec::new()).unwrap()
+        };
+        let all_came = packets(&[wild, wild]);
+        assert_eq!((all_came.lost, all_came.kernel_drops, all_came.reordered, all_came.duplicates), (0, 0, 40, ALL));
+        assert_eq!(all_came.jitter_ms, 3_600_000.0);
+        let some_came = packets(&[Report { received: 7, ..wild }]);
+        assert_eq!((some_came.lost, some_came.kernel_drops, some_came.reordered), (0, 6, 14));
     }
 }

@@ -51,6 +51,13 @@ fn it_stays_within_its_bounds() {
 }
 
 #[test]
+fn a_ceiling_may_be_below_the_lowest_rate_that_is_looked_for() {
+    let bounds = (0.1, Some(0.5));
+    assert_eq!(search(bounds, |rate| Ok(target(1e9, rate))).unwrap().rate, Some(0.5));
+    assert_eq!(search(bounds, |rate| Ok(target(0.0, rate))).unwrap().rate, None);
+}
+
+#[test]
 fn where_nothing_holds_that_is_said_and_fails() {
     let found = search((START, None), |rate| Ok(target(0.0, rate))).unwrap();
     let error = found.check().unwrap_err();
