@@ -5,8 +5,8 @@ mod plausible;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::plausible::plausible;
 use self::bootstrap::{Column, Difference, Figures, PERCENTILES, SHARE, Side};
+pub use self::plausible::plausible;
 use super::{
     buckets,
     report::{Planned, Report},

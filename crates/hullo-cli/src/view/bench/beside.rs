@@ -91,10 +91,19 @@ pub(crate) fn short(report: &Report) -> String {
     }
     let at = |name: &str, value: f64| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time(value));
     let missing = report.failed + report.unanswered;
-    let missing =
-        if missing > 0 { format!("   {} not {}", share(missing, report.offered), report.became()) } else { String::new() };
+    let missing = if missing > 0 {
+        format!("   {} not {}", share(missing, report.offered), report.became())
+    } else {
+        String::new()
+    };
     if times.count == 0 {
         return format!("{} {}{missing}", rate(report.rate), report.became());
     }
-    format!("{} {}   p50 {}   p99 {}{missing}", rate(report.rate), report.became(), at("p50", times.p50), at("p99", times.p99))
+    format!(
+        "{} {}   p50 {}   p99 {}{missing}",
+        rate(report.rate),
+        report.became(),
+        at("p50", times.p50),
+        at("p99", times.p99)
+    )
 }

@@ -142,7 +142,8 @@ impl Page<'_> {
                 never if never >= report.unanswered => ", and could not even be sent".to_owned(),
                 never => format!(", and {} of them could not even be sent", count(never)),
             };
-            let what = if report.became() == "arrived" { "did not arrive" } else { "had no answer when the time was over" };
+            let what =
+                if report.became() == "arrived" { "did not arrive" } else { "had no answer when the time was over" };
             self.note(&format!("{} {what}{sent}", report.offers(report.unanswered)));
         }
         if !report.statuses.is_empty() {
@@ -296,7 +297,8 @@ impl Page<'_> {
 pub(super) fn without(report: &Report) -> Option<String> {
     let many = report.timed_out();
     let after = time(report.plan.timeout * 1e3);
-    (many > 0).then(|| format!("latency is that of answers: {} that timed out after {after} are not in it", count(many)))
+    (many > 0)
+        .then(|| format!("latency is that of answers: {} that timed out after {after} are not in it", count(many)))
 }
 
 /// The three figures that say the most.

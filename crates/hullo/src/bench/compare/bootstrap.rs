@@ -62,9 +62,7 @@ impl Side {
             runs.iter().map(Vec::len).sum::<usize>() > MOST_COLUMNS
                 || runs.iter().flatten().map(|column| column.latencies.len()).sum::<usize>() > MOST_COUNTS
         };
-        while is_much(&runs)
-            && runs.iter().any(|run| run.len() > 1)
-        {
+        while is_much(&runs) && runs.iter().any(|run| run.len() > 1) {
             runs = runs.into_iter().map(halved).collect();
         }
         let mut ends = 0;

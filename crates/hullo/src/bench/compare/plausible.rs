@@ -33,9 +33,9 @@ fn absurd(report: &Report) -> Option<String> {
     }
     let Report { offered, sent, answered, failed, unanswered, .. } = *report;
     let own = [offered, sent, answered, failed, unanswered, report.latency_ms.count];
-    let over_time = columns.iter().flat_map(|column| {
-        [column.offered, column.answered, column.failed, column.unanswered, column.done]
-    });
+    let over_time = columns
+        .iter()
+        .flat_map(|column| [column.offered, column.answered, column.failed, column.unanswered, column.done]);
     if let Some(count) = own.into_iter().chain(over_time).find(|count| *count > REQUESTS) {
         return Some(format!("it counts {count} requests"));
     }

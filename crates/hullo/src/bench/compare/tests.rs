@@ -214,7 +214,17 @@ fn bulk_is_compared_by_its_bytes() {
         let bytes = crate::bench::report::Bytes { sent: a_second * 10, received: 0 };
         // Its connections are counted, and are nothing that is answered.
         let shape = "up".to_owned();
-        Report { shape, seconds: 10.0, offered: 4, sent: 4, answered: 4, rate: 0.4, bytes, over_time, ..Report::default() }
+        Report {
+            shape,
+            seconds: 10.0,
+            offered: 4,
+            sent: 4,
+            answered: 4,
+            rate: 0.4,
+            bytes,
+            over_time,
+            ..Report::default()
+        }
     };
     let comparison = compare(&[bulk(1_000_000)], &[bulk(2_000_000)], false, 0).unwrap();
     let names: Vec<_> = comparison.figures.iter().map(|figure| (figure.figure.as_str(), figure.word)).collect();
