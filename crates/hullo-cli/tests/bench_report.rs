@@ -175,6 +175,18 @@ fn two_reports_are_compared() {
     let word = comparison["word"].as_str().unwrap();
     assert!(text.contains(word) && ["faster", "slower", "cannot tell"].contains(&word), "{text}");
     home.file("two.json", [home.read("a.json"), home.read("b.json")].concat());
+    let page = ["--html", "two.html", "--slo", "p50<1s", "--slo", "max<1ns"];
+    compare(&[&["a.json", "b.json"], &page[..]].concat()).good();
+    let page = String::from_utf8(home.read("two.html")).unwrap();
+    for said in ["A: p50&lt;1s holds.", "B: p50&lt;1s holds.", "B: the objective max&lt;1ns was missed: max was "] {
+        assert!(page.contains(said), "{said}");
+    }
+    let mut absurd: Value = serde_json::from_slice(&home.read("a.json")).unwrap();
+    absurd["over_time"]["columns"][0]["sent"] = u64::MAX.into();
+    home.file("absurd.json", absurd.to_string());
+    let ended = compare(&["a.json", "absurd.json"]);
+    assert_eq!(ended.code, 2, "{}", ended.err);
+    assert!(ended.err.contains("absurd.json cannot be compared: ") && ended.err.contains("bytes"), "{}", ended.err);
     let several = valid("comparison", &compare(&["two.json", "b.json", "--json"]));
     assert_eq!(several["runs"], json!([2, 1]));
     home.file("none.json", "{}");

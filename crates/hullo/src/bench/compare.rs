@@ -1,13 +1,16 @@
 //! `hullo bench --compare A.json B.json`: whether the second of two load tests was faster, as far as anybody can tell.
 
 mod bootstrap;
+mod plausible;
 
 use serde::{Deserialize, Serialize};
 
 use self::bootstrap::{Column, Difference, Figures, PERCENTILES, SHARE, Side};
+pub use self::plausible::plausible;
 use super::{
     buckets,
     report::{Planned, Report},
+    words,
 };
 use crate::error::{Error, Result};
 
@@ -15,6 +18,9 @@ use crate::error::{Error, Result};
 const NOTHING: f64 = 1.0;
 /// The same for shares of what was not answered, in points of per cent.
 const NOTHING_OF_SHARES: f64 = 0.01;
+
+/// More runs than this say nothing more, and only take time.
+const RUNS: usize = 1_000;
 
 /// Two load tests beside each other: how the second, B, differs from the first, A.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +100,7 @@ const FIGURES: [(&str, bool); bootstrap::COUNT] = [
 /// what changed on the machine meanwhile changed for both. The work has a bound, and the same seed gives the same result.
 ///
 /// # Errors
-/// A side has no run, or one without columns over time.
+/// A side has no run, or one without columns over time, or one that no load test has made ([`plausible`]).
 pub fn compare(a: &[Report], b: &[Report], rounds: bool, seed: u64) -> Result<Comparison> {
     let ([first, ..], [second, ..]) = (a, b) else {
         return Err(Error::usage("a comparison needs a report on either side"));
@@ -117,6 +123,10 @@ pub fn compare(a: &[Report], b: &[Report], rounds: bool, seed: u64) -> Result<Co
 }
 
 fn side(reports: &[Report]) -> Result<Side> {
+    if reports.len() > RUNS {
+        return Err(Error::usage(format!("there are {} runs on a side, and {RUNS} are the most", reports.len())));
+    }
+    reports.iter().try_for_each(plausible)?;
     let runs: Vec<_> = reports.iter().map(columns).collect();
     if runs.iter().any(Vec::is_empty) {
         return Err(Error::usage("a report has no columns over time, so nothing says how far it varied"));
@@ -140,7 +150,7 @@ fn columns(report: &Report) -> Vec<Column> {
             seconds: (report.seconds - since).clamp(0.0, width),
             offered: column.offered,
             answered: column.answered,
-            bytes: column.sent + column.received,
+            bytes: column.sent.saturating_add(column.received),
             latencies: latencies.chain(waits.into_iter().filter(|(_, _, count)| *count > 0)).collect(),
         }
     });
@@ -150,17 +160,16 @@ fn columns(report: &Report) -> Vec<Column> {
 
 fn exactly(report: &Report) -> Figures {
     let times = &report.latency_ms;
-    let per_second = |count: u64| count as f64 / report.seconds;
-    let missing = (report.failed + report.unanswered) as f64 / report.offered as f64 * 100.0;
-    let bytes = per_second(report.bytes.sent + report.bytes.received);
-    [per_second(report.answered), times.p50, times.p90, times.p99, times.p999, missing, bytes]
+    let missing = report.failed.saturating_add(report.unanswered) as f64 / report.offered as f64 * 100.0;
+    let bytes = report.bytes.sent.saturating_add(report.bytes.received) as f64 / report.seconds;
+    [report.rate, times.p50, times.p90, times.p99, times.p999, missing, bytes]
 }
 
 /// Which figures say something of that load.
 fn wanted(reports: &[Report]) -> [bool; bootstrap::COUNT] {
-    let bulk = reports.iter().all(|report| report.offered == 0);
+    let bulk = reports.iter().all(Report::is_bulk);
     let enough =
-        |share: f64| reports.iter().map(|report| report.latency_ms.count).sum::<u64>() as f64 * (1.0 - share) >= 1.0;
+        |share: f64| reports.iter().map(|report| report.latency_ms.count as f64).sum::<f64>() * (1.0 - share) >= 1.0;
     let mut wanted = [!bulk; bootstrap::COUNT];
     for (at, share) in PERCENTILES {
         // Of a hundred answers, none is the one in a thousand.
@@ -272,6 +281,7 @@ fn warnings(a: &[Report], b: &[Report]) -> Vec<String> {
             }
         }
     }
+    warnings.extend(sizes(a, b));
     for (name, reports) in [("A", a), ("B", b)] {
         if let Some(why) = reports.iter().find_map(Report::generator_limit) {
             warnings.push(format!("for {name} the generator was the limit: {why}"));
@@ -290,9 +300,23 @@ fn warnings(a: &[Report], b: &[Report]) -> Vec<String> {
     warnings
 }
 
+/// Requests of other sizes are other work, whatever the plans say.
+fn sizes(a: &[Report], b: &[Report]) -> Option<String> {
+    let [of_a, of_b] = [a, b].map(|reports| {
+        let sum = |of: fn(&Report) -> u64| reports.iter().map(|report| of(report) as f64).sum::<f64>();
+        sum(|report| report.bytes.sent) / sum(|report| report.sent)
+    });
+    let is_bulk = a.iter().chain(b).any(Report::is_bulk);
+    let differ = (of_a - of_b).abs() > of_a.min(of_b) * NOTHING / 100.0;
+    (differ && !is_bulk && of_a.is_finite() && of_b.is_finite()).then(|| {
+        let (of_a, of_b) = (words::bytes(of_a), words::bytes(of_b));
+        format!("the loads differ: for A each request took {of_a} to send, and for B {of_b}")
+    })
+}
+
 /// What of a plan makes reports comparable, in words.
 fn plan(report: &Report) -> Vec<(&'static str, String)> {
-    let Planned { rate, connections, depth, duration, count, .. } = &report.plan;
+    let Planned { rate, connections, depth, threads, duration, count, warm_up, timeout, size, http, .. } = &report.plan;
     let none = || "none".to_owned();
     vec![
         ("the shape", report.shape.clone()),
@@ -300,6 +324,11 @@ fn plan(report: &Report) -> Vec<(&'static str, String)> {
         ("--rate", rate.clone().unwrap_or_else(none)),
         ("--connections", connections.to_string()),
         ("--depth", depth.to_string()),
+        ("--threads", threads.to_string()),
+        ("--warm-up", format!("{warm_up} s")),
+        ("--timeout", format!("{timeout} s")),
+        ("the size of what is sent", size.map_or_else(none, |size| words::bytes(size as f64))),
+        ("--http", http.clone().unwrap_or_else(none)),
         ("--duration", duration.map_or_else(none, |seconds| format!("{seconds} s"))),
         ("--count", count.map_or_else(none, |count| count.to_string())),
     ]

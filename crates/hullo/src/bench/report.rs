@@ -8,10 +8,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Plan, buckets,
+    Plan, Shape, buckets,
     tally::{Packets, Tally, Times},
     words,
 };
+use crate::error::Kind;
 
 /// The version of the words below; it grows when one of them changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -93,6 +94,12 @@ pub struct Planned {
     pub count: Option<u64>,
     pub warm_up: f64,
     pub timeout: f64,
+    /// Bytes of one message, body or datagram, where each is as long as the other.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub size: Option<usize>,
+    /// The version of HTTP, where somebody chose one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http: Option<String>,
     pub seed: u64,
 }
 
@@ -260,6 +267,43 @@ impl Report {
     pub fn is_open(&self) -> bool {
         self.loop_ == "open"
     }
+
+    /// Whether there are no requests, but bytes without end. What is counted is then connections, and none of them has a
+    /// place in the columns; datagrams of the same shapes have.
+    pub fn is_bulk(&self) -> bool {
+        matches!(&*self.shape, "up" | "down" | "both")
+            && self.packets.is_none()
+            && self.over_time.columns.iter().all(|column| column.offered == 0)
+    }
+
+    /// What each of those that were offered is: a `request`, a `handshake`, a `datagram`; in bulk, a `connection`.
+    pub fn noun(&self) -> &'static str {
+        match &*self.shape {
+            "connect" => "handshake",
+            "up" | "down" | "both" if self.is_bulk() => "connection",
+            "up" | "down" | "both" => "datagram",
+            _ => "request",
+        }
+    }
+
+    /// So many of them, as a sentence says it: `1 request`, `473 handshakes`.
+    pub fn offers(&self, number: u64) -> String {
+        format!("{} {}{}", words::count(number), self.noun(), if number == 1 { "" } else { "s" })
+    }
+
+    /// What became of those with which all went well: they were `answered`, `made`, or `arrived`.
+    pub fn became(&self) -> &'static str {
+        match self.noun() {
+            "handshake" => "made",
+            "datagram" => "arrived",
+            _ => "answered",
+        }
+    }
+
+    /// How many were given up after the timeout. They may have taken any time from there on, and are in no latency.
+    pub fn timed_out(&self) -> u64 {
+        self.failures.get(Kind::Timeout.word()).copied().unwrap_or_default()
+    }
 }
 
 impl Planned {
@@ -273,9 +317,30 @@ impl Planned {
             count: plan.count,
             warm_up: plan.warm_up.as_secs_f64(),
             timeout: plan.timeout.as_secs_f64(),
+            size: size(plan),
+            http: version(&plan.shape),
             seed: plan.seed,
         }
     }
+}
+
+/// How long what is sent each time is, where it is always the same.
+fn size(plan: &Plan) -> Option<usize> {
+    let payload = match &plan.shape {
+        Shape::Ask(ask) => Some(&ask.payload),
+        Shape::Http(exchange) => exchange.body.as_ref(),
+        Shape::Bulk(_) => return plan.size,
+        Shape::Connect => None,
+    };
+    payload?.same().map(|bytes| bytes.len())
+}
+
+/// The version of HTTP that was asked for.
+fn version(shape: &Shape) -> Option<String> {
+    let Shape::Http(exchange) = shape else { return None };
+    let version = exchange.version.map(|version| format!("{version:?}"))?;
+    // `HTTP/2.0` is 2 to people, and to the command.
+    Some(version.trim_start_matches("HTTP/").trim_end_matches(".0").to_owned())
 }
 
 impl OverTime {
@@ -294,9 +359,17 @@ impl OverTime {
     }
 }
 
-/// Percentiles and their names.
-const NAMED: [(&str, f64); 6] =
-    [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("p9999", 0.9999)];
+/// The one table of percentiles: the name in a report, the one that people say, and the share of all that takes no longer.
+/// The longest of all is the last.
+pub const PERCENTILES: [(&str, &str, f64); 7] = [
+    ("p50", "p50", 0.5),
+    ("p90", "p90", 0.9),
+    ("p95", "p95", 0.95),
+    ("p99", "p99", 0.99),
+    ("p999", "p99.9", 0.999),
+    ("p9999", "p99.99", 0.9999),
+    ("max", "max", 1.0),
+];
 
 /// A bound that is so much off is said to be one.
 const CLEARLY: f64 = 1.01;
@@ -334,8 +407,8 @@ impl Latency {
             }
             millis(value)
         };
-        let [p50, p90, p95, p99, p999, p9999] = NAMED.map(|(name, share)| at(name, share));
-        let max = at("max", 1.0);
+        // The histogram's own maximum is the end of its last bucket.
+        let [p50, p90, p95, p99, p999, p9999, max] = PERCENTILES.map(|(key, _, share)| at(key, share));
         // Of a time that nobody knows, so it is not a mean either.
         if cut_off(1.0, times.max() as f64) {
             censored.push("mean".to_owned());
@@ -349,7 +422,6 @@ impl Latency {
             p99,
             p999,
             p9999,
-            // The histogram's own maximum is the end of its last bucket.
             max,
             censored,
             curve: curve(times),
@@ -358,10 +430,7 @@ impl Latency {
 }
 
 impl Latency {
-    /// The names of all percentiles, and of the longest of all.
-    pub const NAMES: [&'static str; 7] = ["p50", "p90", "p95", "p99", "p999", "p9999", "max"];
-
-    /// The figure of that name, `mean` included.
+    /// The figure of that name in [`PERCENTILES`], or the `mean`.
     pub fn named(&self, name: &str) -> Option<f64> {
         Some(match name {
             "p50" => self.p50,

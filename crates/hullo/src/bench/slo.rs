@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::{Report, words};
+use super::{
+    report::{PERCENTILES, Report},
+    words,
+};
 use crate::error::{Error, Kind, Result, brief, unknown};
 
 /// An objective, as it is typed: `p99<10ms`, `failed<1%`, `unanswered<1`, `rate>1000`.
@@ -55,27 +58,14 @@ enum Part {
     Lost,
 }
 
-/// The one table of what an objective may be about. Names of the report come first, those that people also type after them.
-const FIGURES: &[(&str, Figure)] = &[
-    ("p50", Figure::Time("p50")),
-    ("p90", Figure::Time("p90")),
-    ("p95", Figure::Time("p95")),
-    ("p99", Figure::Time("p99")),
-    ("p999", Figure::Time("p999")),
-    ("p9999", Figure::Time("p9999")),
-    ("max", Figure::Time("max")),
+/// What an objective may be about beside percentiles.
+const OTHERS: [(&str, Figure); 5] = [
     ("mean", Figure::Time("mean")),
     ("failed", Figure::Part("failed", Part::Failed)),
     ("unanswered", Figure::Part("unanswered", Part::Unanswered)),
     ("lost", Figure::Part("lost", Part::Lost)),
     ("rate", Figure::Rate),
-    ("p99.9", Figure::Time("p999")),
-    ("p99.99", Figure::Time("p9999")),
-    ("median", Figure::Time("p50")),
 ];
-
-/// How many of the names are the report's own.
-const OWN: usize = 12;
 
 const UNITS: &[(&str, f64)] = &[
     ("ns", 1.0),
@@ -100,6 +90,9 @@ impl Slo {
         match (self.figure, self.limit) {
             (Figure::Time(name), Limit::Time(limit)) => self.time(report, name, limit),
             (Figure::Part(_, part), limit) => self.part(report, part, limit),
+            (Figure::Rate, Limit::Rate(_)) if report.is_bulk() => {
+                Verdict::Unknown { why: "it was bytes that moved, and those are not answers a second".to_owned() }
+            }
             (Figure::Rate, Limit::Rate(limit)) => {
                 self.settled(limit, report.rate, || format!("it was {}", words::rate(report.rate)))
             }
@@ -110,7 +103,7 @@ impl Slo {
 
     fn time(&self, report: &Report, name: &str, limit: Duration) -> Verdict {
         let times = &report.latency_ms;
-        if report.offered == 0 {
+        if report.offered == 0 || report.is_bulk() {
             return Verdict::Unknown { why: format!("a load of the shape '{}' has no requests", report.shape) };
         }
         if times.count == 0 {
@@ -118,14 +111,18 @@ impl Slo {
         }
         let (value, limit) = (times.named(name).unwrap_or(f64::INFINITY), limit.as_secs_f64() * 1e3);
         if !times.is_bound(name) {
-            return self.settled(limit, value, || format!("{name} was {}", words::time(value)));
+            let why = left_out(report, name, value);
+            return match self.settled(limit, value, || format!("{name} was {}", words::time(value))) {
+                Verdict::Held => why.map_or(Verdict::Held, |why| Verdict::Broken { why }),
+                broken => broken,
+            };
         }
         match self.settled(limit, value, || format!("{name} was at least {}", words::time(value))) {
             Verdict::Held => Verdict::Broken {
                 why: format!(
                     "{name} was at least {}, and nobody knows how much more: {} had no answer by the end",
                     words::time(value),
-                    words::requests(report.unanswered)
+                    report.offers(report.unanswered)
                 ),
             },
             broken => broken,
@@ -178,6 +175,22 @@ impl Slo {
     }
 }
 
+/// Why a figure says less than it seems to: what failed has no latency, and might have had any. A percentile leaves a few
+/// out by itself; a maximum or a mean leaves out none of those whom nobody waited for any longer.
+fn left_out(report: &Report, name: &str, value: f64) -> Option<String> {
+    let all = report.latency_ms.count.saturating_add(report.failed);
+    let percentile = PERCENTILES.iter().find(|(key, _, share)| *key == name && *share < 1.0);
+    let (count, what, may) = match percentile {
+        // What is no more than a rounding error is no request.
+        Some((_, _, share)) => (report.failed, "failed", (1.0 - share) * all as f64 + 1e-6),
+        None => (report.timed_out(), "timed out", 0.0),
+    };
+    (count as f64 > may).then(|| {
+        let (count, all) = (words::count(count), report.offers(all));
+        format!("{count} of {all} {what}, and {name} was {} only without them", words::time(value))
+    })
+}
+
 impl FromStr for Slo {
     type Err = Error;
 
@@ -200,9 +213,16 @@ fn unsigned(text: &str) -> Error {
 }
 
 fn named(name: &str) -> Result<Figure> {
-    let found = FIGURES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    let names = FIGURES.iter().take(OWN).map(|(name, _)| *name);
-    found.map(|(_, figure)| *figure).ok_or_else(|| unknown("figure of an objective", name, names))
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    let said = || PERCENTILES.iter().find(|(_, said, _)| is(said)).map(|(key, ..)| Figure::Time(key));
+    let found = figures().find(|(known, _)| is(known)).map(|(_, figure)| figure);
+    let found = found.or_else(said).or(is("median").then_some(Figure::Time("p50")));
+    found.ok_or_else(|| unknown("figure of an objective", name, figures().map(|(name, _)| name)))
+}
+
+/// All of them, by the names that reports have for them.
+fn figures() -> impl Iterator<Item = (&'static str, Figure)> + Clone {
+    PERCENTILES.iter().map(|(key, ..)| (*key, Figure::Time(key))).chain(OTHERS)
 }
 
 impl Figure {
@@ -343,6 +363,30 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_not_quick() {
+        let latency_ms =
+            Latency { count: 767, p50: 1.0, p90: 2.0, p99: 3.0, max: 4.0, mean: 1.0, ..Latency::default() };
+        let failures = [("timeout".to_owned(), 3), ("refused".to_owned(), 30)].into();
+        let report = Report { offered: 800, answered: 767, failed: 33, failures, latency_ms, ..Report::default() };
+        for (slo, why) in [
+            ("p90<10ms", ""),
+            ("p95<10ms", ""),
+            ("p99<10ms", "33 of 800 requests failed, and p99 was 3.00 ms only without them"),
+            ("p99<2ms", "p99 was 3.00 ms"),
+            ("max<10ms", "3 of 800 requests timed out, and max was 4.00 ms only without them"),
+            ("mean<10ms", "3 of 800 requests timed out, and mean was 1.00 ms only without them"),
+        ] {
+            let wanted = if why.is_empty() { Verdict::Held } else { Verdict::Broken { why: why.to_owned() } };
+            assert_eq!(slo.parse::<Slo>().unwrap().judge(&report), wanted, "{slo}");
+        }
+        let few = Report { failed: 8, failures: [("refused".to_owned(), 8)].into(), ..report };
+        let few = Report { latency_ms: Latency { count: 792, ..few.latency_ms.clone() }, ..few };
+        for slo in ["p99<10ms", "max<10ms"] {
+            assert_eq!(slo.parse::<Slo>().unwrap().judge(&few), Verdict::Held, "{slo}: one in a hundred may fail");
+        }
+    }
+
+    #[test]
     fn what_was_not_measured_is_not_reached() {
         let lost: Slo = "lost<1%".parse().unwrap();
         assert!(matches!(lost.judge(&report()), Verdict::Unknown { .. }));
@@ -351,7 +395,10 @@ mod tests {
         assert_eq!(lost.judge(&Report { packets, ..report() }), wanted);
         let late: Slo = "p99<1h".parse().unwrap();
         let bulk = Report { shape: "up".to_owned(), ..Report::default() };
-        assert!(matches!(late.judge(&bulk), Verdict::Unknown { .. }));
+        let fast: Slo = "rate>1".parse().unwrap();
+        for slo in [late, fast] {
+            assert!(matches!(slo.judge(&Report { offered: 4, ..bulk.clone() }), Verdict::Unknown { .. }), "{slo}");
+        }
         let silent = Report { offered: 10, unanswered: 10, ..Report::default() };
         assert_eq!(late.judge(&silent), Verdict::Broken { why: "nothing was answered".to_owned() });
         let missed = late.check(&silent).unwrap_err();
@@ -402,14 +449,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_can_be_typed(figure in 0..OWN, or_equal: bool, number in 0.0..1e5_f64, count: u64) {
-            let limit = match FIGURES[figure].1 {
+        fn what_is_shown_can_be_typed(figure in 0..PERCENTILES.len() + OTHERS.len(), or_equal: bool, number in 0.0..1e5_f64, count: u64) {
+            let (_, figure) = figures().nth(figure).unwrap();
+            let limit = match figure {
                 Figure::Time(_) => Limit::Time(Duration::from_nanos(count >> 20)),
                 Figure::Part(..) if count % 2 == 0 => Limit::Count(count),
                 Figure::Part(..) => Limit::Percent(number / 1e3),
                 Figure::Rate => Limit::Rate(number),
             };
-            let slo = Slo { figure: FIGURES[figure].1, or_equal, limit };
+            let slo = Slo { figure, or_equal, limit };
             let text = slo.to_string();
             prop_assert_eq!(text.parse::<Slo>().unwrap(), slo, "{}", text);
         }

@@ -24,6 +24,10 @@ pub struct Stall {
 impl Report {
     /// When hardly anything was answered, the longest first. It is seen to the width of a column.
     pub fn stalls(&self) -> Vec<Stall> {
+        // Of bytes nobody knows when they were due.
+        if self.is_bulk() {
+            return Vec::new();
+        }
         let width = self.over_time.width;
         let columns = &self.over_time.columns;
         let whole = columns.iter().take((self.seconds / width + 1e-6).floor().min(1e6) as usize).collect::<Vec<_>>();
@@ -41,7 +45,7 @@ impl Report {
                 (Some(from), false) => {
                     since = None;
                     let missing: f64 = whole[from..at].iter().map(|column| expected(column)).sum();
-                    let due = whole[from..at].iter().map(|column| column.offered).sum();
+                    let due = whole[from..at].iter().map(|column| column.offered).fold(0, u64::saturating_add);
                     let lasts = (at - from) as f64 * width;
                     if missing >= MISSED && lasts > SHORT.max(self.seconds * SMALL) {
                         stalls.push(Stall { from: from as f64 * width, to: at as f64 * width, due });

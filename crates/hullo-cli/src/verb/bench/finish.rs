@@ -61,12 +61,18 @@ fn verdict(slo: &Slo, report: &Report) -> Word {
 /// Writes the page of a comparison, where one was asked for. Of several runs it shows those in the middle.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written, or an objective cannot be read.
 pub(super) fn page_of_two(versus: &Versus, args: &Bench) -> Result<()> {
     let (Some(file), Some([a, b])) = (&args.html, versus.middle()) else { return Ok(()) };
     let Comparison { word, why, warnings, .. } = &versus.comparison;
     let mut words = vec![Word { text: format!("B is compared with A: {word}. {why}"), is_bad: false }];
     words.extend(warnings.iter().map(|text| Word { text: text.clone(), is_bad: true }));
+    for slo in objectives(args)? {
+        words.extend([("A", a), ("B", b)].map(|(name, report)| {
+            let word = verdict(&slo, report);
+            Word { text: format!("{name}: {}", word.text), ..word }
+        }));
+    }
     write(file, &page(&[Run { name: "A", report: a }, Run { name: "B", report: b }], &words))
 }
 

@@ -8,7 +8,7 @@ use hullo::{
     Error, Kind, Result,
     bench::{
         Report,
-        compare::{Comparison, compare},
+        compare::{Comparison, compare, plausible},
     },
 };
 use serde_json::{Value, json};
@@ -96,6 +96,9 @@ fn reports(file: &Path) -> Result<Vec<Report>> {
             continue;
         }
         reports.push(serde_json::from_value(value).map_err(|error| no_report(file, &error))?);
+    }
+    if let Some(absurd) = reports.iter().find_map(|report| plausible(report).err()) {
+        return Err(Error::usage(format!("{} cannot be compared", file.display())).because(absurd.to_string()));
     }
     if reports.is_empty() {
         return Err(Error::new(Kind::File, format!("there is no report in {}", file.display())).hint(HINT));

@@ -86,12 +86,24 @@ fn signed(difference: f64, points: bool) -> String {
 /// A run in one line, where there are many.
 pub(crate) fn short(report: &Report) -> String {
     let times = &report.latency_ms;
-    if report.offered == 0 {
+    if report.offered == 0 || report.is_bulk() {
         return format!("{}/s", bytes((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9)));
     }
     let at = |name: &str, value: f64| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time(value));
     let missing = report.failed + report.unanswered;
-    let missing =
-        if missing > 0 { format!("   {} not answered", share(missing, report.offered)) } else { String::new() };
-    format!("{} answered   p50 {}   p99 {}{missing}", rate(report.rate), at("p50", times.p50), at("p99", times.p99))
+    let missing = if missing > 0 {
+        format!("   {} not {}", share(missing, report.offered), report.became())
+    } else {
+        String::new()
+    };
+    if times.count == 0 {
+        return format!("{} {}{missing}", rate(report.rate), report.became());
+    }
+    format!(
+        "{} {}   p50 {}   p99 {}{missing}",
+        rate(report.rate),
+        report.became(),
+        at("p50", times.p50),
+        at("p99", times.p99)
+    )
 }

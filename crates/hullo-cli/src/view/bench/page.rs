@@ -87,7 +87,12 @@ fn policy() -> String {
 
 /// What the script draws. In a script element, only `<` could mean more than itself.
 fn data(runs: &[Run<'_>]) -> String {
-    let run = |run: &Run<'_>| json!({ "name": run.name, "report": json!(run.report), "edges": edges(run.report) });
+    let run = |run: &Run<'_>| {
+        json!({
+            "name": run.name, "report": json!(run.report), "edges": edges(run.report), "is_bulk": run.report.is_bulk(),
+            "became": run.report.became(), "noun": run.report.noun(),
+        })
+    };
     json!({ "runs": runs.iter().map(run).collect::<Vec<_>>() }).to_string().replace('<', "\\u003c")
 }
 

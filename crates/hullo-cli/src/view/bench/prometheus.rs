@@ -4,11 +4,10 @@
 
 use std::fmt::Write;
 
-use hullo::bench::{Report, report::Latency};
-
-/// Quantiles, as a report has them.
-const QUANTILES: [(&str, &str); 6] =
-    [("0.5", "p50"), ("0.9", "p90"), ("0.95", "p95"), ("0.99", "p99"), ("0.999", "p999"), ("0.9999", "p9999")];
+use hullo::bench::{
+    Report,
+    report::{Latency, PERCENTILES},
+};
 
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
@@ -72,7 +71,7 @@ impl Page {
         if bounds.count > 0 {
             let about = "1 where the end cut a figure of the latency off, so that it is only a lower bound";
             self.family("latency_is_lower_bound", "gauge", about);
-            for name in Latency::NAMES {
+            for (name, ..) in PERCENTILES {
                 self.sample("latency_is_lower_bound", &[("figure", name)], f64::from(u8::from(bounds.is_bound(name))));
             }
             self.family("latency_max_seconds", "gauge", "The longest of all latencies");
@@ -88,8 +87,9 @@ impl Page {
             return;
         }
         self.family(name, "summary", about);
-        for (quantile, of) in QUANTILES {
-            self.sample(name, &[("quantile", quantile)], times.named(of).unwrap_or_default() / 1e3);
+        // The longest of all is no quantile to Prometheus, but a figure of its own.
+        for (of, _, share) in PERCENTILES.into_iter().filter(|(_, _, share)| *share < 1.0) {
+            self.sample(name, &[("quantile", &share.to_string())], times.named(of).unwrap_or_default() / 1e3);
         }
         self.sample(&format!("{name}_sum"), &[], times.mean * times.count as f64 / 1e3);
         self.sample(&format!("{name}_count"), &[], times.count as f64);

@@ -4,23 +4,13 @@ use std::collections::BTreeMap;
 
 use hullo::bench::{
     Report,
-    report::Latency,
-    words::{bits, bytes, count, percent, rate, requests, share, time},
+    report::{Latency, PERCENTILES},
+    words::{bits, bytes, count, percent, rate, share, time},
 };
 
 use super::spectrum;
 use crate::{report::shown_in_line, view::paint::Paint};
 
-/// Percentiles as people name them.
-const NAMES: [(&str, &str); 7] = [
-    ("p50", "p50"),
-    ("p90", "p90"),
-    ("p95", "p95"),
-    ("p99", "p99"),
-    ("p999", "p99.9"),
-    ("p9999", "p99.99"),
-    ("max", "max"),
-];
 /// No more stalls than this are told.
 const STALLS: usize = 3;
 
@@ -51,20 +41,12 @@ pub(crate) fn title(report: &Report) -> String {
     let many = report.connections.asked;
     let with = format!("{} connection{}", count(many as u64), if many == 1 { "" } else { "s" });
     let came = match report.offered {
-        offered if offered == 0 || is_bulk(report) => {
+        offered if offered == 0 || report.is_bulk() => {
             bits((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9))
         }
-        offered if report.shape == "connect" => {
-            format!("{} of {} handshakes made", share(report.answered, offered), count(offered))
-        }
-        offered => format!("{} of {} answered", share(report.answered, offered), requests(offered)),
+        offered => format!("{} of {} {}", share(report.answered, offered), report.offers(offered), report.became()),
     };
     format!("{load} for {} with {with}: {came}", time(report.seconds * 1e3))
-}
-
-/// Whether there are no requests, but bytes without end.
-fn is_bulk(report: &Report) -> bool {
-    matches!(&*report.shape, "up" | "down" | "both") && report.packets.is_none()
 }
 
 struct Page<'a> {
@@ -99,7 +81,7 @@ impl Page<'_> {
         if report.offered == 0 {
             return;
         }
-        if is_bulk(report) {
+        if report.is_bulk() {
             self.text += "bulk: each connection carries as much as goes\n";
             return;
         }
@@ -128,24 +110,25 @@ impl Page<'_> {
     fn requests(&mut self) {
         let report = self.report;
         // Of bulk the connections are counted, which is of interest only where one of them broke.
-        if report.offered == 0 || is_bulk(report) && report.failed == 0 {
+        if report.offered == 0 || report.is_bulk() && report.failed == 0 {
             return;
         }
         self.gap();
         let (failed, unanswered) = (count(report.failed), count(report.unanswered));
         let wrong = |number: u64, text: String| if number > 0 { self.paint.bad(&text) } else { text };
         let text = format!(
-            "offered {}   sent {}   answered {}   {}   {}",
+            "offered {}   sent {}   {} {}   {}   {}",
             count(report.offered),
             count(report.sent),
+            report.became(),
             count(report.answered),
             wrong(report.failed, format!("failed {failed}")),
             wrong(report.unanswered, format!("unanswered {unanswered}")),
         );
-        self.line("requests", &text);
+        self.line(&format!("{}s", report.noun()), &text);
         let offered = report.offered as f64 / report.seconds.max(1e-9);
         let beside = if report.is_open() { format!("   (offered {})", rate(offered)) } else { String::new() };
-        self.line("rate", &format!("{} answered{beside}", rate(report.rate)));
+        self.line("rate", &format!("{} {}{beside}", rate(report.rate), report.became()));
         if !report.failures.is_empty() {
             self.line("failed", &by_number(&report.failures));
         }
@@ -159,7 +142,9 @@ impl Page<'_> {
                 never if never >= report.unanswered => ", and could not even be sent".to_owned(),
                 never => format!(", and {} of them could not even be sent", count(never)),
             };
-            self.note(&format!("{} had no answer when the time was over{sent}", requests(report.unanswered)));
+            let what =
+                if report.became() == "arrived" { "did not arrive" } else { "had no answer when the time was over" };
+            self.note(&format!("{} {what}{sent}", report.offers(report.unanswered)));
         }
         if !report.statuses.is_empty() {
             self.line("statuses", &by_number(&report.statuses));
@@ -172,7 +157,7 @@ impl Page<'_> {
             return;
         }
         self.gap();
-        for (at, (name, said)) in NAMES.into_iter().enumerate() {
+        for (at, (name, said, _)) in PERCENTILES.into_iter().enumerate() {
             let value = time(times.named(name).unwrap_or_default());
             let sign = if times.is_bound(name) { ">=" } else { "  " };
             let line = format!("{said:<6} {sign} {value}");
@@ -184,8 +169,11 @@ impl Page<'_> {
         if !times.censored.is_empty() {
             self.note(&format!(
                 ">= means at least: {} had no answer by the end, and would have taken longer than it was waited for",
-                requests(self.report.unanswered)
+                self.report.offers(self.report.unanswered)
             ));
+        }
+        if let Some(note) = without(self.report) {
+            self.note(&note);
         }
         self.stalls();
         for (at, line) in spectrum::lines(self.report).into_iter().enumerate() {
@@ -205,11 +193,11 @@ impl Page<'_> {
             let text = match report.is_open() {
                 true => format!(
                     "{when}: {} were due meanwhile and had to wait, which is what the long latencies are",
-                    requests(stall.due)
+                    report.offers(stall.due)
                 ),
                 false => format!(
                     "{when}; only {} were asked meanwhile, so the percentiles hardly show it",
-                    requests(stall.due)
+                    report.offers(stall.due)
                 ),
             };
             let text = self.paint.number(&text);
@@ -303,6 +291,14 @@ impl Page<'_> {
             self.text += &format!("{} {note}\n", self.paint.quiet("note:"));
         }
     }
+}
+
+/// Whose times are missing, where some were given up: of all that failed, those would have been the longest.
+pub(super) fn without(report: &Report) -> Option<String> {
+    let many = report.timed_out();
+    let after = time(report.plan.timeout * 1e3);
+    (many > 0)
+        .then(|| format!("latency is that of answers: {} that timed out after {after} are not in it", count(many)))
 }
 
 /// The three figures that say the most.

@@ -138,6 +138,7 @@ fn failures_and_statuses_are_told_by_number() {
             "failed       status 503: 10   timeout: 2\n",
             "until they failed: p50 1.00 ms, p99 2.00 ms, max 3.00 ms\n",
             "statuses     200: 2,000   503: 10\n",
+            "latency is that of answers: 2 that timed out after 0 ms are not in it\n",
         ],
     );
 }
@@ -184,6 +185,7 @@ fn packets_and_bulk_have_figures_of_their_own() {
         sent: 0,
         answered: 0,
         unanswered: 0,
+        over_time: OverTime::default(),
         bytes: Bytes { sent: 6_250_000_000, received: 0 },
         latency_ms: Latency::default(),
         ..stalled()
@@ -197,6 +199,28 @@ fn packets_and_bulk_have_figures_of_their_own() {
         ],
     );
     assert!(!text.contains("loop") && !text.contains("latency"), "{text}");
+}
+
+#[test]
+fn what_is_no_request_is_not_called_so() {
+    let with = |shape: &str, packets| Report { shape: shape.to_owned(), packets, ..stalled() };
+    let text = summary::text(&with("connect", None), Paint::PLAIN);
+    has(&text, &["80 % of 2,500 handshakes made\n", "handshakes   offered 2,500", "made 2,000", "400/s made"]);
+    let counted = Report { latency_ms: Latency::default(), ..with("up", Some(Packets::default())) };
+    let text = summary::text(&counted, Paint::PLAIN);
+    has(
+        &text,
+        &[
+            "80 % of 2,500 datagrams arrived\n",
+            "datagrams    offered 2,500   sent 2,010   arrived 2,000",
+            "400/s arrived",
+            "500 datagrams did not arrive",
+        ],
+    );
+    assert!(!text.contains("answer"), "{text}");
+    assert_eq!(beside::short(&counted), "400/s arrived   20 % not arrived");
+    let bulk = Report { offered: 4, answered: 4, over_time: OverTime::default(), ..with("up", None) };
+    assert_eq!(beside::short(&bulk), "25.6 kB/s");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::fault::Draw;
 const DRAWS: usize = 2000;
 /// How many counts of latencies a side keeps: what is more is put together in time. It bounds the work.
 const MOST_COUNTS: usize = 40_000;
+/// And how many columns, for the same reason.
+const MOST_COLUMNS: usize = 10_000;
 /// The figures of a side, in the order of [`Figures`].
 pub(super) const COUNT: usize = 7;
 
@@ -56,9 +58,11 @@ struct Buckets {
 impl Side {
     pub(super) fn new(runs: Vec<Vec<Column>>, exactly: Option<Figures>) -> Self {
         let mut runs: Vec<_> = runs.into_iter().filter(|run| !run.is_empty()).collect();
-        while runs.iter().flatten().map(|column| column.latencies.len()).sum::<usize>() > MOST_COUNTS
-            && runs.iter().any(|run| run.len() > 1)
-        {
+        let is_much = |runs: &[Vec<Column>]| {
+            runs.iter().map(Vec::len).sum::<usize>() > MOST_COLUMNS
+                || runs.iter().flatten().map(|column| column.latencies.len()).sum::<usize>() > MOST_COUNTS
+        };
+        while is_much(&runs) && runs.iter().any(|run| run.len() > 1) {
             runs = runs.into_iter().map(halved).collect();
         }
         let mut ends = 0;
@@ -103,9 +107,10 @@ impl Side {
     fn percentiles(&self, weights: &[u32], figures: &mut Figures) {
         let mut sums = vec![0; self.buckets.bounds.len()];
         for (bucket, column, count) in &self.buckets.counts {
-            sums[*bucket] += count * u64::from(weights[*column]);
+            let count = count.saturating_mul(u64::from(weights[*column]));
+            sums[*bucket] = count.saturating_add(sums[*bucket]);
         }
-        let all: u64 = sums.iter().sum();
+        let all = sums.iter().fold(0, |all: u64, sum| all.saturating_add(*sum));
         let mut wanted = PERCENTILES.iter().peekable();
         let mut before = 0;
         for ((from, to), sum) in self.buckets.bounds.iter().zip(sums).filter(|(_, sum)| *sum > 0) {
@@ -153,9 +158,9 @@ fn halved(run: Vec<Column>) -> Vec<Column> {
     while let Some(mut first) = columns.next() {
         if let Some(second) = columns.next() {
             first.seconds += second.seconds;
-            first.offered += second.offered;
-            first.answered += second.answered;
-            first.bytes += second.bytes;
+            first.offered = first.offered.saturating_add(second.offered);
+            first.answered = first.answered.saturating_add(second.answered);
+            first.bytes = first.bytes.saturating_add(second.bytes);
             first.latencies = together(first.latencies, second.latencies);
         }
         halved.push(first);
@@ -168,7 +173,7 @@ fn together(mut one: Vec<(f64, f64, u64)>, other: Vec<(f64, f64, u64)>) -> Vec<(
     one.sort_by(|a, b| a.0.total_cmp(&b.0));
     one.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
-        kept.2 += if same { next.2 } else { 0 };
+        kept.2 = kept.2.saturating_add(if same { next.2 } else { 0 });
         same
     });
     one

@@ -80,7 +80,8 @@ fn report(columns: Vec<crate::bench::report::Column>, nanos: &[u64]) -> Report {
     };
     let seconds = columns.len() as f64 * 0.1;
     let over_time = OverTime { width: 0.1, columns };
-    Report { seconds, offered, sent: offered, answered, failed, latency_ms, over_time, ..Report::default() }
+    let rate = answered as f64 / seconds;
+    Report { seconds, rate, offered, sent: offered, answered, failed, latency_ms, over_time, ..Report::default() }
 }
 
 /// How many of so many comparisons say that word.
@@ -179,6 +180,64 @@ fn what_is_not_alike_is_warned_about() {
     let empty = Report::default();
     assert!(compare(from_ref(&a), &[empty], false, 0).is_err(), "no columns, no comparison");
     assert!(compare(&[], &[a], false, 0).is_err());
+}
+
+#[test]
+fn loads_that_are_not_the_same_are_warned_about() {
+    let (mut a, mut b) = (TRUTH.run(1), TRUTH.run(2));
+    (a.bytes.sent, b.bytes.sent) = (a.sent * 64, b.sent * 65);
+    (b.plan.timeout, b.plan.warm_up, b.plan.threads, b.plan.size) = (1.5, 2.0, 4, Some(1000));
+    b.plan.http = Some("2".to_owned());
+    let warnings = compare(from_ref(&a), &[b], false, 0).unwrap().warnings.join("\n");
+    for part in [
+        "for A each request took 64 B to send, and for B 65 B",
+        "--timeout was 0 s for A and 1.5 s for B",
+        "--warm-up was 0 s for A and 2 s for B",
+        "--threads was 0 for A and 4 for B",
+        "the size of what is sent was none for A and 1.00 kB for B",
+        "--http was none for A and 2 for B",
+    ] {
+        assert!(warnings.contains(part), "{part} is missing in\n{warnings}");
+    }
+    let mut alike = a.clone();
+    alike.bytes.sent += alike.bytes.sent / 200;
+    let warnings = compare(&[a], &[alike], false, 0).unwrap().warnings.join("\n");
+    assert!(!warnings.contains("differ:"), "half a per cent is nothing: {warnings}");
+}
+
+#[test]
+fn bulk_is_compared_by_its_bytes() {
+    let bulk = |a_second: u64| {
+        let column = || crate::bench::report::Column { sent: a_second / 10, ..Default::default() };
+        let columns: Vec<_> = (0..100).map(|_| column()).collect();
+        let over_time = OverTime { width: 0.1, columns };
+        let bytes = crate::bench::report::Bytes { sent: a_second * 10, received: 0 };
+        // Its connections are counted, and are nothing that is answered.
+        let shape = "up".to_owned();
+        Report {
+            shape,
+            seconds: 10.0,
+            offered: 4,
+            sent: 4,
+            answered: 4,
+            rate: 0.4,
+            bytes,
+            over_time,
+            ..Report::default()
+        }
+    };
+    let comparison = compare(&[bulk(1_000_000)], &[bulk(2_000_000)], false, 0).unwrap();
+    let names: Vec<_> = comparison.figures.iter().map(|figure| (figure.figure.as_str(), figure.word)).collect();
+    assert_eq!(names, [("bytes", Word::Faster)]);
+    assert_eq!(comparison.word, Word::Faster, "{}", comparison.why);
+}
+
+#[test]
+fn too_much_is_refused_at_once() {
+    let long = || Truth { columns: 1001, ..TRUTH }.run(1);
+    assert_eq!(compare(&[long()], &[long()], false, 0).unwrap_err().kind(), crate::error::Kind::Usage);
+    let many = vec![Truth { columns: 1, ..TRUTH }.run(1); 1001];
+    assert_eq!(compare(&many, &many, false, 0).unwrap_err().kind(), crate::error::Kind::Usage);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use hullo::{
     bench::{
         Report,
-        report::Latency,
+        report::{Latency, PERCENTILES},
         words::{bits, bytes, count, share, time},
     },
     html::escaped,
@@ -35,17 +35,17 @@ fn counters(report: &Report) -> String {
     let Report { offered, sent, answered, failed, unanswered, .. } = *report;
     let of_all = |many: u64| if many == 0 { String::new() } else { share(many, offered) };
     let mut figures = Vec::new();
-    if offered > 0 {
+    if offered > 0 && !report.is_bulk() {
         figures.extend([
             figure("", "Offered", &count(offered), ""),
             figure("", "Sent", &count(sent), &if sent < offered { of_all(sent) } else { String::new() }),
-            figure("", "Answered", &count(answered), &of_all(answered)),
+            figure("", &capital(report.became()), &count(answered), &of_all(answered)),
             figure(if failed > 0 { "bad" } else { "" }, "Failed", &count(failed), &of_all(failed)),
             figure(if unanswered > 0 { "gone" } else { "" }, "Unanswered", &count(unanswered), &of_all(unanswered)),
         ]);
     }
     for (name, moved) in [("Sent to the server", report.bytes.sent), ("Received", report.bytes.received)] {
-        if moved > 0 && offered == 0 {
+        if moved > 0 && (offered == 0 || report.is_bulk()) {
             let per_second = moved as f64 / report.seconds.max(1e-9);
             figures.push(figure("", name, &bytes(moved as f64), &bits(per_second)));
         }
@@ -58,25 +58,26 @@ fn percentiles(report: &Report) -> String {
     if latency.count == 0 {
         return String::new();
     }
-    let one = |(name, key, value): (&str, &str, f64)| {
-        figure("", name, &format!("{}{}", verdict::at_least(report, key), time(value)), "")
+    let one = |(key, said): (&str, &str)| {
+        let value = time(latency.named(key).unwrap_or_default());
+        figure("", &capital(said), &format!("{}{value}", verdict::at_least(report, key)), "")
     };
-    list(TIMES.iter().map(|(name, key, value)| one((name, key, value(latency)))).collect())
+    list(figures().map(one).collect())
 }
 
-/// A name, that of the report, and the figure.
-type Time = (&'static str, &'static str, fn(&Latency) -> f64);
+/// The names of all figures of times: as reports have them, and as people say them.
+fn figures() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PERCENTILES.into_iter().map(|(key, said, _)| (key, said)).chain([("mean", "mean")])
+}
 
-const TIMES: &[Time] = &[
-    ("p50", "p50", |times| times.p50),
-    ("p90", "p90", |times| times.p90),
-    ("p95", "p95", |times| times.p95),
-    ("p99", "p99", |times| times.p99),
-    ("p99.9", "p999", |times| times.p999),
-    ("p99.99", "p9999", |times| times.p9999),
-    ("Longest", "max", |times| times.max),
-    ("Mean", "mean", |times| times.mean),
-];
+/// A word as it begins a line. Percentiles are written small.
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    match letters.next().filter(|_| !word.contains(|c: char| c.is_ascii_digit())) {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => word.to_owned(),
+    }
+}
 
 fn list(figures: Vec<String>) -> String {
     if figures.is_empty() { String::new() } else { format!("<dl class=\"figures\">{}</dl>\n", figures.concat()) }
@@ -104,17 +105,20 @@ fn plan(report: &Report) -> Vec<(&'static str, String)> {
     let seconds = verdict::duration;
     let mut rows = vec![
         ("Target", report.target.clone()),
-        ("Load", load(&report.shape).to_owned()),
+        ("Load", load(&report.shape, report.noun() == "datagram").to_owned()),
         ("Loop", if report.is_open() { "open, by schedule" } else { "closed" }.to_owned()),
     ];
-    rows.extend(plan.rate.clone().map(|rate| ("Rate", format!("{rate} requests a second"))));
+    rows.extend(plan.rate.clone().map(|rate| ("Rate", format!("{rate} {}s a second", report.noun()))));
     rows.extend([
         ("Connections", count(plan.connections as u64)),
         ("Under way on each", plan.depth.to_string()),
         ("Threads", plan.threads.to_string()),
     ]);
     rows.extend(plan.duration.map(|duration| ("Duration", seconds(duration))));
-    rows.extend(plan.count.map(|most| ("Requests at most", count(most))));
+    rows.extend(plan.count.map(|most| match report.is_bulk() {
+        true => ("Bytes at most", count(most)),
+        false => ("At most", report.offers(most)),
+    }));
     if plan.warm_up > 0.0 {
         rows.push(("Warm-up", seconds(plan.warm_up)));
     }
@@ -128,10 +132,11 @@ fn plan(report: &Report) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn load(shape: &str) -> &str {
+fn load(shape: &str, has_packets: bool) -> &str {
     match shape {
         "ask" => "messages and their replies",
         "http" => "HTTP requests",
+        "up" if has_packets => "datagrams to the server, which counts them",
         "up" => "bulk to the server",
         "down" => "bulk from the server",
         "both" => "bulk both ways",
@@ -156,13 +161,15 @@ fn times(report: &Report) -> String {
         texts.map(|text| format!("<{cell} class=\"number\">{text}</{cell}>")).collect::<String>()
     };
     let heads = cells("th", &mut some.iter().map(|(name, _)| (*name).to_owned()));
-    let row = |(name, key, value): &Time| {
+    let row = |(key, said): (&str, &str)| {
+        let name = capital(said);
         let text = |(_, times): &(&str, &Latency)| {
-            format!("{}{}", if times.is_bound(key) { "≥\u{a0}" } else { "" }, time(value(times)))
+            let value = time(times.named(key).unwrap_or_default());
+            format!("{}{value}", if times.is_bound(key) { "≥\u{a0}" } else { "" })
         };
         format!("<tr><th scope=\"row\">{name}</th>{}</tr>", cells("td", &mut some.iter().map(text)))
     };
-    let rows: String = TIMES.iter().map(row).collect();
+    let rows: String = figures().map(row).collect();
     let counts = cells("td", &mut some.iter().map(|(_, times)| count(times.count)));
     format!(
         "<div class=\"scroll\"><table><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}\

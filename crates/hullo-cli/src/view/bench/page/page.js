@@ -9,18 +9,20 @@ function page({ runs }) {
   for (const run of runs.filter(({ report }) => report.over_time.columns.length > 0)) {
     // Those of requests are pointed at together; bytes have columns of their own.
     const [name, group] = [alone ? "" : `: ${run.name}`, []];
-    const asks = run.report.offered > 0;
+    const asks = run.report.offered > 0 && !run.is_bulk;
     const shown = [alone && percentiles(runs), asks && throughput(run, name, group), bytes(run, name, group), alone && lag(run)];
     add(asks && heat(run, name, []), html("div", { class: "side" }, shown.filter(Boolean)), table(run, name, asks));
   }
 }
 
+const noun = ({ noun }) => noun[0].toUpperCase() + noun.slice(1);
+
 function throughput(run, name, group) {
   const offered = run.report.loop === "open" && ["offered", "offered", "ink", "dashed"];
   const failed = run.report.failed > 0 && ["failed", "failed", "bad", "area"];
   return rates(run, {
-    title: `Requests a second${name}`, unit: "", group, spoken: "Requests a second over time.",
-    series: [["answered", "done", "accent", "area"], offered, failed].filter(Boolean),
+    title: `${noun(run)}s a second${name}`, unit: "", group, spoken: `${noun(run)}s a second over time.`,
+    series: [[run.became, "done", "accent", "area"], offered, failed].filter(Boolean),
   });
 }
 

@@ -59,7 +59,7 @@ fn what_was_cut_off_says_so() {
         "2,000 of 2,500 requests were answered (80 %), 400/s; 500 had no answer by the end. p50 446 µs, p99 ≥ 1.05 s.",
         "Offered 2,500 Sent 2,010 80.4 % Answered 2,000 80 % Failed 0 Unanswered 500 20 %",
         "p50 446 µs p90 ≥ 600 ms",
-        "Mean 120 ms",
+        "Max ≥ 1.10 s Mean 120 ms",
         "≥ is a lower bound: 500 requests had no answer when the run ended.",
         "a note",
         "Rate 500 requests a second",
@@ -107,6 +107,22 @@ fn a_run_in_which_nothing_came_to_anything_says_so() {
         "{text}"
     );
     assert!(text.contains("refused 2,500") && !text.contains("≥"), "{text}");
+}
+
+#[test]
+fn what_moved_bytes_or_shook_hands_asked_nothing() {
+    let mut bulk = cut_off();
+    bulk["shape"] = "up".into();
+    bulk["over_time"]["columns"] = json!([]);
+    let shown = written(&bulk, &[]);
+    assert!(shown.contains("\"is_bulk\":true"), "{shown}");
+    let shown = text(&shown);
+    assert!(shown.contains("129 kB sent, 206 kbit/s; 128 kB received, 205 kbit/s."), "{shown}");
+    assert!(!shown.contains("Answered") && !shown.contains("requests were"), "{shown}");
+    let mut connect = cut_off();
+    connect["shape"] = "connect".into();
+    let shown = text(&written(&connect, &[]));
+    assert!(shown.contains("2,000 of 2,500 handshakes were made (80 %)") && shown.contains("Made 2,000"), "{shown}");
 }
 
 #[test]

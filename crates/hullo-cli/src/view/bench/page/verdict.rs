@@ -10,7 +10,7 @@ use hullo::{
     html::escaped,
 };
 
-use super::{Run, Word};
+use super::{super::summary, Run, Word};
 
 /// What was done: the loop, the rate, how long, when, and by whom.
 pub(super) fn how(runs: &[Run<'_>]) -> String {
@@ -20,6 +20,7 @@ pub(super) fn how(runs: &[Run<'_>]) -> String {
 fn done(report: &Report) -> String {
     let plan = &report.plan;
     let what = match (&*report.shape, plan.connections) {
+        ("up", many) if report.noun() == "datagram" => format!("Datagrams to the server over {}", connections(many)),
         ("up", many) => format!("Bulk to the server over {}", connections(many)),
         ("down", many) => format!("Bulk from the server over {}", connections(many)),
         ("both", many) => format!("Bulk both ways over {}", connections(many)),
@@ -78,20 +79,23 @@ fn tone(report: &Report) -> &'static str {
 /// What came of a run, in one line.
 pub(super) fn sentence(report: &Report) -> String {
     let Report { offered, answered, failed, unanswered, .. } = *report;
-    if offered == 0 {
+    if offered == 0 || report.is_bulk() {
         return bulk(report);
     }
-    let asked = if report.shape == "connect" { "connections" } else { "requests" };
+    let became = report.became();
+    // What arrives does so by itself.
+    let be = |be: &str| if became == "arrived" { became.to_owned() } else { format!("{be} {became}") };
+    let were = be("were");
     if answered == 0 {
-        return format!("None of {} {asked} came to anything: {}.", count(offered), others(failed, unanswered));
+        return format!("None of {} came to anything: {}.", report.offers(offered), others(failed, unanswered));
     }
     let whole = match (answered == offered, offered) {
-        (true, 1) => "The only request was answered.".to_owned(),
-        (true, _) => format!("All {} {asked} were answered, {}.", count(offered), rate(report.rate)),
+        (true, 1) => format!("The only {} {}.", report.noun(), be("was")),
+        (true, _) => format!("All {} {were}, {}.", report.offers(offered), rate(report.rate)),
         (false, _) => format!(
-            "{} of {} {asked} were answered ({}), {}; {}.",
+            "{} of {} {were} ({}), {}; {}.",
             count(answered),
-            count(offered),
+            report.offers(offered),
             share(answered, offered),
             rate(report.rate),
             others(failed, unanswered)
@@ -100,6 +104,9 @@ pub(super) fn sentence(report: &Report) -> String {
     let figure =
         |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
     let latency = &report.latency_ms;
+    if latency.count == 0 {
+        return whole;
+    }
     format!("{whole} {}, {}.", figure("p50", latency.p50), figure("p99", latency.p99))
 }
 
@@ -121,7 +128,15 @@ fn bulk(report: &Report) -> String {
     };
     let ways = [way(report.bytes.sent, "sent"), way(report.bytes.received, "received")];
     let ways: Vec<_> = ways.into_iter().flatten().collect();
-    if ways.is_empty() { "Nothing was asked, and nothing came.".to_owned() } else { format!("{}.", ways.join("; ")) }
+    let failed = if report.failed > 0 {
+        format!(" {} of {} failed.", count(report.failed), report.offers(report.offered))
+    } else {
+        String::new()
+    };
+    match ways.is_empty() {
+        true => format!("Nothing was asked, and nothing came.{failed}"),
+        false => format!("{}.{failed}", ways.join("; ")),
+    }
 }
 
 /// What must be known to read the figures.
@@ -131,9 +146,10 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
         notes.push(format!(
             "≥ is a lower bound: {} had no answer when the run ended. Each counts with the time that it had waited by then, \
              and would have had to wait longer.",
-            hullo::bench::words::requests(report.unanswered)
+            report.offers(report.unanswered)
         ));
     }
+    notes.extend(summary::without(report).map(|note| format!("Note: {note}.")));
     if !report.is_open() && matches!(&*report.shape, "ask" | "http") {
         notes.push(
             "The loop was closed: each connection asked again only once it had been answered. What a slow server was not \
