@@ -14,7 +14,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hullo::{
-    BoxFuture, Event, Limits, Link, Peer, Result, Scope, Server, Service, Watch,
+    BoxFuture, Error, Event, Kind, Limits, Link, Peer, Result, Scope, Server, Service, Watch,
     exchange::{Body, Interim, collect, full, text},
     service::Needs,
 };
@@ -359,6 +359,35 @@ async fn a_line_end_behind_a_body_begins_no_request() {
     exchange(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n", "hello").await;
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     exchange(&mut client, &get("/", ""), "hullo\n").await;
+}
+
+/// Each of them is a sign of life, so that whoever sends nothing else would never have to go.
+#[tokio::test]
+async fn only_so_many_line_ends_begin_no_request() {
+    let server = serving("http://127.0.0.1:0?timeout=200ms", service("echo")).await;
+    let mut client = Raw::to(server.address()).await;
+    for _ in 0..2 {
+        exchange(&mut client, &("\r\n".repeat(4) + &get("/", "")), "hullo\n").await;
+    }
+    client.say("\r\n".repeat(5)).await;
+    let said = client.rest().await;
+    assert!(said.starts_with("HTTP/1.1 408 ") && said.ends_with("in time\n"), "{said}");
+}
+
+#[tokio::test]
+async fn a_body_that_fails_at_once_is_no_answer() {
+    let broken = Exchanges(|_| async {
+        let failed = Err::<Frame<_>, _>(Error::new(Kind::Other, "nothing can be read"));
+        let mut response = Response::new(StreamBody::new(stream::iter([failed])).boxed_unsync());
+        response.headers_mut().insert("content-length", HeaderValue::from_static("5"));
+        response
+    });
+    let server = serving("http://127.0.0.1:0", Arc::new(broken)).await;
+    let mut client = Raw::to(server.address()).await;
+    client.say(get("/", "")).await;
+    let said = client.rest().await;
+    assert!(said.starts_with("HTTP/1.1 500 ") && said.contains("connection: close\r\n"), "{said}");
+    assert!(said.contains("content-length: 0\r\n") && said.ends_with("\r\n\r\n"), "{said}");
 }
 
 /// A client that has gone is noticed though nothing is read from it: the program that worked for it is ended.

@@ -86,11 +86,11 @@ impl Ledger {
         Memory { own: tree(first).iter().map(|process| resident(process.id)).sum(), whole }
     }
 
-    /// Ends all that is left of the program.
-    pub(crate) fn kill(&self, first: u32) {
+    /// Ends all that is left of the program: its first process, where that still has its number, and all others.
+    pub(crate) fn kill(&self, first: Option<u32>) {
         // What has just been started by one of them is there the next time.
         for _ in 0..3 {
-            let mut all: Vec<_> = tree(first).iter().map(|process| process.id).collect();
+            let mut all: Vec<_> = first.map(tree).unwrap_or_default().iter().map(|process| process.id).collect();
             for door in self.doors() {
                 let members = fs::read_to_string(door).unwrap_or_default();
                 all.extend(members.lines().filter_map(|line| line.parse::<u32>().ok()));
@@ -190,6 +190,15 @@ mod tests {
         let us = process::id();
         assert!(tree(us).iter().any(|process| process.id == us));
         assert!(resident(us) > 100.0);
+    }
+
+    #[test]
+    fn a_process_without_its_number_is_left_alone() {
+        let mut child = process::Command::new("cat").stdin(process::Stdio::piped()).spawn().unwrap();
+        Ledger::Tree.kill(None);
+        assert!(!look(child.id()).unwrap().has_ended);
+        Ledger::Tree.kill(Some(child.id()));
+        assert!(!child.wait().unwrap().success());
     }
 
     #[test]

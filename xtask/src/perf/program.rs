@@ -34,6 +34,8 @@ pub(crate) enum Core {
 
 pub(crate) struct Program {
     child: Child,
+    /// It was waited for: its number may be another's by now.
+    is_reaped: bool,
     ledger: Ledger,
     log: PathBuf,
 }
@@ -57,7 +59,7 @@ impl Program {
         // What asks for it waits for the end of its input.
         command.stdin(Stdio::piped()).stdout(file("out")?).stderr(file("err")?);
         let child = command.spawn().map_err(|error| failed(format!("cannot run {program}: {error}")))?;
-        Ok(Self { child, ledger, log })
+        Ok(Self { child, is_reaped: false, ledger, log })
     }
 
     pub(crate) fn ledger(&self) -> &'static str {
@@ -86,6 +88,7 @@ impl Program {
         // Not waited for yet: its line in /proc has its CPU still.
         let cpu = self.cpu();
         let status = self.child.wait().map_err(|error| failed(error.to_string()))?;
+        self.is_reaped = true;
         if status.success() { Ok((self.printed(), cpu)) } else { Err(failed(self.complaint())) }
     }
 
@@ -121,7 +124,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.ledger.kill(self.child.id());
+        self.ledger.kill((!self.is_reaped).then(|| self.child.id()));
         // It may have been waited for.
         let _ = self.child.wait();
         let emptied = machine::wait(Duration::from_secs(1), || {

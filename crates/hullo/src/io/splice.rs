@@ -11,6 +11,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::{
     io::Interest,
     net::{TcpStream, UnixStream},
+    task::coop,
 };
 
 use super::bulk;
@@ -130,9 +131,14 @@ kernel! {
     TcpStream: {
         fn poll_skip(&mut self, cx: &mut Context<'_>, most: usize, below: bool) -> Poll<io::Result<usize>> {
             if below {
+                // Whoever sends without end is not the only one on this core.
+                let turn = ready!(coop::poll_proceed(cx));
                 match bulk::discard(&*self, most) {
                     Err(error) if is_passing(&error) => {}
-                    skipped => return Poll::Ready(skipped),
+                    skipped => {
+                        turn.made_progress();
+                        return Poll::Ready(skipped);
+                    }
                 }
             }
             loop {
@@ -164,4 +170,31 @@ fn through(from: &impl AsFd, to: &impl AsFd, most: usize) -> io::Result<usize> {
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{io::AsyncWriteExt, net::TcpListener, task};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn others_get_their_turn_while_much_is_skipped() {
+        const MUCH: usize = 10_000;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(&[b'x'; MUCH]).await.unwrap();
+        while server.peek(&mut [0; MUCH]).await.unwrap() < MUCH {
+            task::yield_now().await;
+        }
+        let other = task::spawn(std::future::ready(()));
+        let mut skipped = 0;
+        while skipped < MUCH && !other.is_finished() {
+            skipped += poll_fn(|cx| server.poll_skip(cx, 1, true)).await.unwrap();
+        }
+        assert!(skipped < MUCH, "the other waited until nothing was left");
+    }
 }

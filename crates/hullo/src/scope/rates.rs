@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 use super::{Inner, Scope};
 use crate::{
@@ -23,6 +26,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Of how many conversations it is told at most; the fastest of them. Nobody reads more lines in a second.
 const MOST: usize = 1000;
+
+/// Of how many it is told before others on this core get their turn.
+const AT_ONCE: usize = 16;
 
 impl Scope {
     /// The same scope, for conversations of which whoever watches is told how fast they are while they go on.
@@ -118,6 +124,11 @@ impl Rates {
         open.is_told.then(|| open.conversations.iter_mut().filter_map(look).collect())
     }
 
+    /// Whether that conversation goes on.
+    fn has(&self, number: u64) -> bool {
+        self.lock().conversations.contains_key(&number)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,8 +164,66 @@ async fn tell(rates: Arc<Rates>, scope: Scope) {
             told.sort_by_key(|rate| Reverse(rate.received_per_s.saturating_add(rate.sent_per_s)));
             told.truncate(MOST);
         }
-        for rate in &told {
-            scope.tell(&Event::Rate(rate));
+        for some in told.chunks(AT_ONCE) {
+            // Nothing is told of a conversation after its end.
+            for rate in some.iter().filter(|rate| rates.has(rate.number)) {
+                scope.tell(&Event::Rate(rate));
+            }
+            yield_now().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{peer::Endpoint, scope::Limits};
+
+    /// So many conversations of a watched scope, each of which has moved something.
+    fn moving(count: u64, watch: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Vec<Live> {
+        let scope = Scope::new(Limits::default(), Some(Arc::new(watch))).measured();
+        let peer = Peer::new("tcp", Endpoint::Unnamed, Endpoint::Unnamed);
+        let lives: Vec<_> = (0..count).map(|_| scope.live(&peer).unwrap()).collect();
+        lives.iter().for_each(|live| live.set(1, 1));
+        lives
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_that_has_ended_meanwhile_nothing_is_told() {
+        let told = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+        let tell = told.clone();
+        let lives = moving(3, move |event| {
+            let (numbers, lives) = &mut *tell.lock().unwrap();
+            if let Event::Rate(rate) = event {
+                numbers.push(rate.number);
+                // The others end while the first is told of.
+                *lives = Vec::<Live>::new();
+            }
+        });
+        told.lock().unwrap().1 = lives;
+        sleep(2 * EVERY).await;
+        assert_eq!(told.lock().unwrap().0, [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_get_their_turn_while_much_is_told() {
+        const MANY: u64 = 200;
+        let told = Arc::<AtomicU64>::default();
+        let tell = told.clone();
+        let _lives = moving(MANY, move |_| {
+            tell.fetch_add(1, Relaxed);
+        });
+        yield_now().await;
+        advance(EVERY).await;
+        let (mut before, mut most) = (told.load(Relaxed), 0);
+        for _ in 0..10 * MANY {
+            yield_now().await;
+            let now = told.load(Relaxed);
+            most = most.max(now - before);
+            before = now;
+        }
+        assert_eq!((before, most), (MANY, AT_ONCE as u64));
     }
 }

@@ -91,14 +91,14 @@ struct Flood {
 
 impl Flood {
     fn poll(&mut self, cx: &mut Context<'_>, scope: &Scope) -> Poll<io::Result<()>> {
-        // What comes is of no interest, but must be read: it may be the news that the peer has gone.
-        while !self.is_heard {
-            match self.skip.poll(cx, &mut self.stream, usize::MAX) {
-                Poll::Ready(Ok(n)) => self.is_heard = n == 0,
-                // Whoever only reads may well do that.
-                Poll::Ready(Err(_)) => self.is_heard = true,
-                Poll::Pending => break,
-            }
+        // What comes is of no interest, but must be read: it may be the news that the peer has gone. It is read piece by
+        // piece, since whoever sends without end is to be given something too.
+        if !self.is_heard
+            && let Poll::Ready(heard) = self.skip.poll(cx, &mut self.stream, usize::MAX)
+        {
+            // Whoever only reads may well fail there.
+            self.is_heard = heard.map_or(true, |n| n == 0);
+            cx.waker().wake_by_ref();
         }
         while !self.is_given && !scope.is_stopping() {
             ready!(self.give.poll(cx, &mut self.stream, usize::MAX))?;
@@ -123,7 +123,62 @@ fn lines(from: usize, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncRead, ReadBuf},
+        time::timeout,
+    };
+
     use super::*;
+    use crate::link::Stream;
+
+    /// Sends a byte whenever it is asked, and breaks when it has sent them all. What it is given it does not take.
+    struct Talker {
+        left: usize,
+        asked: usize,
+    }
+
+    impl Stream for Talker {}
+
+    impl AsyncRead for Talker {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if let Some(left) = self.left.checked_sub(1) {
+                self.left = left;
+                buf.put_slice(b"x");
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Talker {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.asked += 1;
+            if self.left > 0 { Poll::Pending } else { Poll::Ready(Err(io::Error::other(self.asked.to_string()))) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_talks_without_end_is_given_something_all_the_same() {
+        let mut flood = Flood {
+            stream: Box::new(Talker { left: 1_000, asked: 0 }),
+            give: Give::new(PATTERN.clone()),
+            skip: Skip::default(),
+            is_given: false,
+            is_heard: false,
+        };
+        let scope = Scope::default();
+        let broken = timeout(Duration::from_secs(10), poll_fn(|cx| flood.poll(cx, &scope))).await;
+        assert_eq!(broken.unwrap().unwrap_err().to_string(), "1000", "once for each byte that came");
+    }
 
     #[test]
     fn the_pattern_is_that_of_the_rfc() {

@@ -188,7 +188,8 @@ async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) ->
     }
     // A server that ends says so with its last answer.
     manner.keeps_alive &= !front.scope.is_stopping();
-    let Answered { keeps_alive, is_read } = respond(wire, response, &manner).await?;
+    let answered = respond(wire, response, &manner).await;
+    let Answered { keeps_alive, is_read } = answered.inspect_err(|_| apologize(wire, &manner))?;
     if let Some(upgrade) = upgrade {
         poll_fn(|cx| wire.lock().poll_flush(cx)).await.map_err(cut)?;
         return Ok(Next::WebSocket(upgrade));
@@ -252,6 +253,16 @@ struct Answered {
     is_read: bool,
 }
 
+/// Tells the client that there is no answer, where nothing of one has left.
+fn apologize(wire: &Shared, manner: &Manner) {
+    let mut wire = wire.lock();
+    if !wire.responding {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = StatusCode::INTERNAL_SERVER_ERROR;
+        begin(&mut wire, &parts, Seen::default(), Framing::Known(0), &Manner { keeps_alive: false, ..*manner });
+    }
+}
+
 /// Gathers a response, and writes what is too much to gather.
 async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Result<Answered> {
     let seen = Seen::of(response.headers());
@@ -261,11 +272,12 @@ async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Re
     // Most bodies are one small piece, which leaves with the head.
     let first = match framing {
         Framing::Known(length) if length <= COPIED as u64 && part.is_none() && !manner.head => {
-            poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await
+            // A body that fails at once is no answer: nothing of it has left.
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await?
         }
         _ => Poll::Pending,
     };
-    let piece = if let Poll::Ready(Some(Ok(frame))) = &first { frame.data_ref() } else { None };
+    let piece = if let Poll::Ready(Some(frame)) = &first { frame.data_ref() } else { None };
     let piece = piece.filter(|data| body.is_end_stream() && framing == Framing::Known(data.len() as u64));
     let done = manner.head || framing == Framing::Bodiless || piece.is_some();
     let answered = {
@@ -332,7 +344,7 @@ fn framing(response: &Response<Body>, seen: Seen, manner: &Manner) -> Framing {
 }
 
 /// What is next of a body; nothing at its end.
-type Piece = Option<Result<Frame<Bytes>>>;
+type Piece = Option<Frame<Bytes>>;
 
 /// Sends a body, piece by piece as it comes.
 async fn send(wire: &Shared, mut first: Poll<Piece>, mut body: Body, framing: Framing, trailers: bool) -> Result<()> {
@@ -340,10 +352,10 @@ async fn send(wire: &Shared, mut first: Poll<Piece>, mut body: Body, framing: Fr
     loop {
         let piece = match std::mem::replace(&mut first, Poll::Pending) {
             Poll::Ready(piece) => piece,
-            Poll::Pending => until(wire, pin!(async { Ok(body.frame().await) })).await?,
+            Poll::Pending => until(wire, pin!(async { body.frame().await.transpose() })).await?,
         };
         let Some(frame) = piece else { break };
-        let mut data = match frame?.into_data() {
+        let mut data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) if framing == Framing::Chunked => return finish(wire, frame, trailers),
             Err(_) => continue,

@@ -34,6 +34,10 @@ const GATHERED: usize = 64 << 10;
 /// What is larger than that is written from where it is, and not copied first.
 pub(super) const COPIED: usize = 16 << 10;
 
+/// The most empty lines before a request that begin none. There must be an end to them: each is a sign of life, and whoever
+/// sends nothing else would stay for ever.
+const BLANKS: u8 = 4;
+
 /// How much of a file the kernel is told to send at once. It does that in one go as long as the client takes it, and the
 /// others on this core wait.
 pub(super) const AT_ONCE: usize = 1 << 20;
@@ -117,6 +121,8 @@ pub(super) struct Wire {
     /// What was read and is not understood yet.
     input: BytesMut,
     search: Search,
+    /// How many empty lines were passed over since the last head.
+    blanks: u8,
     /// What was gathered to be written.
     pub(super) output: BytesMut,
     /// What was written may still be on its way inside the stream, as in that of TLS.
@@ -160,6 +166,7 @@ impl Wire {
             stream,
             input: BytesMut::new(),
             search: Search::default(),
+            blanks: 0,
             output: BytesMut::new(),
             unflushed: false,
             ended: false,
@@ -215,8 +222,9 @@ impl Wire {
     /// Whether something of a next request is there.
     fn has_begun(&mut self) -> bool {
         // A line end behind a body is no beginning of a request (section 2.2).
-        while self.search.is_new() && self.input.starts_with(b"\r\n") {
+        while self.search.is_new() && self.blanks < BLANKS && self.input.starts_with(b"\r\n") {
             self.input.advance(2);
+            self.blanks += 1;
         }
         if self.input.is_empty() {
             // The capacity goes back.
@@ -248,7 +256,7 @@ impl Wire {
         let whole = if self.search.is_new() { head::whole(&self.input) } else { None };
         let end = if whole.is_some() { whole } else { self.search.end(&self.input)? };
         let Some(end) = end else { return Ok(None) };
-        self.search = Search::default();
+        (self.search, self.blanks) = (Search::default(), 0);
         let head = head::read(&self.input.split_to(end).freeze())?;
         // What is under way is finished, also by a server that ends.
         self.stream.heed_stop(false);
