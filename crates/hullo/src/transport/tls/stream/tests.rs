@@ -376,7 +376,7 @@ async fn an_end_without_a_farewell_is_a_cut_to_a_client() {
             records.extend(&last[..(last.len() - missing) * missing.min(1)]);
             peer.socket.write_all(&records).unwrap();
             peer.socket.shutdown(Shutdown::Write).unwrap();
-            assert_eq!(drain_all(&mut stream, 99, 5).await, b"whole");
+            stream.read_exact(&mut [0; 5]).await.unwrap();
             let read = stream.read(&mut [0; 99]).await.map_err(|error| Error::io("", error).kind());
             // Half a record is none to a server either.
             let is_cut = ours_is_client || missing > 0;
