@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::{
     TlsStream, certificate,
     files::{Pair, Stamp},
-    handshake::Handshake,
+    handshake::{self, Handshake},
     judge, keys, protocols, provider, reasons, secured, tls,
     trust::{self, Trust, Verifier},
     versions,
@@ -35,8 +35,8 @@ pub(in crate::transport) async fn secure(
     let name = name(to)?;
     let about = || format!("cannot agree on encryption with {}", to.bare());
     let part = UnbufferedClientConnection::new(config, name.clone()).map_err(|error| tls(about(), error))?;
-    let handshake = async {
-        let mut handshake = Handshake::new(part, &mut stream);
+    let shake = async {
+        let mut handshake = Handshake::new(part, &mut stream, handshake::LONG);
         let (shaken, chain) = trust::seen(handshake.shake()).await;
         let Err(error) = shaken else { return Ok(handshake.done()) };
         let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>());
@@ -46,7 +46,7 @@ pub(in crate::transport) async fn secure(
         let shown = chain.first().and_then(|cert| certificate::read(cert));
         Err(reasons::of_server(about(), error, &handshake.first, shown.as_ref(), to))
     };
-    let done = scope.in_time(about, handshake).await?;
+    let done = scope.in_time(about, shake).await?;
     if scope.watched() {
         let state: &CommonState = &done.0;
         let chain = state.peer_certificates().unwrap_or_default();

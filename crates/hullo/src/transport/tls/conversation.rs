@@ -9,7 +9,11 @@ use rustls::{
     crypto::cipher::OutboundChunks,
 };
 
-use super::{handshake::Keys, owed::Owed, records::CARRIED};
+use super::{
+    handshake::Keys,
+    owed::Owed,
+    records::{CARRIED, LARGEST, LARGEST13},
+};
 
 /// The longest message of a handshake, as in rustls.
 const LONGEST: usize = 0xffff;
@@ -63,7 +67,10 @@ impl Conversation {
                 return error;
             }
             Error::DecryptError => Alert::BadRecordMac,
-            Error::PeerSentOversizedRecord => Alert::RecordOverflow,
+            Error::PeerSentOversizedRecord | Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
+                Alert::RecordOverflow
+            }
+            Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => Alert::IllegalParameter,
             Error::InvalidMessage(_) => Alert::DecodeError,
             Error::EncryptError | Error::General(_) => Alert::InternalError,
             _ => Alert::UnexpectedMessage,
@@ -99,10 +106,36 @@ impl Conversation {
         self.closed
     }
 
-    /// As if as many records had been sealed as the key can.
+    /// Whether a message has begun whose rest is still to come.
+    pub(super) fn is_in_message(&self) -> bool {
+        !self.message.is_empty()
+    }
+
+    /// How long a record may be.
+    pub(super) fn longest_record(&self) -> usize {
+        if self.keys.is_tls13() { LARGEST13 } else { LARGEST }
+    }
+
+    /// As if the key could seal only as many records more.
     #[cfg(test)]
-    pub(super) fn wear_out(&mut self) {
-        self.keys.sealer.wear_out();
+    pub(super) fn wear_out(&mut self, left: u64) {
+        self.keys.sealer.wear_out(left);
+    }
+
+    /// Seals anything, as if it were to be said now.
+    #[cfg(test)]
+    pub(super) fn say(&mut self, kind: ContentType, what: &[u8]) -> Result<Vec<u8>, Error> {
+        let record = self.keys.sealer.seal(kind, OutboundChunks::Single(what))?;
+        if kind == ContentType::Handshake && what == KEY_UPDATE {
+            self.keys.seal_with_next()?;
+        }
+        Ok(record)
+    }
+
+    /// How much is held of a message that has begun.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.message.capacity()
     }
 
     fn listen(&mut self, record: &mut [u8], owed: &mut Owed) -> Result<Range<usize>, Error> {
@@ -112,18 +145,19 @@ impl Conversation {
             return Err(unexpected(outer));
         }
         let (kind, contents) = self.keys.opener.open(record)?;
-        if kind != ContentType::Handshake && !self.message.is_empty() {
+        if kind != ContentType::Handshake && self.is_in_message() {
             return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
         }
-        match contents.is_empty() {
-            true => bear(&mut self.patience.empty, PeerMisbehaved::TooManyEmptyFragments)?,
-            false => self.patience.empty = PATIENCE,
+        match (kind, contents.is_empty()) {
+            (_, true) => bear(&mut self.patience.empty, PeerMisbehaved::TooManyEmptyFragments)?,
+            // Only data is what all the rest is for.
+            (ContentType::ApplicationData, false) => {
+                (self.patience.empty, self.patience.updates) = (PATIENCE, PATIENCE);
+            }
+            _ => {}
         }
         match kind {
-            ContentType::ApplicationData => {
-                self.patience.updates = PATIENCE;
-                return Ok(contents);
-            }
+            ContentType::ApplicationData => return Ok(contents),
             ContentType::Alert => self.hear_alert(&record[contents])?,
             ContentType::Handshake => {
                 self.message.extend_from_slice(&record[contents]);
@@ -151,39 +185,56 @@ impl Conversation {
         Ok(())
     }
 
-    /// Hears the whole messages that there are.
+    /// Hears the whole messages that there are, and holds the beginning of one that may come.
     fn hear_messages(&mut self, owed: &mut Owed) -> Result<(), Error> {
-        let held = take(&mut self.message);
-        let mut rest = held.as_slice();
-        while let Some((&[kind, high, middle, low], behind)) = rest.split_first_chunk() {
+        let mut held = take(&mut self.message);
+        let mut heard = 0;
+        while let Some((&[kind, high, middle, low], behind)) = held[heard..].split_first_chunk() {
+            let kind = HandshakeType::from(kind);
             let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-            if length > LONGEST {
+            if length > self.longest_message(kind)? {
                 return Err(InvalidMessage::HandshakePayloadTooLarge.into());
             }
             let Some((body, behind)) = behind.split_at_checked(length) else { break };
-            self.hear(HandshakeType::from(kind), body, behind.is_empty(), owed)?;
-            rest = behind;
+            self.hear(kind, body, behind.is_empty(), owed)?;
+            heard = held.len() - behind.len();
         }
-        self.message = rest.to_vec();
+        held.drain(..heard);
+        if !held.is_empty() {
+            self.message = held;
+        }
         Ok(())
     }
 
-    fn hear(&mut self, kind: HandshakeType, body: &[u8], is_last: bool, owed: &mut Owed) -> Result<(), Error> {
+    /// How long a message of that kind may be, if one may come at all.
+    fn longest_message(&self, kind: HandshakeType) -> Result<usize, Error> {
         match (self.keys.is_tls13(), self.keys.is_client(), kind) {
-            (true, _, HandshakeType::KeyUpdate) => self.hear_key_update(body, is_last, owed),
-            (true, true, HandshakeType::NewSessionTicket) => self.keys.keep_ticket(body),
-            (false, true, HandshakeType::HelloRequest) | (false, false, HandshakeType::ClientHello) => {
+            (true, _, HandshakeType::KeyUpdate) => Ok(1),
+            (true, true, HandshakeType::NewSessionTicket) | (false, false, HandshakeType::ClientHello) => Ok(LONGEST),
+            (false, true, HandshakeType::HelloRequest) => Ok(0),
+            _ => Err(Error::InappropriateHandshakeMessage { expect_types: Vec::new(), got_type: kind }),
+        }
+    }
+
+    fn hear(&mut self, kind: HandshakeType, body: &[u8], is_last: bool, owed: &mut Owed) -> Result<(), Error> {
+        match kind {
+            HandshakeType::KeyUpdate => self.hear_key_update(body, is_last, owed),
+            HandshakeType::NewSessionTicket => self.keys.keep_ticket(body),
+            // The others that may come ask to shake hands anew.
+            _ => {
                 bear(&mut self.patience.renegotiations, PeerMisbehaved::TooManyRenegotiationRequests)?;
                 self.alert(Level::Warning, Alert::NoRenegotiation, owed);
                 Ok(())
             }
-            _ => Err(Error::InappropriateHandshakeMessage { expect_types: Vec::new(), got_type: kind }),
         }
     }
 
     fn hear_key_update(&mut self, body: &[u8], is_last: bool, owed: &mut Owed) -> Result<(), Error> {
         bear(&mut self.patience.updates, PeerMisbehaved::TooManyKeyUpdateRequests)?;
-        let &[asks @ (0 | 1)] = body else { return Err(InvalidMessage::InvalidKeyUpdate.into()) };
+        let &[asks] = body else { return Err(InvalidMessage::MessageTooShort.into()) };
+        if asks > 1 {
+            return Err(InvalidMessage::InvalidKeyUpdate.into());
+        }
         if !is_last {
             return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
         }

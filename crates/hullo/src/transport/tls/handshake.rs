@@ -3,7 +3,7 @@
 use std::{io, ops::Deref};
 
 use rustls::{
-    ConnectionTrafficSecrets, Error, ProtocolVersion, SupportedCipherSuite,
+    ConnectionTrafficSecrets, Error, PeerMisbehaved, ProtocolVersion, SupportedCipherSuite,
     client::{ClientConnectionData, UnbufferedClientConnection},
     kernel::KernelConnection,
     server::{ServerConnectionData, UnbufferedServerConnection},
@@ -17,13 +17,16 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::records::{Opener, Sealer, whole};
+use super::records::{LARGEST, Opener, Sealer, whole};
 
 /// What is read at a time. It mostly holds all that comes at once; a longer chain of certificates comes in several reads.
 const READ: usize = 4 << 10;
 
-/// The most of a handshake that is held, whose messages rustls limits to 64 KiB.
-const HELD: usize = 128 << 10;
+/// The most that is held of a handshake in which a chain of certificates comes: rustls limits a message to 64 KiB.
+pub(super) const LONG: usize = 72 << 10;
+
+/// The most that is held of one in which none is asked for: a full record, and some more.
+pub(super) const SHORT: usize = 20 << 10;
 
 /// One end's part in a handshake.
 pub(super) trait Part: Deref<Target = UnbufferedConnectionCommon<Self::Data>> + Sized {
@@ -135,13 +138,16 @@ pub(super) struct Handshake<'a, P> {
     /// How much of it rustls may see: whole records, and none behind the end of the handshake.
     shown: usize,
     outgoing: Vec<u8>,
+    /// How much may be held of what comes.
+    most: usize,
     /// The first bytes that came: what answers where TLS should is told by them.
     pub(super) first: Vec<u8>,
 }
 
 impl<'a, P: Part> Handshake<'a, P> {
-    pub(super) fn new(part: P, stream: &'a mut TcpStream) -> Self {
-        Self { part, stream, incoming: Vec::new(), shown: 0, outgoing: Vec::new(), first: Vec::new() }
+    /// `most` is [`LONG`] or [`SHORT`].
+    pub(super) fn new(part: P, stream: &'a mut TcpStream, most: usize) -> Self {
+        Self { part, stream, incoming: Vec::new(), shown: 0, outgoing: Vec::new(), most, first: Vec::new() }
     }
 
     /// Reads what the other end begins with.
@@ -166,7 +172,7 @@ impl<'a, P: Part> Handshake<'a, P> {
                 Ok(Step::Read) => self.show_more().await?,
                 Ok(Step::Done) => return Ok(()),
                 Err(error) => {
-                    self.object().await;
+                    self.object();
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
             }
@@ -195,6 +201,10 @@ impl<'a, P: Part> Handshake<'a, P> {
         self.incoming.drain(..discard);
         self.shown -= discard;
         match step {
+            // What lies behind the end in the same record was sealed with the keys from before it.
+            Ok(Step::Read) if !self.part.is_handshaking() && self.shown > 0 => {
+                Err(PeerMisbehaved::KeyEpochWithPendingFragment.into())
+            }
             Ok(Step::Read) if !self.part.is_handshaking() => Ok(Step::Done),
             step => step,
         }
@@ -209,14 +219,14 @@ impl<'a, P: Part> Handshake<'a, P> {
     /// Shows one more record. What is none is shown too: rustls has the words for it.
     async fn show_more(&mut self) -> io::Result<()> {
         loop {
-            match whole(&self.incoming[self.shown..]) {
+            match whole(&self.incoming[self.shown..], LARGEST) {
                 Ok(Some(length)) => self.shown += length,
                 Err(_) => self.shown = self.incoming.len(),
                 Ok(None) if self.first.is_empty() => {
                     self.begin().await?;
                     continue;
                 }
-                Ok(None) if self.incoming.len() < HELD => {
+                Ok(None) if self.incoming.len() < self.most => {
                     self.read().await?;
                     continue;
                 }
@@ -227,15 +237,16 @@ impl<'a, P: Part> Handshake<'a, P> {
     }
 
     async fn read(&mut self) -> io::Result<()> {
-        self.incoming.reserve(READ);
+        // No more than is used: there may be many whom nobody knows yet.
+        self.incoming.reserve_exact(READ);
         match self.stream.read_buf(&mut self.incoming).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
     }
 
-    /// Tells the other end what is wrong with it, if it still listens.
-    async fn object(&mut self) {
+    /// Tells the other end what is wrong with it, if that can be said at once: it may not read, and the error is to be told here.
+    fn object(&mut self) {
         // What waits to be sent comes before anything that is wrong is looked at again.
         while self.part.wants_write() {
             let Ok(ConnectionState::EncodeTlsData(data)) = self.part.process(&mut []).state else { return };
@@ -244,7 +255,7 @@ impl<'a, P: Part> Handshake<'a, P> {
             }
         }
         // The error that is told here is the one before this.
-        let _ = self.send().await;
+        let _ = self.stream.try_write(&self.outgoing);
     }
 }
 

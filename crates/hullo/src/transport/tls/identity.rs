@@ -73,7 +73,7 @@ impl Identity {
             let mut stream = adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?;
             let part = UnbufferedServerConnection::new(self.config(scope).await)
                 .map_err(|error| tls(reasons::HANDSHAKE, error))?;
-            let mut handshake = Handshake::new(part, &mut stream);
+            let mut handshake = Handshake::new(part, &mut stream, self.wanted.longest());
             handshake.begin().await.map_err(reasons::of_client)?;
             if let Some(what) = reasons::what_speaks(&handshake.first) {
                 return Err(self.refuse(what, stream).await);

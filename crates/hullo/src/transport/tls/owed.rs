@@ -19,6 +19,8 @@ pub(super) struct Owed {
     left: usize,
     /// Among them is an answer to a change of keys; one is enough.
     pub(super) answered: bool,
+    /// Why some of it did not leave, which is still to be told.
+    failed: Option<io::Error>,
 }
 
 impl Owed {
@@ -30,8 +32,21 @@ impl Owed {
         self.records.is_empty()
     }
 
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Has the next attempt to send fail like this one, which was not told.
+    pub(super) fn fail_later(&mut self, error: io::Error) {
+        self.failed = Some(error);
+    }
+
     /// Sends all of it. Cancel-safe: what has not left stays.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, socket: &mut TcpStream) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         while !self.is_empty() {
             let mut slices = [IoSlice::new(&[]); AT_ONCE];
             let slices = self.slices(&mut slices);

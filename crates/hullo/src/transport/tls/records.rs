@@ -24,15 +24,31 @@ pub(super) const FULL: usize = HEADER + CARRIED + 1 + 16;
 /// The largest record: TLS 1.2 lets a cipher add 2 KiB (RFC 5246, section 6.2.3).
 pub(super) const LARGEST: usize = HEADER + CARRIED + (2 << 10);
 
-/// How long the record is with which `bytes` begin; nothing where not all of it is there yet.
-pub(super) fn whole(bytes: &[u8]) -> Result<Option<usize>, InvalidMessage> {
-    let Some(&[kind, major, _, high, low]) = bytes.first_chunk() else { return Ok(None) };
-    let length = HEADER + usize::from(u16::from_be_bytes([high, low]));
+/// The largest record of TLS 1.3 (RFC 8446, section 5.2).
+pub(super) const LARGEST13: usize = HEADER + CARRIED + 256;
+
+/// How long the record is with which `bytes` begin, at most `longest`; nothing where not all of it is there yet.
+pub(super) fn whole(bytes: &[u8], longest: usize) -> Result<Option<usize>, InvalidMessage> {
+    let Some(&[kind, major, ..]) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
+    let length = length(bytes);
     match (kind, major) {
-        (20..=24, 3) if length <= LARGEST => Ok((length <= bytes.len()).then_some(length)),
+        (20..=24, 3) if length <= longest => Ok((length <= bytes.len()).then_some(length)),
         (20..=24, 3) => Err(InvalidMessage::MessageTooLarge),
         (20..=24, _) => Err(InvalidMessage::UnknownProtocolVersion),
         _ => Err(InvalidMessage::InvalidContentType),
+    }
+}
+
+/// How many bytes are missing of the record that `bytes` are the beginning of, or else of its header.
+pub(super) fn missing(bytes: &[u8]) -> usize {
+    length(bytes).saturating_sub(bytes.len())
+}
+
+/// How long a record is, or else the header that will say so.
+fn length(bytes: &[u8]) -> usize {
+    match bytes {
+        [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([*high, *low])),
+        _ => HEADER,
     }
 }
 
@@ -106,8 +122,8 @@ impl Sealer {
     }
 
     #[cfg(test)]
-    pub(super) fn wear_out(&mut self) {
-        self.most = self.next;
+    pub(super) fn wear_out(&mut self, left: u64) {
+        self.most = self.next + left;
     }
 
     /// How many records it can still seal.

@@ -24,7 +24,7 @@ use super::{
     handshake::Part,
     owed::Owed,
     reasons,
-    records::{CARRIED, FULL, HEADER, LARGEST, whole},
+    records::{CARRIED, FULL, HEADER, LARGEST, missing, whole},
 };
 use crate::{
     error::{Error, Kind},
@@ -49,13 +49,13 @@ thread_local! {
 /// A TLS stream whose end means something.
 ///
 /// An end without TLS's own farewell may be a forgery that cuts the conversation short (RFC 8446, section 6.1). A client
-/// is told so; a server takes it as the end, since many clients just close.
+/// is told so; a server takes it as the end, since many clients just close. An end amid a record is never a clean one.
 pub(in crate::transport) struct TlsStream {
     socket: TcpStream,
     conversation: Conversation,
     strict: bool,
     alpn: Option<Box<[u8]>>,
-    /// Records that were read and not opened yet: mostly the beginning of one.
+    /// Records that were read and not opened yet: mostly the beginning of one. Nothing once the conversation is over.
     sealed: BytesMut,
     /// What was opened and had no room where it was read into.
     opened: BytesMut,
@@ -103,15 +103,20 @@ impl TlsStream {
 
     /// Opens the first record of `came`, if all of it is there. Returns where its data is, and how long it is.
     fn open_one(&mut self, came: &mut [u8]) -> Option<(Range<usize>, usize)> {
-        if self.failed.is_some() || self.conversation.ended {
+        if self.is_over() {
             return None;
         }
-        let opened = match whole(came) {
+        let owed = self.owed.len();
+        let opened = match whole(came, self.conversation.longest_record()) {
             Ok(None) => return None,
             Ok(Some(length)) => self.conversation.open(&mut came[..length], &mut self.owed).map(|data| (data, length)),
             Err(wrong) => Err(self.conversation.refuse(wrong.into(), &mut self.owed)),
         };
-        opened.map_err(|error| self.fail(error)).ok()
+        if self.owed.len() > owed {
+            // The other end may wait for it, and here nobody may ever write.
+            self.owed.send_now(&self.socket);
+        }
+        opened.map_err(|error| self.failed = Some(Box::new(error))).ok()
     }
 
     /// Opens records as long as there are whole ones and there is room. Returns how many bytes of `came` are used up.
@@ -134,9 +139,22 @@ impl TlsStream {
         let mut sealed = std::mem::take(&mut self.sealed);
         let used = self.open(&mut sealed, buf);
         sealed.advance(used);
-        if !sealed.is_empty() {
+        if !sealed.is_empty() && !self.is_over() {
             self.sealed = sealed;
         }
+    }
+
+    /// Holds what was read and not opened, unless it lies behind the end.
+    fn hold(&mut self, rest: &[u8]) {
+        self.sealed.extend_from_slice(rest);
+        if self.sealed.is_empty() || self.is_over() {
+            self.sealed = BytesMut::new();
+        }
+    }
+
+    /// Whether nothing more is opened.
+    fn is_over(&self) -> bool {
+        self.failed.is_some() || self.conversation.ended
     }
 
     /// Reads and opens what there is; false at the end. Cancel-safe: what was read is held where it is not passed on.
@@ -150,7 +168,7 @@ impl TlsStream {
             let most = (buf.remaining() + HEADER).clamp(LARGEST, SPACE);
             let Some(n) = ready!(self.poll_sealed(cx, &mut came[..most]))? else { return Poll::Ready(Ok(false)) };
             let used = self.open(&mut came[..n], buf);
-            self.sealed = BytesMut::from(&came[used..n]);
+            self.hold(&came[used..n]);
             Poll::Ready(Ok(true))
         })
     }
@@ -169,27 +187,33 @@ impl TlsStream {
             moved += size;
             used += length;
         }
-        self.sealed = BytesMut::from(&came[used..n]);
+        self.hold(&came[used..n]);
         buf.advance(moved);
         Poll::Ready(Ok(true))
     }
 
-    /// Reads behind what is held. Returns how much there is then; nothing at the end.
+    /// Reads behind what is held, and moves that in front of it. Returns how much there is then; nothing at the end. A
+    /// record that comes byte by byte is gathered where it is held: then there is nothing to be opened yet.
     fn poll_sealed(&mut self, cx: &mut Context<'_>, came: &mut [u8]) -> Poll<io::Result<Option<usize>>> {
         let held = self.sealed.len();
-        came[..held].copy_from_slice(&self.sealed);
         let n = ready!(scratch::poll_read(cx, Pin::new(&mut self.socket), &mut came[held..]))?;
         if n == 0 {
             return Poll::Ready(Ok(None));
         }
-        self.sealed = BytesMut::new();
+        if held > 0 && n < missing(&self.sealed) {
+            self.sealed.extend_from_slice(&came[held..held + n]);
+            return Poll::Ready(Ok(Some(0)));
+        }
+        came[..held].copy_from_slice(&self.sealed);
+        self.sealed.clear();
         Poll::Ready(Ok(Some(held + n)))
     }
 
-    /// Ends the conversation. The other end is told why, if that can be said at once.
-    fn fail(&mut self, error: Rustls) {
-        self.failed = Some(Box::new(error));
-        self.owed.send_now(&self.socket);
+    /// What an end of the socket is, which the other end has not announced.
+    fn end(&self) -> io::Result<()> {
+        let is_cut = self.strict || !self.sealed.is_empty() || self.conversation.is_in_message();
+        let about = "the other end closed without TLS's farewell (close_notify): the end may be missing";
+        if is_cut { Err(Error::new(Kind::Cut, about).into()) } else { Ok(()) }
     }
 
     /// What has failed, in words; also to who only writes, and so hears of a refusal.
@@ -198,7 +222,7 @@ impl TlsStream {
         Some(reasons::of_stream(error).into())
     }
 
-    /// Seals and writes; ready with what was taken, of which a batch may be held.
+    /// Seals and writes; ready with what was taken, of which a batch may be held. What fails behind that is told next time.
     fn poll_seal(&mut self, cx: &mut Context<'_>, mut data: OutboundChunks<'_>) -> Poll<io::Result<usize>> {
         if let Some(failure) = self.failure() {
             return Poll::Ready(Err(failure));
@@ -208,27 +232,34 @@ impl TlsStream {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         let all = data.len();
-        while !data.is_empty() && self.owed.is_empty() {
-            let (batch, rest) = data.split_at(BATCH);
-            self.seal(batch)?;
-            data = rest;
+        while !data.is_empty() && self.owed.is_empty() && self.failed.is_none() {
+            data = self.seal(data);
             if let Poll::Ready(Err(error)) = self.owed.poll_send(cx, &mut self.socket) {
-                return Poll::Ready(Err(error));
+                self.owed.fail_later(error);
+                break;
             }
         }
-        Poll::Ready(Ok(all - data.len()))
+        let taken = all - data.len();
+        Poll::Ready(match self.failure() {
+            Some(failure) if taken == 0 => Err(failure),
+            _ => Ok(taken),
+        })
     }
 
-    fn seal(&mut self, mut batch: OutboundChunks<'_>) -> io::Result<()> {
-        while !batch.is_empty() {
-            let (data, rest) = batch.split_at(CARRIED);
-            if let Err(error) = self.conversation.seal(data, &mut self.owed) {
-                self.fail(error);
-                return Err(self.failure().unwrap_or(ErrorKind::BrokenPipe.into()));
+    /// Seals a batch, or as much of it as can be sealed. Returns the rest.
+    fn seal<'a>(&mut self, mut data: OutboundChunks<'a>) -> OutboundChunks<'a> {
+        for _ in 0..BATCH / CARRIED {
+            let (piece, rest) = data.split_at(CARRIED);
+            if piece.is_empty() {
+                break;
             }
-            batch = rest;
+            if let Err(error) = self.conversation.seal(piece, &mut self.owed) {
+                self.failed = Some(Box::new(error));
+                break;
+            }
+            data = rest;
         }
-        Ok(())
+        data
     }
 }
 
@@ -251,9 +282,7 @@ impl AsyncRead for TlsStream {
                 return Poll::Ready(Err(failure));
             }
             if !ready!(self.poll_receive(cx, buf))? {
-                let about = "the other end closed without TLS's farewell (close_notify): the end may be missing";
-                let cut = || Error::new(Kind::Cut, about).into();
-                return Poll::Ready(if self.strict { Err(cut()) } else { Ok(()) });
+                return Poll::Ready(self.end());
             }
         }
     }

@@ -17,6 +17,7 @@ use rustls::{
 
 use super::{
     files::{Chain, Pair, Stamp, roots},
+    handshake,
     judge, keys,
     own::{self, Own},
     protocols, provider, tls, versions,
@@ -118,6 +119,11 @@ impl Wanted {
             faults.extend(found.map(|fault| format!("the certificate of {}: {}", pair.named(), fault.words)));
         }
         Ok(faults)
+    }
+
+    /// How much is held of a handshake: only who is asked for a certificate has much to say.
+    pub(super) fn longest(&self) -> usize {
+        if self.client_ca.is_some() { handshake::LONG } else { handshake::SHORT }
     }
 
     /// Tickets and sessions are new with it: who was let in by other authorities than those of now has to ask again.

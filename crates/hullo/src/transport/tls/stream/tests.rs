@@ -23,7 +23,12 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{super::handshake::Handshake, *};
+use super::{
+    super::handshake::{self, Handshake},
+    *,
+};
+
+mod hostile;
 
 /// The other end: a connection of rustls' own, and its socket.
 struct Peer {
@@ -118,13 +123,13 @@ async fn sockets() -> (TcpStream, net::TcpStream) {
 async fn shaken(mut here: TcpStream, configs: &Configs, as_client: bool) -> io::Result<TlsStream> {
     let stream = if as_client {
         let part = UnbufferedClientConnection::new(configs.client.clone(), name()).unwrap();
-        let mut handshake = Handshake::new(part, &mut here);
+        let mut handshake = Handshake::new(part, &mut here, handshake::LONG);
         handshake.shake().await?;
         let done = handshake.done();
         TlsStream::new(here, done, true)
     } else {
         let part = UnbufferedServerConnection::new(configs.server.clone()).unwrap();
-        let mut handshake = Handshake::new(part, &mut here);
+        let mut handshake = Handshake::new(part, &mut here, handshake::LONG);
         handshake.shake().await?;
         let done = handshake.done();
         TlsStream::new(here, done, false)
@@ -364,12 +369,19 @@ async fn either_end_may_close_first() {
 #[tokio::test]
 async fn an_end_without_a_farewell_is_a_cut_to_a_client() {
     for (suite, ours_is_client) in kinds() {
-        let (mut stream, mut peer) = joined(suite, ours_is_client, b"").await;
-        let records = peer.records(b"half of it, and half a record");
-        peer.socket.write_all(&records[..records.len() - 3]).unwrap();
-        peer.socket.shutdown(Shutdown::Write).unwrap();
-        let read = stream.read(&mut [0; 99]).await.map_err(|error| Error::io("", error).kind());
-        assert_eq!(read, if ours_is_client { Err(Kind::Cut) } else { Ok(0) }, "{suite:?}");
+        for missing in [0, 3] {
+            let (mut stream, mut peer) = joined(suite, ours_is_client, b"").await;
+            let mut records = peer.records(b"whole");
+            let last = peer.records(b"half a record");
+            records.extend(&last[..(last.len() - missing) * missing.min(1)]);
+            peer.socket.write_all(&records).unwrap();
+            peer.socket.shutdown(Shutdown::Write).unwrap();
+            stream.read_exact(&mut [0; 5]).await.unwrap();
+            let read = stream.read(&mut [0; 99]).await.map_err(|error| Error::io("", error).kind());
+            // Half a record is none to a server either.
+            let is_cut = ours_is_client || missing > 0;
+            assert_eq!(read, if is_cut { Err(Kind::Cut) } else { Ok(0) }, "{suite:?}");
+        }
     }
 }
 
@@ -402,7 +414,8 @@ async fn what_is_not_as_it_should_be_is_refused() {
     };
     assert_eq!(refused(last).await, Some(AlertDescription::BadRecordMac));
     assert_eq!(refused(|_| b"\x14\x03\x03\x00\x01\x01".to_vec()).await, Some(AlertDescription::UnexpectedMessage));
-    assert_eq!(refused(|_| b"\x17\x03\x03\xff\xff".to_vec()).await, Some(AlertDescription::DecodeError));
+    assert_eq!(refused(|_| b"\x17\x03\x03\xff\xff".to_vec()).await, Some(AlertDescription::RecordOverflow));
+    assert_eq!(refused(|_| b"\x17\x03\x03\x41\x01".to_vec()).await, Some(AlertDescription::RecordOverflow));
     assert_eq!(refused(|_| b"GET / HTTP/1.1\r\n".to_vec()).await, Some(AlertDescription::DecodeError));
     assert_eq!(refused(|_| b"\x17\x03\x03\x00\x03abc".to_vec()).await, Some(AlertDescription::BadRecordMac));
 }
@@ -417,7 +430,7 @@ async fn keys_are_changed_by_either_end() {
                 peer.tls.refresh_traffic_keys().unwrap();
             }
             // Ours is worn out by then.
-            stream.conversation.wear_out();
+            stream.conversation.wear_out(0);
             let records = peer.records(b"ping");
             peer.socket.write_all(&records).unwrap();
             assert_eq!(drain_all(&mut stream, 1 << 17, 4).await, b"ping");
@@ -444,7 +457,7 @@ async fn who_only_changes_keys_is_refused() {
 async fn a_worn_out_key_of_tls_1_2_ends_the_conversation() {
     let (mut stream, mut peer) =
         joined(aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, false, b"").await;
-    stream.conversation.wear_out();
+    stream.conversation.wear_out(0);
     assert!(stream.write(b"x").await.is_err());
     assert_eq!(peer.hear(1), b"");
     assert!(peer.tls.process_new_packets().unwrap().peer_has_closed());
