@@ -155,7 +155,10 @@ mod tests {
         for line in 0..2 * LINES {
             for len in [1, 2, 24, 25, 70, 74, 75, 1000] {
                 let answer = answer(&vec![b'?'; len], line).unwrap();
-                assert!(answer.len() == (MOST * len).min(MOST * (WIDTH + 2)) && answer.len() <= 256, "{len}: {answer:?}");
+                assert!(
+                    answer.len() == (MOST * len).min(MOST * (WIDTH + 2)) && answer.len() <= 256,
+                    "{len}: {answer:?}"
+                );
                 assert!(lines(line, MOST).starts_with(&answer), "{len}: {answer:?}");
                 assert_eq!(super::answer(answer.as_bytes(), line + 1), None, "{len}: {answer:?}");
             }

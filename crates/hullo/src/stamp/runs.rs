@@ -202,7 +202,11 @@ mod tests {
             assert_eq!((report.sent, report.received, report.bytes), (6, received, 64 * received), "{from} {run}");
         }
         for (from, run) in [(1, 6), (2, 9), (3, 7)] {
-            assert_eq!(hear(&mut runs, from, 2 * SECOND, &[question(run, 6)]), None, "nothing is known of {from} {run}");
+            assert_eq!(
+                hear(&mut runs, from, 2 * SECOND, &[question(run, 6)]),
+                None,
+                "nothing is known of {from} {run}"
+            );
         }
     }
 
@@ -229,7 +233,11 @@ mod tests {
         for from in 0..MOST as u32 + 10 {
             for kind in [Kind::Echoed, Kind::Report] {
                 let foreign = Stamp { kind, run: 7, number: 0, sent: 0 }.bytes();
-                assert_eq!(hear(from, SECOND, &[&foreign[..], &[0; 100]].concat()), (false, 0), "{kind:?} counts nothing");
+                assert_eq!(
+                    hear(from, SECOND, &[&foreign[..], &[0; 100]].concat()),
+                    (false, 0),
+                    "{kind:?} counts nothing"
+                );
             }
             assert_eq!(hear(from, SECOND, &question(7, 1)), (false, 0), "nothing was counted");
         }

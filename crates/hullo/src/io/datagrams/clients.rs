@@ -50,13 +50,8 @@ struct Client {
 impl Clients {
     /// Those of a socket of that scope, where somebody watches.
     pub(super) fn of(scope: &Scope) -> Option<Self> {
-        let known = || Known {
-            scope: scope.clone(),
-            tells: true,
-            clients: HashMap::new(),
-            is_swept: false,
-            is_full: false,
-        };
+        let known =
+            || Known { scope: scope.clone(), tells: true, clients: HashMap::new(), is_swept: false, is_full: false };
         scope.tells_rates().then(|| Self(Arc::new(Mutex::new(known()))))
     }
 
@@ -102,7 +97,8 @@ impl Known {
         if self.clients.len() >= MOST {
             if !std::mem::replace(&mut self.is_full, true) {
                 let at = peer.local_address();
-                let note = format!("more than {MOST} clients talk to {at} at once: how fast the others are is not told");
+                let note =
+                    format!("more than {MOST} clients talk to {at} at once: how fast the others are is not told");
                 self.scope.tell(&Event::Note(&note));
             }
             return None;
