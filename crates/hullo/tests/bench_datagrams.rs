@@ -361,6 +361,7 @@ async fn discard_answers_nothing_but_a_question_of_ours_and_never_with_more() {
     socket.connect(server.address().authority()).await.unwrap();
     let stamp = |kind: u8| [&[0x9d, b'h', b'b', kind][..], &[0; 200]].concat();
     for quiet in [
+        stamp(3),
         b"".to_vec(),
         b"hullo".to_vec(),
         vec![0; 1400],

@@ -197,8 +197,8 @@ impl Datagrams {
     }
 
     /// The same socket, of whose conversations somebody else tells.
-    pub(crate) fn in_links(mut self) -> Self {
-        self.clients.iter_mut().for_each(|clients| clients.tells = false);
+    pub(crate) fn in_links(self) -> Self {
+        self.clients.iter().for_each(Clients::leave_telling);
         self
     }
 

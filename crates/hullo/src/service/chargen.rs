@@ -1,7 +1,8 @@
 //! `hullo serve chargen tcp://:1919 udp://:1919`: characters without end (RFC 864).
 //!
-//! A stream gets lines until it ends or stops reading. A datagram of any content is answered with one of 3 lines: less
-//! than the 512 characters that the RFC allows, so that a forged question brings its victim no flood.
+//! A stream gets lines until it ends or stops reading. A datagram is answered with one of at most 3 lines, which is never
+//! longer than 3 times the question, so that a forged question brings its victim no flood. One that is itself such an
+//! answer is not answered: a forged question from the port of an echo would go round for ever.
 
 use std::{
     future::poll_fn,
@@ -40,6 +41,9 @@ pub struct Chargen;
 const LINES: usize = 95;
 const WIDTH: usize = 72;
 
+/// A datagram has at most so many of them, and at most so many times the bytes of its question.
+const MOST: usize = 3;
+
 impl Service for Chargen {
     fn serve(self: Arc<Self>, link: Link) -> BoxFuture<'static, Result<()>> {
         let stopping = link.scope.clone();
@@ -47,9 +51,10 @@ impl Service for Chargen {
             Wire::Packets(mut packets) if !packets.ends() => Box::pin(async move {
                 let mut line = 0;
                 while let Some(question) = packets.next().await {
-                    question?;
-                    packets.send(Message::text(lines(line, 3))).await?;
-                    line += 1;
+                    if let Some(answer) = answer(&question?.bytes, line) {
+                        packets.send(Message::text(answer)).await?;
+                        line += 1;
+                    }
                 }
                 Ok(())
             }),
@@ -109,6 +114,19 @@ impl Flood {
         }
         if self.is_heard { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
+}
+
+/// The answer to a datagram, from that line on.
+fn answer(question: &[u8], line: usize) -> Option<String> {
+    let mut answer = lines(line, MOST);
+    answer.truncate(MOST * question.len());
+    (!answer.is_empty() && !is_answer(question)).then_some(answer)
+}
+
+/// Whether a datagram may be an answer of ours. All are longer than 2 bytes.
+fn is_answer(datagram: &[u8]) -> bool {
+    let first = datagram.first().and_then(|first| first.checked_sub(b' '));
+    datagram.len() >= MOST && first.is_some_and(|line| lines(line.into(), MOST).as_bytes().starts_with(datagram))
 }
 
 /// Lines of the pattern: each begins one character later than the one before.
@@ -185,6 +203,23 @@ mod tests {
         let text = lines(0, LINES);
         assert!(text.starts_with(" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n!\"#"));
         assert_eq!(text.len(), LINES * (WIDTH + 2));
-        assert!(lines(7, 3).len() < 256);
+    }
+
+    #[test]
+    fn an_answer_is_no_flood_and_is_not_answered() {
+        for line in 0..2 * LINES {
+            for len in [1, 2, 24, 25, 70, 74, 75, 1000] {
+                let answer = answer(&vec![b'?'; len], line).unwrap();
+                assert!(
+                    answer.len() == (MOST * len).min(MOST * (WIDTH + 2)) && answer.len() <= 256,
+                    "{len}: {answer:?}"
+                );
+                assert!(lines(line, MOST).starts_with(&answer), "{len}: {answer:?}");
+                assert_eq!(super::answer(answer.as_bytes(), line + 1), None, "{len}: {answer:?}");
+            }
+        }
+        assert_eq!(answer(b"", 0), None, "which an echo would give back");
+        assert_eq!(answer(b"36.6", 0).as_deref(), Some(" !\"#$%&'()*+"));
+        assert_eq!(answer(&[0xff; 4], 1).as_deref(), Some("!\"#$%&'()*+,"));
     }
 }

@@ -4,7 +4,7 @@
 //! `hullo bench --up` have numbers: of those it keeps what has arrived, and tells their sender when it asks. The answer is
 //! never longer than the question.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use http::{Request, Response, StatusCode};
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     io::{
         bulk,
-        datagrams::{self, Batch, Datagrams, Source},
+        datagrams::{Batch, Datagrams, Source},
         exchange::{Body, text},
     },
     link::{Link, Packets, Wire},
@@ -63,15 +63,15 @@ impl Service for Discard {
             let stopped = scope.stopped();
             tokio::pin!(stopped);
             loop {
-                let served = tokio::select! {
+                let received = tokio::select! {
                     () = &mut stopped => return Ok(()),
-                    received = socket.receive(&mut batch) => match received {
-                        Ok(()) => answer(&socket, &batch, &mut runs, began.elapsed()).await,
-                        failed => failed,
-                    },
+                    received = socket.receive(&mut batch) => received,
                 };
-                if let Err(error) = served {
-                    scope.tell(&Event::Trouble { peer: None, error: &Error::io("a datagram was lost", error) });
+                match received {
+                    Ok(()) => answer(&socket, &batch, &mut runs, began.elapsed()),
+                    Err(error) => {
+                        scope.tell(&Event::Trouble { peer: None, error: &Error::io("a datagram was lost", error) });
+                    }
                 }
             }
         })
@@ -98,14 +98,15 @@ impl Service for Discard {
 }
 
 /// Takes note of those that have numbers, and answers those who ask what came of them.
-async fn answer(socket: &Datagrams, batch: &Batch, runs: &mut Runs<Source>, at: Duration) -> io::Result<()> {
-    let hear = |train: datagrams::Train<'_>| {
-        let answer = runs.hear(Train { from: train.from(), at, drops: train.drops() }, train.datagrams())?;
-        train.from().answerable().then_some((train.from(), answer))
-    };
-    let answers: Vec<_> = batch.trains().filter_map(hear).collect();
-    let answers: Vec<_> = answers.iter().map(|(to, answer)| (*to, &answer[..])).collect();
-    socket.send(&answers).await
+fn answer(socket: &Datagrams, batch: &Batch, runs: &mut Runs<Source>, at: Duration) {
+    for train in batch.trains() {
+        let from = train.from();
+        let answer = runs.hear(Train { from, at, drops: train.drops() }, train.datagrams());
+        if let Some(answer) = answer.filter(|_| from.answerable()) {
+            // While we waited for room the kernel would drop what comes: whoever has no answer asks again.
+            let _ = socket.try_send_to(from, &answer);
+        }
+    }
 }
 
 /// The same for packets of one peer.

@@ -5,7 +5,7 @@
 const WINDOW: u64 = 1 << 14;
 
 /// The most datagrams of a train (`UDP_MAX_SEGMENTS`).
-const TRAIN: u64 = 64;
+pub(super) const TRAIN: u64 = 64;
 
 /// The datagrams of one socket, as they arrive. It is as large after a week as after a second.
 pub(crate) struct Arrivals {
@@ -79,11 +79,19 @@ impl Arrivals {
 
     /// A train of so many has come whole, and by then the kernel had dropped that many, of datagrams or of trains.
     pub(crate) fn train(&mut self, len: u64, drops: u32) {
+        let mut all = u64::MAX;
+        self.train_of(len, drops, &mut all);
+    }
+
+    /// The same where others came to the socket too, and so many datagrams that the kernel dropped are nobody's yet.
+    pub(super) fn train_of(&mut self, len: u64, drops: u32, unclaimed: &mut u64) {
         self.drops.in_trains |= len > 1;
         let most = if self.drops.in_trains { TRAIN } else { 1 };
         let missing = std::mem::take(&mut self.drops.missing);
         let newly = u64::from(drops.wrapping_sub(std::mem::replace(&mut self.drops.count, drops)));
-        self.dropped += missing.min(newly * most);
+        let claimed = missing.min(newly * most).min(*unclaimed);
+        *unclaimed -= claimed;
+        self.dropped += claimed;
     }
 
     /// So many have been sent: what is missing at the end is missing.

@@ -45,7 +45,8 @@ async fn said(row: Row, column: &Column, what: &str) {
         }
         Says::Flood(first) => {
             let mut session = cell.lines().await;
-            session.send("go".into()).await.unwrap();
+            // Long enough for a whole line: a datagram is answered with at most 3 times its length.
+            session.send("go".repeat(40).into()).await.unwrap();
             let heard = text(session.recv().await.unwrap()).unwrap();
             assert_eq!(heard.lines().next(), Some(first), "{what}");
         }
