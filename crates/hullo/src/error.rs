@@ -225,7 +225,9 @@ pub(crate) fn nobody_there(scheme: &str) -> String {
 
 /// The name in `names` that `word` was probably meant to be.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |name: &str| strsim::normalized_damerau_levenshtein(&word.to_lowercase(), name);
+    // What is so long is like no name, and to find that out would take long.
+    let word = if word.len() <= 64 { word.to_lowercase() } else { return None };
+    let score = |name: &str| strsim::normalized_damerau_levenshtein(&word, name);
     names.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|name| score(name) >= 0.5)
 }
 

@@ -215,8 +215,13 @@ async fn who_stops_early_gets_what_was() {
     });
     let report = report.await.unwrap();
     assert!(looked >= 7 && report.seconds < 4.0, "{looked} {}", report.seconds);
-    assert_eq!((report.offered, report.unanswered), (report.answered, 0), "what was due after the stop was not offered");
-    let error = bench::run(Plan { threads: 1, ..Plan::to("memory://bench-early".parse().unwrap()) }, &scope, |_| ()).await;
+    assert_eq!(
+        (report.offered, report.unanswered),
+        (report.answered, 0),
+        "what was due after the stop was not offered"
+    );
+    let error =
+        bench::run(Plan { threads: 1, ..Plan::to("memory://bench-early".parse().unwrap()) }, &scope, |_| ()).await;
     assert!(error.unwrap_err().to_string().contains("stopped"), "who wants it to stop does not wait for connections");
 }
 
@@ -241,7 +246,8 @@ async fn of_very_many_that_nobody_took_some_are_looked_at_and_all_are_counted() 
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_only_hangs_up_is_not_stormed() {
-    let report = measured(|_| async { Deed::HangUp }, |plan| Plan { duration: Some(Duration::from_secs(2)), ..plan }).await;
+    let report =
+        measured(|_| async { Deed::HangUp }, |plan| Plan { duration: Some(Duration::from_secs(2)), ..plan }).await;
     assert_eq!(report.answered, 0);
     assert!((20..200).contains(&report.failed), "{}", report.failed);
 }

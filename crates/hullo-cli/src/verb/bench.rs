@@ -15,8 +15,8 @@ use hullo::{
     options::End,
     transport,
 };
-use serde_json::{Value, json};
 use rustix::process::{Resource, getrlimit};
+use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
 
 use self::versus::Side;
@@ -243,7 +243,8 @@ async fn shape(args: &Bench, voice: Voice) -> Result<(Address, Shape)> {
 
 /// A request of HTTP, written as for `hullo request`.
 async fn exchange(args: &Bench, expect: Expect, voice: Voice) -> Result<(Address, Shape)> {
-    let plain = |word: &&String| is_url(word) || word.split_once([':', '=']).is_some_and(|(_, value)| value.starts_with('='));
+    let plain =
+        |word: &&String| is_url(word) || word.split_once([':', '=']).is_some_and(|(_, value)| value.starts_with('='));
     if let Some(word) = args.words.iter().filter(plain).find(|word| word.contains("{{")) {
         return Err(Error::usage(format!("'{word}' would be sent as it is: only bodies are templates"))
             .hint("write {{seq}} in a field (name={{seq}}) or in --payload"));

@@ -63,7 +63,8 @@ mod tests {
             Report { seconds: 12.0, offered: 1200, answered: 1200, over_time, ..Report::default() }
         };
         plausible(&good()).unwrap();
-        let cases: [(&str, fn(&mut Report)); 8] = [
+        type Spoil = fn(&mut Report);
+        let cases: [(&str, Spoil); 8] = [
             ("1001 columns", |report| report.over_time.columns.resize(1001, Column::default())),
             ("-1 s", |report| report.over_time.width = -1.0),
             ("NaN s", |report| report.seconds = f64::NAN),

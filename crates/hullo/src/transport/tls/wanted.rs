@@ -17,8 +17,7 @@ use rustls::{
 
 use super::{
     files::{Chain, Pair, Stamp, roots},
-    handshake,
-    judge, keys,
+    handshake, judge, keys,
     own::{self, Own},
     protocols, provider, tls, versions,
 };
