@@ -206,7 +206,7 @@ fn a_connection_that_stands_when_the_run_closes_is_counted_once() {
     let words = ["--json", "relay", "--fault", "latency:45ms", ":0", &behind];
     let relay = Server::start(&mut home.hullo(&words), 1);
     let to = format!("tls://127.0.0.1:{}?insecure=true", relay.port(0));
-    let report = report(&home, &[&to, "--connect", "-c", "60", "--rate", "200", "-d", "300ms"]);
+    let report = report(&home, &[&to, "--connect", "-c", "60", "--rate", "60", "-d", "1s"]);
     assert_eq!(report["offered"], 60, "{report}");
     assert!(report["answered"].as_u64() > Some(0), "{report}");
 }
