@@ -220,7 +220,7 @@ fn what_is_no_request_is_not_called_so() {
     assert!(!text.contains("requests") && !text.contains("of them were answered"), "{text}");
     assert_eq!(beside::short(&counted), "400/s arrived   20 % not arrived");
     let bulk = Report { offered: 4, answered: 4, over_time: OverTime::default(), ..with("up", None) };
-    assert_eq!(beside::short(&bulk), "25.6 kB/s");
+    assert_eq!(beside::short(&bulk), "51.2 kB/s", "both ways together");
 }
 
 #[test]
