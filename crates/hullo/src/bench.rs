@@ -248,62 +248,83 @@ impl Plan {
 ///
 /// # Errors
 /// The plan, or that no connection could be had at the beginning. Whatever goes wrong afterwards stands in the report.
-pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress)) -> Result<Report> {
+pub async fn run(mut plan: Plan, scope: &Scope, seen: impl FnMut(&Progress)) -> Result<Report> {
     plan.check()?;
     let plan = Arc::new(plan);
     // What is under way when somebody wants it to stop is still to be heard.
     let own = scope.beside();
     lend(&own);
-    let own = own.under(&plan.to.options)?;
     let gathering = Arc::new(Gathering::new(plan.clone()));
+    let done = all_threads(&plan, &own.under(&plan.to.options)?, &gathering, scope, seen).await;
+    gathering.give_up(Error::new(Kind::Other, "the load ended before it began"));
+    own.abort();
+    let done = done?;
+    let Some(schedule) = gathering.start().await else {
+        let nobody = || Error::new(Kind::Other, "no connection could be had");
+        return Err(gathering.error().unwrap_or_else(nobody));
+    };
+    let (mut tally, seconds, cpu) = merged(&plan, schedule.start, done)?;
+    let notes = notes(&plan, &gathering, &mut tally);
+    let started = report::moment(schedule.start.elapsed());
+    Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
+}
+
+/// Runs all threads to their end, and tells meanwhile how it goes.
+async fn all_threads(
+    plan: &Arc<Plan>,
+    own: &Scope,
+    gathering: &Arc<Gathering>,
+    stop: &Scope,
+    mut seen: impl FnMut(&Progress),
+) -> Result<Vec<Option<Done>>> {
     let (tell, mut told) = mpsc::channel(64);
     let threads = plan.threads.max(1);
     let mut running = Vec::new();
     for index in 0..threads {
         let connections = share(plan.connections, threads, index);
         let thread = Thread::new(plan.clone(), own.clone(), gathering.clone(), index, connections)?;
-        running.push(begin(thread, connections, tell.clone(), scope.clone())?);
+        running.push(begin(thread, connections, tell.clone(), stop.clone())?);
     }
     drop(tell);
     let mut pictures = Progresses::new(threads);
     let all = futures_util::future::try_join_all(running);
     tokio::pin!(all);
-    let done = loop {
+    loop {
         tokio::select! {
             biased;
             Some((thread, progress)) = told.recv() => seen(&pictures.heard(thread, progress)),
-            done = &mut all => break done,
+            done = &mut all => return done,
         }
-    };
-    gathering.give_up(Error::new(Kind::Other, "the load ended before it began"));
-    own.abort();
-    let done = done?;
-    let start = gathering.start().await.map(|schedule| schedule.start);
-    let Some(start) = start else {
-        let nobody = || Error::new(Kind::Other, "no connection could be had");
-        return Err(gathering.error().unwrap_or_else(nobody));
-    };
+    }
+}
+
+/// What all threads have counted, in how many seconds, and what that cost.
+fn merged(plan: &Plan, start: Instant, done: Vec<Option<Done>>) -> Result<(Tally, f64, Cpu)> {
     let mut tally = Tally::new(start, plan.span())?;
-    let mut cpu = Cpu::default();
-    let mut seconds: f64 = 0.0;
+    let (mut seconds, mut cpu) = (0.0_f64, Cpu::default());
     for done in done.into_iter().flatten() {
         tally.merge(&done.tally);
         seconds = seconds.max(done.lasted.as_secs_f64());
         cpu.seconds += done.cpu.as_secs_f64();
         cpu.busiest = cpu.busiest.max(done.cpu.as_secs_f64() / done.busy_in.as_secs_f64().max(1e-9));
     }
+    Ok((tally, seconds, cpu))
+}
+
+/// What a person should know of the run.
+fn notes(plan: &Plan, gathering: &Gathering, tally: &mut Tally) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(error) = gathering.error() {
         notes.push(format!("not all connections could be had at the beginning: {error}"));
     }
     if tally.crowded * 100 > tally.counts.offered {
+        let places = match plan.connections * plan.depth {
+            1 => "connection".to_owned(),
+            many => format!("{many} places"),
+        };
         notes.push(format!(
-            "{} had to wait until one of the {} was free: the target is slow, or they are too few (-c)",
-            words::requests(tally.crowded),
-            match plan.connections * plan.depth {
-                1 => "connection".to_owned(),
-                many => format!("{many} places"),
-            }
+            "{} had to wait until one of the {places} was free: the target is slow, or they are too few (-c)",
+            words::requests(tally.crowded)
         ));
     }
     tally.packets = tally.datagrams.packets(&mut notes);
@@ -311,8 +332,7 @@ pub async fn run(mut plan: Plan, scope: &Scope, mut seen: impl FnMut(&Progress))
         let hint = error.advice().map(|hint| format!(" ({hint})")).unwrap_or_default();
         notes.push(format!("the first failure: {error}{hint}"));
     }
-    let started = report::moment(start.elapsed());
-    Ok(Report::of(&plan, &tally, Run { started, seconds, cpu, notes }))
+    notes
 }
 
 /// How many of them one of several has.
