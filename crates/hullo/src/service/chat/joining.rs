@@ -202,8 +202,7 @@ impl Talk {
         if past.is_none && self.member.door != Door::Feed && state.is_unused() {
             state.set_founder(&self.member.person);
         }
-        self.member.enter(room);
-        state.enter(&room.name, &self.member);
+        state.enter(room, &self.member);
         let mut events: Vec<_> = missing.iter().map(|entry| entry.event()).collect();
         events.push(self.chat.joined(room, &state, &self.member.person, past.recovered));
         self.member.tell_all(events.iter(), &room.name);
@@ -295,8 +294,8 @@ impl Chat {
         for member in person.members() {
             let mut state = room.state();
             let comes_by_itself = member.joining.load(Relaxed) == room.number;
-            if !comes_by_itself && member.has_place_for(room) && member.enter(room) {
-                state.enter(&room.name, &member);
+            if !comes_by_itself && !member.is_in(room) && member.has_place_for(room) {
+                state.enter(room, &member);
                 if member.door != Door::Lines {
                     member.tell(&self.joined(room, &state, person, None), "");
                 }

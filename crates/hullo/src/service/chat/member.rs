@@ -49,9 +49,16 @@ pub(super) struct Member {
     pub(super) joining: AtomicU64,
     /// The log in which ids count.
     log: Arc<str>,
-    rooms: Mutex<Vec<Arc<Room>>>,
+    /// Held while something of a room is told, so that nothing of it follows once it is left.
+    places: Mutex<Vec<Place>>,
     outbox: Outbox,
     ended: OnceLock<&'static str>,
+}
+
+/// Where it is, and all of that room up to this sequence is not for it: it was told it in another way, when it came.
+struct Place {
+    room: Arc<Room>,
+    since: u64,
 }
 
 impl Member {
@@ -64,9 +71,9 @@ impl Member {
         network: Option<String>,
         outbox: Outbox,
     ) -> Self {
-        let (current, joining, rooms, ended) =
+        let (current, joining, places, ended) =
             (AtomicU64::new(0), AtomicU64::new(0), Mutex::default(), OnceLock::new());
-        Self { number, door, person, network, current, joining, log, rooms, outbox, ended }
+        Self { number, door, person, network, current, joining, log, places, outbox, ended }
     }
 
     /// The same connection as that person's, in that form.
@@ -75,38 +82,38 @@ impl Member {
         Self::new(self.number, log, door, person, network, outbox)
     }
 
-    fn places(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rooms that it is in.
     pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
-        self.places().clone()
+        self.places().iter().map(|place| place.room.clone()).collect()
     }
 
     pub(super) fn is_in(&self, room: &Arc<Room>) -> bool {
-        self.places().iter().any(|other| Arc::ptr_eq(other, room))
+        self.places().iter().any(|place| Arc::ptr_eq(&place.room, room))
     }
 
     /// Whether it may be in one more of that kind.
     pub(super) fn has_place_for(&self, room: &Room) -> bool {
         let is_private = room.parties.is_some();
-        let same = self.places().iter().filter(|other| other.parties.is_some() == is_private).count();
+        let same = self.places().iter().filter(|place| place.room.parties.is_some() == is_private).count();
         same < if is_private { PRIVATE } else { ROOMS }
     }
 
-    /// It is in that room from now on. Says whether it was not.
-    pub(super) fn enter(&self, room: &Arc<Room>) -> bool {
-        let mut rooms = self.places();
-        let is_new = !rooms.iter().any(|other| Arc::ptr_eq(other, room));
-        if is_new {
-            rooms.push(room.clone());
+    /// It is in that room from now on, and hears what comes after that sequence.
+    pub(super) fn enter(&self, room: &Arc<Room>, since: u64) {
+        let mut places = self.places();
+        match places.iter_mut().find(|place| Arc::ptr_eq(&place.room, room)) {
+            Some(place) => place.since = since,
+            None => places.push(Place { room: room.clone(), since }),
         }
-        is_new
     }
 
+    /// It is told nothing more of that room.
     pub(super) fn leave(&self, room: &Room) {
-        self.places().retain(|other| other.number != room.number);
+        self.places().retain(|place| place.room.number != room.number);
     }
 
     /// Tells it something, at once as far as it reads. Whoever does not read any more has its end come to it.
@@ -205,8 +212,12 @@ impl<'a> Telling<'a> {
         Self { room, number, items, apart, here: None, elsewhere: None, json: None, feed: None }
     }
 
-    /// Tells a member all that came after its place in the room was taken.
-    pub(super) fn to(&mut self, member: &Member, since: u64) {
+    /// Tells a member all that came after it took its place in the room, if it still has that.
+    pub(super) fn to(&mut self, member: &Member) {
+        let places = member.places();
+        let Some(since) = places.iter().find(|place| place.room.number == self.number).map(|place| place.since) else {
+            return;
+        };
         let is_current = member.current.load(Relaxed) == self.number;
         let all =
             self.items.first().is_some_and(|first| first.sequence > since) && !self.apart.contains(&member.number);

@@ -228,9 +228,7 @@ fn expel(room: &Room, state: &mut State, entry: &Entry) {
     let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let reason = Some(format!("you were {word} by {}{why}", entry.from));
     for member in state.members_of(key) {
-        state.leave(&entry.room, &member);
-        // Else another connection of theirs, which comes again, would have this one in too, though it hears nothing.
-        member.leave(room);
+        state.leave(room, &member);
         member.tell(&Event::Left { room: entry.room.to_string(), reason: reason.clone() }, &entry.room);
     }
 }

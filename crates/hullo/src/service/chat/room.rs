@@ -62,7 +62,7 @@ pub(super) struct State {
     tail_bytes: usize,
     floor: u64,
     /// Shared with whoever is telling; joining and leaving copy it then.
-    seats: Arc<Vec<Seat>>,
+    seats: Arc<Vec<Arc<Member>>>,
     /// Who is here, and on how many connections.
     people: HashMap<Arc<str>, (Arc<Person>, usize)>,
     /// Who is in this room on other servers, and on how many.
@@ -73,12 +73,10 @@ pub(super) struct State {
     telling: bool,
 }
 
-/// A member's place in the room.
-#[derive(Clone)]
-struct Seat {
-    member: Arc<Member>,
-    /// What it was told in another way when it came.
-    since: u64,
+/// Items that are told together, and to whom.
+pub(super) struct Batch {
+    items: Vec<Item>,
+    members: Arc<Vec<Arc<Member>>>,
 }
 
 /// Somebody in the room, on whatever server.
@@ -146,31 +144,26 @@ impl Room {
     /// Tells the members what has been added, unless somebody else does that already. What is added behind is told too.
     pub(super) async fn tell(&self) {
         loop {
-            let (batch, seats) = {
-                let mut state = self.state();
-                if state.telling || state.batch.is_empty() {
-                    return;
-                }
-                state.telling = true;
-                state.waiting = 0;
-                (std::mem::take(&mut state.batch), state.seats.clone())
-            };
-            let mut telling = Telling::new(&self.name, self.number, &batch);
-            for seat in seats.iter() {
-                telling.to(&seat.member, seat.since);
-            }
-            drop(seats);
-            self.told.notify_waiters();
-            let more = {
-                let mut state = self.state();
-                state.telling = false;
-                !state.batch.is_empty()
-            };
-            if !more {
+            let batch = self.state().batch();
+            let Some(batch) = batch else { return };
+            if !self.tell_batch(batch) {
                 return;
             }
             task::yield_now().await;
         }
+    }
+
+    /// Tells a batch. Says whether there is another one by now.
+    pub(super) fn tell_batch(&self, batch: Batch) -> bool {
+        let mut telling = Telling::new(&self.name, self.number, &batch.items);
+        for member in batch.members.iter() {
+            telling.to(member);
+        }
+        drop(batch.members);
+        self.told.notify_waiters();
+        let mut state = self.state();
+        state.telling = false;
+        !state.batch.is_empty()
     }
 
     /// Whether there is no room for more in the batch, until it is told.
@@ -252,6 +245,16 @@ impl State {
         self.batch.push(Item { sequence: self.sequence, entry, by });
     }
 
+    /// What is to be told now, and to whom, unless somebody is telling something.
+    pub(super) fn batch(&mut self) -> Option<Batch> {
+        if self.telling || self.batch.is_empty() {
+            return None;
+        }
+        self.telling = true;
+        self.waiting = 0;
+        Some(Batch { items: std::mem::take(&mut self.batch), members: self.seats.clone() })
+    }
+
     /// The entry of that uid, if it is one of the newest.
     pub(super) fn recent(&self, uid: &str) -> Option<&Arc<Entry>> {
         self.tail.iter().rev().find(|entry| &*entry.uid == uid)
@@ -273,24 +276,24 @@ impl State {
     }
 
     /// Gives a member a place, or has it go on from here in the one that it has. It hears all that is added from now on.
-    pub(super) fn enter(&mut self, room: &str, member: &Arc<Member>) {
-        let since = self.sequence;
-        if let Some(at) = self.seats.iter().position(|seat| seat.member.number == member.number) {
-            Arc::make_mut(&mut self.seats)[at].since = since;
+    pub(super) fn enter(&mut self, room: &Arc<Room>, member: &Arc<Member>) {
+        member.enter(room, self.sequence);
+        if self.seats.iter().any(|other| other.number == member.number) {
             return;
         }
-        Arc::make_mut(&mut self.seats).push(Seat { member: member.clone(), since });
+        Arc::make_mut(&mut self.seats).push(member.clone());
         let person = &member.person;
         let (_, connections) = self.people.entry(person.author.clone()).or_insert_with(|| (person.clone(), 0));
         *connections += 1;
         if *connections == 1 && !self.elsewhere.contains_key(&person.author) {
-            self.presence(room, person.name(), Presence::Here, Some(member.number));
+            self.presence(&room.name, person.name(), Presence::Here, Some(member.number));
         }
     }
 
     /// Takes a member's place away, if it has one.
-    pub(super) fn leave(&mut self, room: &str, member: &Member) -> bool {
-        let Some(at) = self.seats.iter().position(|seat| seat.member.number == member.number) else { return false };
+    pub(super) fn leave(&mut self, room: &Room, member: &Member) -> bool {
+        member.leave(room);
+        let Some(at) = self.seats.iter().position(|other| other.number == member.number) else { return false };
         Arc::make_mut(&mut self.seats).swap_remove(at);
         let author = &member.person.author;
         let Some((_, connections)) = self.people.get_mut(author) else { return true };
@@ -300,7 +303,7 @@ impl State {
             if self.elsewhere.contains_key(author) {
                 return true;
             }
-            self.presence(room, member.person.name(), Presence::Gone, Some(member.number));
+            self.presence(&room.name, member.person.name(), Presence::Gone, Some(member.number));
         }
         true
     }
@@ -316,8 +319,7 @@ impl State {
 
     /// The connections of somebody that are here.
     pub(super) fn members_of(&self, author: &str) -> Vec<Arc<Member>> {
-        let theirs = |seat: &&Seat| &*seat.member.person.author == author;
-        self.seats.iter().filter(theirs).map(|seat| seat.member.clone()).collect()
+        self.seats.iter().filter(|member| &*member.person.author == author).cloned().collect()
     }
 
     /// Whether somebody is here.
@@ -337,11 +339,10 @@ impl State {
 
     /// Whether nothing holds here, nothing was said, and all who are here only listen.
     pub(super) fn is_unused(&self) -> bool {
-        let only_listens = |seat: &Seat| seat.member.door == Door::Feed;
         self.rules == Rules::default()
             && self.tail.is_empty()
             && self.elsewhere.is_empty()
-            && self.seats.iter().all(only_listens)
+            && self.seats.iter().all(|member| member.door == Door::Feed)
     }
 
     /// Whether the rules are those of any room that nobody has used.

@@ -80,8 +80,7 @@ impl Stay {
 impl Drop for Stay {
     fn drop(&mut self) {
         for room in self.member.rooms() {
-            room.state().leave(&room.name, &self.member);
-            self.member.leave(&room);
+            room.state().leave(&room, &self.member);
         }
         // The others are told of what is left then.
         drop(self.connected.take());
@@ -367,8 +366,7 @@ impl Talk {
 
     /// Leaves a room that is not forgotten yet.
     pub(super) fn step_out(&mut self, room: &Arc<Room>) {
-        self.member.leave(room);
-        if room.state().leave(&room.name, &self.member) {
+        if room.state().leave(room, &self.member) {
             self.will_tell(room);
         }
     }

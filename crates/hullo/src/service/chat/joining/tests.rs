@@ -9,13 +9,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, duplex},
+    io::{AsyncReadExt, DuplexStream, duplex},
     runtime,
     sync::{Notify, oneshot},
     task::spawn_blocking,
 };
 
-use super::{super::posting::Draft, *};
+use super::{
+    super::{posting::Draft, room::Batch},
+    *,
+};
 use crate::{Endpoint, Peer, Scope, link::Link, service::Settings};
 
 /// What is read of the past is there before whoever comes has seen it: between the two, something may be said and
@@ -38,9 +41,7 @@ async fn comes_in(wish: Wish, at: usize) -> bool {
     let chat = Arc::new(Chat::new(&settings).unwrap());
     // So the log of the room begins behind what was said in another one.
     say(&chat, LOBBY).await;
-    let (stream, mut heard) = duplex(1 << 16);
-    let peer = Peer::new("memory", Endpoint::Unnamed, Endpoint::Unnamed);
-    let mut talk = Talk::through(chat.clone(), Link::over(stream, peer, Scope::default()), Door::Json).unwrap();
+    let (mut talk, heard) = program(&chat);
     let (ready, mut steps) = (Arc::new(Ready::default()), 0);
     {
         let mut joining = pin!(talk.join(wish.clone()));
@@ -60,12 +61,69 @@ async fn comes_in(wish: Wish, at: usize) -> bool {
     }
     let operators = chat.room(&wish.room).unwrap().state().rules.operators.len();
     assert_eq!(operators, usize::from(at >= steps), "who comes first alone is one: said before step {at} of {steps}");
+    let told = all(talk, heard).await;
+    assert_eq!(told.matches("\"now\"").count(), 1, "said before step {at} of {steps}: {told}");
+    at < steps
+}
+
+/// One thread may be telling something while another one has a member leave, or come again from what it has seen.
+#[tokio::test]
+async fn what_is_being_told_does_not_follow_who_has_left() {
+    let (chat, mut talk, heard) = in_lobby().await;
+    let room = chat.room(LOBBY).unwrap();
+    let batch = put(&chat, &room).await;
+    talk.leave_all().await;
+    talk.tell_me(&Event::Left { room: LOBBY.to_owned(), reason: None });
+    room.tell_batch(batch);
+    let told = all(talk, heard).await;
+    assert!(told.ends_with("{\"event\":\"left\",\"room\":\"lobby\"}\n"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_being_told_is_not_heard_twice_by_who_comes_again() {
+    let (chat, mut talk, heard) = in_lobby().await;
+    let room = chat.room(LOBBY).unwrap();
+    let batch = put(&chat, &room).await;
+    talk.leave_all().await;
+    talk.join(Wish { after: Some(0), ..Wish::new(LOBBY) }).await.unwrap();
+    talk.join(Wish { after: Some(1), ..Wish::new(LOBBY) }).await.unwrap();
+    room.tell_batch(batch);
+    let told = all(talk, heard).await;
+    assert_eq!(told.matches("\"now\"").count(), 1, "{told}");
+}
+
+/// A program in the lobby.
+async fn in_lobby() -> (Arc<Chat>, Box<Talk>, DuplexStream) {
+    let settings = Settings { database: Some(":memory:".to_owned()), ..Settings::default() };
+    let chat = Arc::new(Chat::new(&settings).unwrap());
+    let (mut talk, heard) = program(&chat);
+    talk.join(Wish::new(LOBBY)).await.unwrap();
+    (chat, talk, heard)
+}
+
+/// Says something, which somebody else is about to tell to whoever is here now.
+async fn put(chat: &Arc<Chat>, room: &Room) -> Batch {
+    room.tell().await;
+    let connected = chat.people.guest(false).unwrap();
+    let what = What::Say { text: "now".to_owned(), me: false, edited: None, deleted: false };
+    chat.post(room, Draft::of(&connected.person, what)).await.unwrap();
+    room.state().batch().unwrap()
+}
+
+/// All that was told, to the end.
+async fn all(mut talk: Box<Talk>, mut heard: DuplexStream) -> String {
     timeout(PATIENCE, talk.inbox.flush()).await.unwrap().unwrap();
     drop(talk);
     let mut told = String::new();
     heard.read_to_string(&mut told).await.unwrap();
-    assert_eq!(told.matches("\"now\"").count(), 1, "said before step {at} of {steps}: {told}");
-    at < steps
+    told
+}
+
+/// Somebody who is told events, and the other end of their connection.
+fn program(chat: &Arc<Chat>) -> (Box<Talk>, DuplexStream) {
+    let (stream, heard) = duplex(1 << 16);
+    let peer = Peer::new("memory", Endpoint::Unnamed, Endpoint::Unnamed);
+    (Talk::through(chat.clone(), Link::over(stream, peer, Scope::default()), Door::Json).unwrap(), heard)
 }
 
 /// Is told that the next step can be made, and leaves it to the test when.
