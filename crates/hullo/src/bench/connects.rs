@@ -42,7 +42,7 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
         return;
     }
     let mut closed = pin!(thread.closed());
-    let mut gives_tickets = is_secure(&to.scheme);
+    let mut tickets = if is_secure(&to.scheme) { TRIES } else { 0 };
     while let Some(turn) = thread.turn(seat).await {
         thread.state().tally.sent(&turn);
         let since = Instant::now();
@@ -53,7 +53,7 @@ pub(super) async fn connection(thread: Arc<Thread>, seat: usize) {
         count(&thread, &turn, since, &opened);
         let failed = opened.is_err();
         match opened {
-            Ok(link) => leave(link, &mut gives_tickets).await,
+            Ok(link) => leave(link, &mut tickets).await,
             Err(error) => thread.trouble(error),
         }
         // By schedule the next one is due whatever became of this one. Otherwise a server that is not there is asked less
@@ -122,19 +122,23 @@ fn is_secure(scheme: &str) -> bool {
 
 /// Ends a connection that stands here. In TLS 1.3 it stands there only once our last word has come, and the server's answer to
 /// that are tickets (RFC 8446, section 4.6.1), with which sessions are resumed: they are what wakes us first.
-async fn leave(mut link: Link, gives_tickets: &mut bool) {
+///
+/// `tries` is how often none may come, one time after the other: a server that gives none, as in TLS 1.2, is not waited for
+/// for ever, and one that is only busy is waited for again.
+async fn leave(mut link: Link, tries: &mut u32) {
     if let Wire::Stream(stream) = &mut link.wire
-        && *gives_tickets
+        && *tries > 0
     {
-        // A server that gives none, as in TLS 1.2, is not waited for again.
-        *gives_tickets = timeout(TICKETS, woken(stream)).await.is_ok();
+        let is_given = timeout(TICKETS, woken(stream)).await.is_ok();
+        *tries = if is_given { TRIES } else { *tries - 1 };
     }
     if let Some(socket) = link.socket() {
         linger::cut_off(socket);
     }
 }
 
-/// How long tickets are waited for.
+/// How often no tickets may come before they are not waited for any more, and how long they are waited for each time.
+const TRIES: u32 = 5;
 const TICKETS: Duration = Duration::from_millis(20);
 
 /// Hears what comes first, which may be nothing to whoever reads.
