@@ -11,9 +11,10 @@ use crate::{
     pipe::Pump,
 };
 
-/// A read of so much is one of many bytes, and after so many of them in a row the kernel takes over: two system calls for
-/// each piece cost short talk more than the copy does.
-const MANY: usize = 64 << 10;
+/// A read of so much is one of many bytes, and after so many of them, with no short talk between, the kernel takes over: two
+/// system calls for each piece cost short talk more than the copy does. A unix socket gives no more than 36 KiB at once to
+/// whoever reads while it is written.
+const MANY: usize = 32 << 10;
 const OFTEN: u32 = 4;
 
 /// So little at a time is short talk again.
@@ -26,8 +27,8 @@ pub(super) struct Direct {
     /// Both are sockets of the kernel, and nobody wants to see the bytes.
     may_splice: bool,
     splices: bool,
-    /// Reads in a row that speak for the other way.
-    in_a_row: u32,
+    /// Reads that speak for the other way, since the last one that spoke against it.
+    votes: u32,
     /// What is on its way through the kernel.
     inside: Option<(Pipe, usize)>,
     refused: bool,
@@ -66,10 +67,12 @@ impl Direct {
 
     /// Goes on in the other way, if what was read often enough speaks for it.
     fn weigh(&mut self, n: usize) {
-        let speaks = if self.splices { n < FEW } else { self.may_splice && n >= MANY && self.pump.is_empty() };
-        self.in_a_row = if speaks { self.in_a_row + 1 } else { 0 };
-        if self.in_a_row >= OFTEN {
-            (self.in_a_row, self.splices) = (0, !self.splices);
+        let (speaks, objects) = if self.splices { (n < FEW, n >= FEW) } else { (n >= MANY, n < FEW) };
+        self.votes = if objects { 0 } else { self.votes.saturating_add(u32::from(speaks)) };
+        // What was copied leaves before anything that the kernel moves.
+        let is_free = self.splices || self.may_splice && self.pump.is_empty();
+        if self.votes >= OFTEN && is_free {
+            (self.votes, self.splices) = (0, !self.splices);
         }
     }
 
