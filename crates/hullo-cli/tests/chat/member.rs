@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::common;
 
 /// The most that something is waited for: a crowd has to come in first, and hashes of passwords are slow on purpose.
-pub(crate) const PATIENCE: Duration = common::PATIENCE.saturating_mul(4);
+pub(crate) const PATIENCE: Duration = common::PATIENCE.saturating_mul(2);
 
 /// Who types lines and reads them.
 pub(crate) struct Typist {

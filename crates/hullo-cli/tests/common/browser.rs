@@ -87,7 +87,7 @@ impl Browser {
     pub(crate) fn until(&mut self, expression: &str) {
         let wait = format!(
             "new Promise((done, failed) => {{ const from = Date.now(); const look = () => {{ \
-             if ({expression}) done(true); else if (Date.now() - from > 9000) failed(document.body.innerText); \
+             if ({expression}) done(true); else if (Date.now() - from > 27000) failed(document.body.innerText); \
              else requestAnimationFrame(look); }}; look(); }})"
         );
         // What waits in a page that is left goes with it.

@@ -24,7 +24,7 @@ mod program;
 pub(crate) mod transfer;
 
 /// The most that anything is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder for one test: its home, its state, its sockets. Removed on drop.
 pub(crate) struct Home(PathBuf);

@@ -55,7 +55,14 @@ pub(crate) struct Place {
 enum Job {
     Write(Place, Write),
     Sent(Vec<Arc<str>>),
-    Register { key: String, shown: String, hash: String, tell: oneshot::Sender<Result<bool>> },
+    Register {
+        key: String,
+        shown: String,
+        hash: String,
+        tell: oneshot::Sender<Result<bool>>,
+    },
+    /// Says when all before it is done.
+    CatchUp(oneshot::Sender<()>),
 }
 
 /// What was said, in one file, or in memory.
@@ -149,6 +156,16 @@ impl History {
         told.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// Waits until all that was appended so far can be read, if it could be written.
+    async fn catch_up(&self) -> Result<()> {
+        if self.ids.pending().ids.is_empty() {
+            return Ok(());
+        }
+        let (tell, told) = oneshot::channel();
+        self.queue(Job::CatchUp(tell)).map_err(|_| gone())?;
+        told.await.map_err(|_| gone())
+    }
+
     fn queue(&self, job: Job) -> Result<(), Job> {
         match &self.queue {
             Some(queue) => queue.send(job).map_err(|error| error.0),
@@ -176,7 +193,7 @@ impl History {
     }
 
     /// The newest messages of a room with all of these words, as [`History::before`]. A word that ends in `*` is a
-    /// beginning; without a word there are none.
+    /// beginning; without a word there are none. All that was appended before is searched.
     pub(crate) async fn search(
         &self,
         room: &str,
@@ -185,6 +202,7 @@ impl History {
         limit: usize,
     ) -> Result<Vec<Entry>> {
         let Some(wanted) = reading::wanted(words) else { return Ok(Vec::new()) };
+        self.catch_up().await?;
         let room = room.to_owned();
         let work = move |connection: &Connection| reading::search(connection, &room, &wanted, before, limit);
         self.read(&self.searches, work).await

@@ -81,6 +81,7 @@ impl<'a> Group<'a> {
                 let sql = "INSERT INTO accounts VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
                 Ok(self.begun.prepare_cached(sql)?.execute([key, shown, hash])? > 0)
             }
+            Job::CatchUp(_) => Ok(false),
         }
     }
 

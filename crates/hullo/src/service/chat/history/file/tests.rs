@@ -189,6 +189,16 @@ async fn what_was_taken_back_is_nowhere() {
     assert!(find("before").is_some());
 }
 
+/// Members hear a message before it is on the disk, and may ask for it at once.
+#[tokio::test]
+async fn a_search_finds_what_was_said_before_it() {
+    let history = History::open(":memory:", ALL).unwrap().history;
+    for id in 1..=100 {
+        history.append(history.place().await.unwrap(), plain(entry(id, "lobby", say(&format!("number{id}")))));
+        assert_eq!(history.texts("lobby", &format!("number{id}")).await.len(), 1, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn a_search_finds_words_and_means_no_harm() {
     let history = History::open(":memory:", ALL).unwrap().history;

@@ -140,6 +140,7 @@ impl Writer {
                     // Whoever asked may have gone.
                     let _ = tell.send(changed());
                 }
+                Job::CatchUp(tell) => drop(tell.send(())),
             }
         }
     }
@@ -232,7 +233,7 @@ impl Job {
     fn id(&self) -> Option<u64> {
         match self {
             Job::Write(_, write) => Some(write.entry.id),
-            Job::Sent(_) | Job::Register { .. } => None,
+            Job::Sent(_) | Job::Register { .. } | Job::CatchUp(_) => None,
         }
     }
 }
