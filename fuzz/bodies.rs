@@ -27,7 +27,7 @@ use hullo::{
     },
     fault::{Fault, Faults, Out},
     framing::{FRAMINGS, Framing},
-    http1::{Chunks, Piece, Search, read},
+    http1::{Chunks, Head, Length, Line, Piece, Search, read},
     reliable::{Connection, packet::Packet},
     traffic::Way,
     transfer::{
@@ -220,6 +220,7 @@ fn chunks(bytes: &[u8], cut: usize) -> (Vec<u8>, Option<usize>, Option<&'static 
 /// head has no control characters in its headers, and one length at most.
 pub fn head(bytes: &[u8]) {
     let &[how, ref rest @ ..] = bytes else { return };
+    plain(rest);
     let at_once = Search::default().end(rest);
     let (mut search, mut so_far, cut) = (Search::default(), 0, usize::from(how & 0x1f) + 1);
     let in_pieces = loop {
@@ -238,6 +239,17 @@ pub fn head(bytes: &[u8]) {
     assert!(
         headers.get_all("content-length").iter().count() + headers.get_all("transfer-encoding").iter().count() <= 1
     );
+}
+
+/// What may be answered without becoming a request is one, with nothing wrong and nothing behind it.
+fn plain(bytes: &[u8]) {
+    let Some((line, end)) = Line::of(bytes).and_then(|line| Some((line, line.end()?))) else { return };
+    assert_eq!(Search::default().end(bytes), Ok(Some(end)));
+    let head = read(&bytes[..end].to_vec().into());
+    assert!(head.as_ref().is_ok_and(|head| head.keeps_alive && !head.expects && head.length == Length::Known(0)));
+    let Ok(Head { request, .. }) = head else { return };
+    assert_eq!((request.method() == Method::HEAD, request.uri().path()), (line.is_head, line.path));
+    assert_eq!((request.version(), request.headers().get_all("host").iter().count()), (Version::HTTP_11, 1));
 }
 
 /// The first byte chooses the framing, the second `max` and how the rest is cut: the cut makes no difference.

@@ -180,6 +180,7 @@ pub mod http1 {
     pub use crate::transport::http::{
         chunked::{Chunks, Piece},
         head::{Head, Length, Refusal, Search, read},
+        prepared::Line,
     };
 }
 

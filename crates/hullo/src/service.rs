@@ -28,6 +28,7 @@ use std::{
     task::Poll,
 };
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
@@ -68,6 +69,12 @@ pub trait Service: Send + Sync + 'static {
         scope: Scope,
     ) -> BoxFuture<'static, Result<Response<Body>>> {
         Box::pin(as_conversation(self, request, peer, scope))
+    }
+
+    /// What it answers to GET and HEAD of that path, where nothing else of the request matters and the answer is there
+    /// already: it is then the same that [`exchange`](Self::exchange) gives, which may be asked instead.
+    fn prepared(&self, _path: &str) -> Option<&Response<Bytes>> {
+        None
     }
 
     /// What it needs of the addresses that it is served on.
@@ -254,7 +261,7 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
             let peer = Peer::new(socket.scheme, from.endpoint(), from.local(&socket.local));
             for datagram in train.datagrams() {
                 let (answer, socket, peer) = (answer.clone(), socket.clone(), peer.clone());
-                let message = Message { bytes: bytes::Bytes::copy_from_slice(datagram), text: true };
+                let message = Message { bytes: Bytes::copy_from_slice(datagram), text: true };
                 let mut reply = Box::pin(async move { answer.answer(message, &peer).await.0 });
                 let budget = strangers.budget(from, datagram.len(), socket.amplify);
                 match poll_once(&mut reply).await {

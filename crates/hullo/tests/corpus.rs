@@ -62,6 +62,10 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
     for spec in hullo::fault::FAULTS {
         assert!(good.iter().any(|text| text.starts_with(spec.name)), "no good fault of the kind {}", spec.name);
     }
+    let is_plain = |bytes: &&Vec<u8>| hullo::http1::Line::of(&bytes[1..]).is_some_and(|line| line.end().is_some());
+    let heads = texts("head");
+    let plain = heads.iter().filter(is_plain).count();
+    assert!(plain >= 2 && heads.len() - plain >= 5, "{plain} plain heads of {}", heads.len());
     let packets = texts("packet");
     let good = packets.iter().filter(|bytes| hullo::reliable::packet::Packet::read(bytes).is_some()).count();
     assert!(good >= 8 && packets.len() - good >= 8, "{good} good packets of {}", packets.len());

@@ -44,7 +44,12 @@ pub fn empty() -> Body {
 
 /// A response of that status with a body of text.
 pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(full(body));
+    worded(status, body.into()).map(full)
+}
+
+/// The same with its body in one piece.
+pub(crate) fn worded(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

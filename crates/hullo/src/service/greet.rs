@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     io::{
         datagrams::Datagrams,
-        exchange::{Body, text},
+        exchange::{Body, full, worded},
         linger,
     },
     link::{Link, Packets, Wire},
@@ -37,13 +37,14 @@ pub const SPEC: Spec = Spec {
 pub struct Greet {
     line: Bytes,
     text: Bytes,
+    page: Response<Bytes>,
 }
 
 impl Greet {
     /// Greets with this text, and CRLF after it where it is a line.
     pub fn new(text: &str) -> Self {
         let line = Bytes::from(format!("{text}\r\n"));
-        Self { text: line.slice(..text.len()), line }
+        Self { text: line.slice(..text.len()), page: worded(StatusCode::OK, line.clone()), line }
     }
 }
 
@@ -71,7 +72,11 @@ impl Service for Greet {
     }
 
     fn exchange(self: Arc<Self>, _: Request<Body>, _: Peer, _: Scope) -> BoxFuture<'static, Result<Response<Body>>> {
-        Box::pin(async move { Ok(text(StatusCode::OK, self.line.clone())) })
+        Box::pin(async move { Ok(self.page.clone().map(full)) })
+    }
+
+    fn prepared(&self, _: &str) -> Option<&Response<Bytes>> {
+        Some(&self.page)
     }
 }
 

@@ -50,6 +50,7 @@ mod cors;
 mod h1;
 mod h2;
 pub(crate) mod head;
+pub(crate) mod prepared;
 mod seen;
 mod socket;
 mod wire;

@@ -14,9 +14,8 @@ use std::{
 };
 
 use ::http::{
-    Response, StatusCode, Version,
+    HeaderMap, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING},
-    response::Parts,
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -26,6 +25,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use super::{
     Front, Upgrade,
     head::{self, Head, Length, Refusal},
+    prepared,
     seen::Seen,
     wire::{AT_ONCE, Before, COPIED, Ending, Incoming, Shared, Wire},
 };
@@ -55,7 +55,7 @@ pub(super) async fn serve(front: &Arc<Front>, peer: &Peer, wire: Box<Wire>) -> R
     let wire = Shared::new(*wire);
     loop {
         // Between two requests a connection may be idle, and there are many of those: all that follows is in a box.
-        let begun = poll_fn(|cx| wire.lock().poll_begun(cx)).await;
+        let begun = poll_fn(|cx| prepared::poll_begun(front, &mut wire.lock(), cx)).await;
         match Box::pin(attend(front, peer, &wire, begun)).await? {
             Next::Request => {}
             Next::Nothing => return Ok(End::Over),
@@ -156,13 +156,13 @@ enum Next {
 }
 
 /// How an answer is written, which follows from its request.
-struct Manner {
+pub(super) struct Manner {
     /// It is an answer to HEAD: as long as the one to GET, and without a body.
-    head: bool,
-    version: Version,
-    keeps_alive: bool,
+    pub(super) head: bool,
+    pub(super) version: Version,
+    pub(super) keeps_alive: bool,
     /// The client understands trailers (RFC 9110, section 6.5.1).
-    trailers: bool,
+    pub(super) trailers: bool,
 }
 
 async fn exchange(front: &Arc<Front>, peer: &Peer, wire: &Shared, head: Head) -> Result<Next> {
@@ -236,7 +236,7 @@ async fn skip(front: &Front, wire: &Shared) -> bool {
 
 /// How the end of a response's body is told (RFC 9112, section 6.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Framing {
+pub(super) enum Framing {
     /// There is none, whatever the headers say.
     Bodiless,
     Known(u64),
@@ -257,16 +257,17 @@ struct Answered {
 fn apologize(wire: &Shared, manner: &Manner) {
     let mut wire = wire.lock();
     if !wire.responding {
-        let (mut parts, ()) = Response::new(()).into_parts();
-        parts.status = StatusCode::INTERNAL_SERVER_ERROR;
-        begin(&mut wire, &parts, Seen::default(), Framing::Known(0), &Manner { keeps_alive: false, ..*manner });
+        let (status, headers) = (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
+        let manner = Manner { keeps_alive: false, ..*manner };
+        begin(&mut wire, status, &headers, Seen::default(), Framing::Known(0), &manner);
     }
 }
 
 /// Gathers a response, and writes what is too much to gather.
 async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Result<Answered> {
     let seen = Seen::of(response.headers());
-    let framing = framing(&response, seen, manner);
+    let exact = response.body().size_hint().exact();
+    let framing = framing(response.status(), response.headers(), seen, exact, manner);
     let (mut parts, mut body) = response.into_parts();
     let part = parts.extensions.remove::<Part>();
     // Most bodies are one small piece, which leaves with the head.
@@ -282,7 +283,7 @@ async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Re
     let done = manner.head || framing == Framing::Bodiless || piece.is_some();
     let answered = {
         let mut wire = wire.lock();
-        let keeps_alive = begin(&mut wire, &parts, seen, framing, manner);
+        let keeps_alive = begin(&mut wire, parts.status, &parts.headers, seen, framing, manner);
         wire.output.extend_from_slice(piece.map_or(&[], |data| data));
         Answered { keeps_alive, is_read: done && wire.finish() }
     };
@@ -299,18 +300,25 @@ async fn respond(wire: &Shared, response: Response<Body>, manner: &Manner) -> Re
 }
 
 /// Gathers the head of a response. Says whether the connection can go on.
-fn begin(wire: &mut Wire, parts: &Parts, seen: Seen, framing: Framing, manner: &Manner) -> bool {
-    let says_close = seen.has(Seen::CONNECTION) && head::has_word(&parts.headers, &CONNECTION, "close");
+pub(super) fn begin(
+    wire: &mut Wire,
+    status: StatusCode,
+    headers: &HeaderMap,
+    seen: Seen,
+    framing: Framing,
+    manner: &Manner,
+) -> bool {
+    let says_close = seen.has(Seen::CONNECTION) && head::has_word(headers, &CONNECTION, "close");
     let keeps_alive = manner.keeps_alive && wire.may_go_on() && framing != Framing::Closing && !says_close;
     wire.responding = true;
     let out = &mut wire.output;
-    head::write(parts.status, &parts.headers, seen, out);
+    head::write(status, headers, seen, out);
     match framing {
         Framing::Known(length) => head::line(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes(), out),
         Framing::Chunked => head::line(&TRANSFER_ENCODING, b"chunked", out),
         Framing::Bodiless | Framing::Closing => {}
     }
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS && !seen.has(Seen::CONNECTION) {
+    if status != StatusCode::SWITCHING_PROTOCOLS && !seen.has(Seen::CONNECTION) {
         match (keeps_alive, manner.version) {
             (false, _) => head::line(&CONNECTION, b"close", out),
             (true, Version::HTTP_10) => head::line(&CONNECTION, b"keep-alive", out),
@@ -322,8 +330,13 @@ fn begin(wire: &mut Wire, parts: &Parts, seen: Seen, framing: Framing, manner: &
 }
 
 /// Decides how the end of the body is told; what a service says about that itself holds only where it knows better.
-fn framing(response: &Response<Body>, seen: Seen, manner: &Manner) -> Framing {
-    let status = response.status();
+pub(super) fn framing(
+    status: StatusCode,
+    headers: &HeaderMap,
+    seen: Seen,
+    exact: Option<u64>,
+    manner: &Manner,
+) -> Framing {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Framing::Bodiless;
     }
@@ -331,8 +344,7 @@ fn framing(response: &Response<Body>, seen: Seen, manner: &Manner) -> Framing {
         // It would be the length of what is not sent; nobody needs it.
         return Framing::Bodiless;
     }
-    let exact = response.body().size_hint().exact();
-    let told = if seen.has(Seen::CONTENT_LENGTH) { response.headers().get(CONTENT_LENGTH) } else { None };
+    let told = if seen.has(Seen::CONTENT_LENGTH) { headers.get(CONTENT_LENGTH) } else { None };
     let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
     match (exact, told, manner.version) {
         // An answer to HEAD may have no body to measure.

@@ -22,6 +22,14 @@ macro_rules! headers {
                     _ => Self(0),
                 }
             }
+
+            /// The one of that name, or none of them.
+            pub(crate) fn named(name: &str) -> Self {
+                $(if name.eq_ignore_ascii_case($name) {
+                    return Self::$mark;
+                })*
+                Self::default()
+            }
         }
     };
 }
@@ -32,6 +40,7 @@ headers! {
     CONTENT_TYPE "content-type",
     DATE "date",
     EXPECT "expect",
+    HOST "host",
     NOSNIFF "x-content-type-options",
     ORIGIN "origin",
     SERVER "server",
@@ -72,6 +81,7 @@ mod tests {
             (::http::header::CONTENT_TYPE, Seen::CONTENT_TYPE),
             (::http::header::DATE, Seen::DATE),
             (::http::header::EXPECT, Seen::EXPECT),
+            (::http::header::HOST, Seen::HOST),
             (::http::header::X_CONTENT_TYPE_OPTIONS, Seen::NOSNIFF),
             (::http::header::ORIGIN, Seen::ORIGIN),
             (::http::header::SERVER, Seen::SERVER),
@@ -85,6 +95,7 @@ mod tests {
             for (other, one) in &all {
                 assert_eq!(seen.has(*one), mark == one, "{name} and {other}");
             }
+            assert_eq!(Seen::named(&name.as_str().to_uppercase()), *mark, "{name}");
         }
     }
 }

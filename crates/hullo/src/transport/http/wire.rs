@@ -236,7 +236,7 @@ impl Wire {
     /// The head of the next request; nothing where none has begun.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Ending>> {
         self.stream.heed_stop(true);
-        if self.output.len() >= GATHERED {
+        if self.is_full() {
             // Much that was gathered leaves before more is asked for.
             ready!(self.poll_flush(cx))?;
         }
@@ -250,6 +250,22 @@ impl Wire {
             }
         }
         Poll::Ready(Ok(None))
+    }
+
+    /// What was read and is not understood yet, between two requests.
+    pub(super) fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Passes over a request that was understood without this.
+    pub(super) fn pass(&mut self, length: usize) {
+        self.input.advance(length);
+        self.blanks = 0;
+    }
+
+    /// Whether so much was gathered that it has to leave.
+    pub(super) fn is_full(&self) -> bool {
+        self.output.len() >= GATHERED
     }
 
     fn take_head(&mut self) -> Result<Option<Head>, Refusal> {
@@ -423,7 +439,7 @@ impl Wire {
         if data.len() <= COPIED {
             self.output.extend_from_slice(data);
             data.clear();
-            if self.output.len() < GATHERED {
+            if !self.is_full() {
                 return Poll::Ready(Ok(()));
             }
         }
