@@ -10,6 +10,7 @@ pub(crate) mod datagrams;
 pub(crate) mod dropped;
 pub(crate) mod exchange;
 pub(crate) mod file;
+pub(crate) mod give;
 pub(crate) mod guard;
 pub(crate) mod linger;
 pub(crate) mod nearby;

@@ -24,7 +24,10 @@ use crate::{
     dial::dial,
     error::{Error, Kind, Result},
     fault::Draw,
-    io::bulk::{Give, Pattern, Skip},
+    io::{
+        bulk::Skip,
+        give::{Give, Pattern},
+    },
     link::{BoxStream, Wire},
 };
 

@@ -1,6 +1,6 @@
 //! A run over time: a bounded number of columns, which grow wider as it lasts.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use super::buckets;
 
@@ -37,6 +37,13 @@ impl Columns {
 
     /// The column of that time.
     pub(crate) fn at(&mut self, time: Duration) -> &mut Column {
+        let (place, _) = self.find(time);
+        self.nth(place)
+    }
+
+    /// Which column that time has, and from when to when that one reaches. It stays so until a time is looked for that lies
+    /// behind all columns, or others are added.
+    pub(crate) fn find(&mut self, time: Duration) -> (usize, Range<Duration>) {
         while self.place(time) >= MOST {
             self.halve();
         }
@@ -44,6 +51,12 @@ impl Columns {
         if place >= self.columns.len() {
             self.columns.resize_with(place + 1, Column::default);
         }
+        let from = self.width * place as u32;
+        (place, from..from + self.width)
+    }
+
+    /// A column that was [found](Self::find).
+    pub(crate) fn nth(&mut self, place: usize) -> &mut Column {
         &mut self.columns[place]
     }
 

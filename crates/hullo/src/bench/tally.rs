@@ -1,6 +1,6 @@
 //! What a load test counts, in memory that does not grow with it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
@@ -41,6 +41,8 @@ pub(crate) struct Tally {
     /// The least and the most bytes that a connection has moved, in bulk.
     pub(crate) each: Option<(u64, u64)>,
     pub(crate) columns: Columns,
+    /// The column that was counted in last, and from when to when it reaches: most is counted where the last was.
+    near: Option<(Range<Instant>, usize)>,
     /// Buckets of the answers since somebody looked last.
     recent: Vec<u32>,
 }
@@ -122,13 +124,14 @@ impl Tally {
             datagrams: Sum::default(),
             each: None,
             columns: Columns::new(span),
+            near: None,
             recent: vec![0; buckets::COUNT],
         })
     }
 
     /// What counts begins and ends at these moments.
     pub(crate) fn begin(&mut self, start: Instant, end: Option<Instant>) {
-        (self.start, self.end) = (start, end);
+        (self.start, self.end, self.near) = (start, end, None);
     }
 
     /// It ends earlier.
@@ -268,6 +271,7 @@ impl Tally {
         self.datagrams.add(&other.datagrams);
         self.each = joined(self.each, other.each);
         self.columns.merge(&other.columns);
+        self.near = None;
     }
 
     fn status(&mut self, turn: &Turn, status: Option<u16>) {
@@ -277,7 +281,15 @@ impl Tally {
     }
 
     fn at(&mut self, time: Instant) -> &mut Column {
-        self.columns.at(time.saturating_duration_since(self.start))
+        let place = match &self.near {
+            Some((range, place)) if range.contains(&time) => *place,
+            _ => {
+                let (place, range) = self.columns.find(time.saturating_duration_since(self.start));
+                self.near = Some((self.start + range.start..self.start + range.end, place));
+                place
+            }
+        };
+        self.columns.nth(place)
     }
 }
 

@@ -1,9 +1,8 @@
-//! Bytes that nobody looks at, in pieces as large as the kernel takes and gives: what is thrown away, and what is repeated.
+//! Bytes that nobody looks at, in pieces as large as the kernel has them: they are thrown away.
 //!
-//! Taken are the bytes of a bare TCP socket where they are, in the kernel (`MSG_TRUNC`, tcp(7)). What that costs is then
-//! mostly that we are woken for each segment; so once much comes, the kernel wakes us only when much is there
-//! (`SO_RCVLOWAT`, socket(7)). Given are they by plain writes from one buffer that stays in the cache: on the loopback of a
-//! machine with 4 KiB pages that takes less of a processor than sendfile(2) from memory, tee(2) or `MSG_ZEROCOPY`.
+//! Those of a bare TCP socket are so where they are, in the kernel (`MSG_TRUNC`, tcp(7)). What that costs is then mostly
+//! that we are woken for each segment; so once much comes, the kernel wakes us only when much is there (`SO_RCVLOWAT`,
+//! socket(7)).
 
 use std::{
     cell::RefCell,
@@ -11,7 +10,6 @@ use std::{
     io,
     os::fd::AsFd,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -176,54 +174,6 @@ pub(super) fn set_low_water(socket: &impl AsFd, bytes: usize) {
     let _ = LowWater.set(socket, &bytes);
 }
 
-/// Gives the same bytes over and over.
-pub(crate) struct Give {
-    pattern: Arc<Pattern>,
-    at: usize,
-}
-
-/// Bytes that repeat without a seam, wherever a piece of them begins.
-pub(crate) struct Pattern {
-    bytes: Box<[u8]>,
-    period: usize,
-}
-
-/// The most that is given in one go: it stays in the second-level cache of most processors.
-const PIECE: usize = 256 << 10;
-
-impl Pattern {
-    /// The pattern of those bytes; of at least one.
-    pub(crate) fn new(period: &[u8]) -> Self {
-        let bytes = period.iter().copied().cycle().take(PIECE + period.len()).collect();
-        Self { bytes, period: period.len() }
-    }
-}
-
-impl Give {
-    pub(crate) fn new(pattern: Arc<Pattern>) -> Self {
-        Self { pattern, at: 0 }
-    }
-
-    /// Gives the next bytes, up to `most`: how many the stream has taken.
-    ///
-    /// # Errors
-    /// The stream's.
-    pub(crate) fn poll<S: Stream + ?Sized>(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &mut S,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
-        let piece = &self.pattern.bytes[self.at..][..most.min(PIECE)];
-        let n = ready!(Pin::new(stream).poll_write(cx, piece))?;
-        if n == 0 && !piece.is_empty() {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.at = (self.at + n) % self.pattern.period;
-        Poll::Ready(Ok(n))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use nix::{
@@ -231,7 +181,7 @@ mod tests {
         sys::socket::{GetSockOpt, sockopt::GetUsize},
     };
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        io::{AsyncWriteExt, duplex},
         net::{TcpListener, TcpStream},
     };
 
@@ -279,7 +229,7 @@ mod tests {
     async fn the_kernel_waits_for_much_only_while_much_comes() {
         let (mut server, mut client) = pair(Limits::server()).await;
         let (mut skip, mut come, mut highest) = (Skip::default(), 0, 0);
-        let piece = vec![b'x'; PIECE];
+        let piece = vec![b'x'; 256 << 10];
         // As long as it takes on a machine that has other things to do: what matters is that it is so fast for a moment.
         let much = async {
             while highest < LEAST && come < 40 << 30 {
@@ -322,20 +272,5 @@ mod tests {
         let (took, sent) = tokio::join!(took, client.write_all(b"hullo"));
         sent.unwrap();
         assert_eq!(took.unwrap().unwrap(), 5);
-    }
-
-    #[tokio::test]
-    async fn a_pattern_has_no_seam() {
-        let (mut near, mut far) = duplex(1_000);
-        let reader = tokio::spawn(async move {
-            let mut text = vec![0; 1_000_000];
-            far.read_exact(&mut text).await.map(|_| text)
-        });
-        let (mut give, mut given) = (Give::new(Arc::new(Pattern::new(b"0123456"))), 0);
-        while given < 1_000_000 {
-            given += poll_fn(|cx| give.poll(cx, &mut near, 1_000_000 - given)).await.unwrap();
-        }
-        let text = reader.await.unwrap().unwrap();
-        assert!(text.iter().zip(b"0123456".iter().cycle()).all(|(come, meant)| come == meant));
     }
 }

@@ -272,9 +272,13 @@ impl<S: Stream> Bare for Guard<S> {
         })
     }
 
-    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        give: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_by(cx, |stream, cx| match stream.bare() {
-            Some(bare) => bare.poll_drain(cx, pipe, most),
+            Some(bare) => bare.poll_out(cx, give),
             None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         })
     }

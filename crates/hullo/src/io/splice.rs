@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice, tee};
 use tokio::{
     io::Interest,
     net::{TcpStream, UnixStream},
@@ -35,7 +35,19 @@ pub trait Bare: Send {
     ///
     /// # Errors
     /// The socket's.
-    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>>;
+    fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        self.poll_out(cx, &mut |socket| pipe.drain(&socket, most))
+    }
+
+    /// Has somebody give something to the socket, without waiting, when there is room in it.
+    ///
+    /// # Errors
+    /// The socket's, and those of whoever gives.
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        give: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>>;
 
     /// Throws away what has come, up to `most` bytes; 0 is the end. What has not reached the [low
     /// water](Bare::set_low_water) is thrown away only `below` it.
@@ -86,6 +98,21 @@ impl Pipe {
     pub(crate) fn size(&self) -> usize {
         self.size
     }
+
+    /// Moves up to `most` bytes into it.
+    pub(super) fn fill(&self, from: &impl AsFd, most: usize) -> io::Result<usize> {
+        through(from, &self.writer, most)
+    }
+
+    /// Moves up to `most` bytes out of it.
+    pub(super) fn drain(&self, to: &impl AsFd, most: usize) -> io::Result<usize> {
+        through(&self.reader, to, most)
+    }
+
+    /// Gives what is in it to another one as well, up to `most` bytes.
+    pub(super) fn share(&self, with: &Self, most: usize) -> io::Result<usize> {
+        Ok(tee(&self.reader, &with.writer, most, SpliceFlags::NONBLOCK)?)
+    }
 }
 
 /// Both kinds of stream sockets.
@@ -105,19 +132,23 @@ macro_rules! kernel {
             fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
                 loop {
                     ready!(self.poll_read_ready(cx))?;
-                    match self.try_io(Interest::READABLE, || through(&*self, &pipe.writer, most)) {
+                    match self.try_io(Interest::READABLE, || pipe.fill(&*self, most)) {
                         Err(error) if is_passing(&error) => {}
                         moved => return Poll::Ready(moved),
                     }
                 }
             }
 
-            fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+            fn poll_out(
+                &mut self,
+                cx: &mut Context<'_>,
+                give: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+            ) -> Poll<io::Result<usize>> {
                 loop {
                     ready!(self.poll_write_ready(cx))?;
-                    match self.try_io(Interest::WRITABLE, || through(&pipe.reader, &*self, most)) {
+                    match self.try_io(Interest::WRITABLE, || give(self.as_fd())) {
                         Err(error) if is_passing(&error) => {}
-                        moved => return Poll::Ready(moved),
+                        given => return Poll::Ready(given),
                     }
                 }
             }

@@ -18,7 +18,10 @@ use tokio::io::AsyncWrite;
 use super::{Needs, Service, Spec};
 use crate::{
     error::{Error, Kind, Result},
-    io::bulk::{Give, Pattern, Skip},
+    io::{
+        bulk::Skip,
+        give::{Give, Pattern},
+    },
     link::{BoxStream, Link, Wire},
     message::Message,
     scope::{BoxFuture, Scope},

@@ -138,6 +138,7 @@ fn listen_at(address: SocketAddr, at: &Address) -> io::Result<Socket> {
         socket.set_only_v6(false)?;
     }
     tune(&socket, at)?;
+    unpace(SockRef::from(&socket), address);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
@@ -151,6 +152,17 @@ fn tune(socket: &Socket, address: &Address) -> io::Result<()> {
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(time).with_retries(4))?;
     }
     Ok(())
+}
+
+/// Has a connection within this machine leave as fast as it is taken: there is no network that could be too much for. Where
+/// the system has BBR, a timer would go off for each 64 KiB, and take longer than all the rest. It must be said before there
+/// is a connection.
+fn unpace(socket: SockRef<'_>, address: SocketAddr) {
+    let paces = || socket.tcp_congestion().is_ok_and(|name| name.starts_with(b"bbr"));
+    if address.ip().to_canonical().is_loopback() && paces() {
+        // Where that is not allowed, what the system has chosen stays.
+        let _ = socket.set_tcp_congestion(b"reno");
+    }
 }
 
 /// Connects to a host: through the proxies that its address names, or else by itself.
@@ -255,6 +267,7 @@ pub(super) fn cannot_connect(to: &Address, error: io::Error) -> Error {
 async fn attempt(address: SocketAddr, to: &Address) -> io::Result<TcpStream> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
     tune(&SockRef::from(&socket), to)?;
+    unpace(SockRef::from(&socket), address);
     if let Some(from) = bind_from(to, address)? {
         socket.bind(from)?;
     }
@@ -280,5 +293,22 @@ mod tests {
         let parse = |list: &str| list.split(' ').map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
         let mixed = parse("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1");
         assert_eq!(interleaved(mixed), parse("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1"));
+    }
+
+    #[test]
+    fn only_within_this_machine_nothing_is_paced() {
+        for (to, left) in
+            [("127.0.0.1:1", "reno"), ("[::1]:1", "reno"), ("[::ffff:127.0.0.2]:1", "reno"), ("192.0.2.1:1", "bbr")]
+        {
+            let to: SocketAddr = to.parse().unwrap();
+            let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+            if socket.set_tcp_congestion(b"bbr").is_err() {
+                println!("skipped: this system has no BBR");
+                return;
+            }
+            unpace(SockRef::from(&socket), to);
+            let chosen = socket.tcp_congestion().unwrap();
+            assert!(chosen.starts_with(left.as_bytes()), "{to}: {}", chosen.escape_ascii());
+        }
     }
 }
