@@ -135,6 +135,7 @@ fn failures_have_their_kind_and_no_latency() {
     let (failing, code) = report(&[&at("/status/503"), "-n", "50"]);
     assert_eq!((count(&failing, "failed"), &failing["failures"]["status 503"]), (50, &Value::from(50)), "{failing}");
     assert_eq!(count(&failing["latency_ms"], "count"), 0);
+    assert_eq!(failing["latency_ms"]["p99"], Value::Null, "nothing took no time");
     assert_ne!(code, 0, "nothing was answered");
     let (expected, code) = report(&[&at("/status/503"), "-n", "50", "--expect", "5xx"]);
     assert_eq!((count(&expected, "answered"), code), (50, 0));

@@ -262,6 +262,31 @@ fn files_are_written_for_other_programs() {
     );
 }
 
+#[test]
+fn where_nothing_was_answered_no_time_is_said() {
+    let home = Home::new();
+    let server = home.serve(&["httpbin", "http://127.0.0.1:0"], 1);
+    let to = format!("{}/status/503", server.at[0].trim_end_matches('/'));
+    let files = ["--csv", "run.csv", "--prometheus", "run.prom", "--html", "run.html"];
+    let ended = bench(&home, &to, &[&["-n", "30", "--slo", "p99<1s", "--json"], &files[..]].concat());
+    let report = valid("report", &ended);
+    let times = &report["latency_ms"];
+    for name in ["mean", "p50", "p90", "p95", "p99", "p999", "p9999", "max"] {
+        assert_eq!(times[name], Value::Null, "{name}: {times}");
+    }
+    assert!(report["failed_ms"]["p99"].as_f64().unwrap() > 0.0, "what failed took its time");
+    assert!(ended.err.contains("p99<1s was missed: nothing was answered"), "{}", ended.err);
+    let read = |file: &str| String::from_utf8(home.read(file)).unwrap();
+    assert!(read("run.csv").lines().skip(1).all(|row| row.ends_with(",,,,")), "{}", read("run.csv"));
+    assert!(!read("run.prom").contains("bench_latency_") && read("run.prom").contains("bench_failed_latency_seconds_sum"));
+    assert!(!read("run.html").contains("0 ms"), "{}", read("run.html"));
+    bench(&home, &to, &["-n", "30", "--csv", "run.hgrm"]);
+    assert!(read("run.hgrm").contains("#[Mean    =          nan,"), "{}", read("run.hgrm"));
+    home.file("a.json", &ended.out);
+    let text = home.run(&["bench", "--compare", "a.json", "a.json"], "").text();
+    assert!(text.contains("not answered        100 %        100 %") && !text.contains("p50"), "{text}");
+}
+
 /// Reads metrics as Prometheus' own library does.
 const READ: &str = "
 import json, sys

@@ -7,7 +7,7 @@
 //! # async fn main() -> hullo::Result<()> {
 //! let plan = Plan { rate: Some("500".parse()?), ..Plan::to("tcp://127.0.0.1:7007".parse()?) };
 //! let report = bench::run(plan, &Scope::default(), |_| ()).await?;
-//! println!("{} of {} answered, p99 {} ms", report.answered, report.offered, report.latency_ms.p99);
+//! println!("{} of {} answered, p99 {:?} ms", report.answered, report.offered, report.latency_ms.p99);
 //! # Ok(())
 //! # }
 //! ```

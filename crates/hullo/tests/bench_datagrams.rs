@@ -66,7 +66,7 @@ async fn on_a_good_way_everything_comes_back_once_and_in_order() {
     assert_eq!((report.offered, report.sent, report.answered), (2000, 2000, 2000), "{report:?}");
     assert_eq!(*packets(&report), Packets { measured: "here".to_owned(), ..Packets::default() });
     let latency = &report.latency_ms;
-    assert!((39.0..43.0).contains(&latency.p50) && latency.max < 45.0, "there and back: {latency:?}");
+    assert!((39.0..43.0).contains(&latency.p50.unwrap()) && latency.max.unwrap() < 45.0, "there and back: {latency:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +128,7 @@ async fn one_that_is_lost_gives_its_place_to_the_next() {
     let report = run(plan).await;
     // Without a timeout the 32 places would be lost after some 64 questions.
     assert!(report.answered > 1000 && report.unanswered > 500, "{report:?}");
-    assert!(report.latency_ms.p50 < 4.0 && report.latency_ms.max > 45.0, "they have waited: {:?}", report.latency_ms);
+    assert!(report.latency_ms.p50.unwrap() < 4.0 && report.latency_ms.max.unwrap() > 45.0, "they have waited: {:?}", report.latency_ms);
 }
 
 #[tokio::test(start_paused = true)]

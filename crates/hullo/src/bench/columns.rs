@@ -4,8 +4,12 @@ use std::{ops::Range, time::Duration};
 
 use super::buckets;
 
-/// There are never more than this.
+/// There are never more than this, and of a run whose length is known about so many.
 const MOST: usize = 120;
+const WANTED: u128 = 100;
+
+/// None of those is narrower: it would have too little to say.
+const NARROWEST: Duration = Duration::from_millis(10);
 
 /// Columns of the same width, from the beginning of the run.
 pub(crate) struct Columns {
@@ -29,10 +33,14 @@ pub(crate) struct Column {
 }
 
 impl Columns {
-    /// As many as a run of that length fills well; one of unknown length begins with narrow ones.
+    /// As many as a run of that length fills well, each to its end; one of unknown length begins with narrow ones.
     pub(crate) fn new(span: Option<Duration>) -> Self {
-        let width = span.map_or(Duration::from_millis(100), |span| span / 100);
-        Self { width: width.max(Duration::from_millis(10)), columns: Vec::new() }
+        let width = span.map_or(Duration::from_millis(100), |span| {
+            let many = (span.as_nanos() / NARROWEST.as_nanos()).clamp(1, WANTED);
+            // Rounded up, so that nothing of the run is left over.
+            Duration::from_nanos(span.as_nanos().div_ceil(many) as u64)
+        });
+        Self { width: width.max(Duration::from_nanos(1)), columns: Vec::new() }
     }
 
     /// The column of that time.
@@ -138,6 +146,18 @@ mod tests {
         column.latency[7] = u32::MAX;
         column.answered(7);
         assert_eq!((column.answered, column.latency()), (2, vec![(7, u32::MAX)]));
+    }
+
+    #[test]
+    fn a_run_of_known_length_fills_all_of_its_columns() {
+        for millis in [1, 9, 15, 333, 955, 1000, 1003, 7_777, 60_000, 86_400_001] {
+            let span = Duration::from_millis(millis);
+            let mut columns = Columns::new(Some(span));
+            columns.at(span - Duration::from_nanos(1)).offered += 1;
+            let (many, width) = (columns.all().len() as u32, columns.width());
+            assert!(many <= 100 && width * many >= span && width * many - span < Duration::from_micros(1), "{millis}");
+            assert!(width >= NARROWEST.min(span), "{millis}: {width:?}");
+        }
     }
 
     #[test]

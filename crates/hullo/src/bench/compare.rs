@@ -162,7 +162,8 @@ fn exactly(report: &Report) -> Figures {
     let times = &report.latency_ms;
     let missing = report.failed.saturating_add(report.unanswered) as f64 / report.offered as f64 * 100.0;
     let bytes = report.bytes.sent.saturating_add(report.bytes.received) as f64 / report.seconds;
-    [report.rate, times.p50, times.p90, times.p99, times.p999, missing, bytes]
+    let [p50, p90, p99, p999] = [times.p50, times.p90, times.p99, times.p999].map(|time| time.unwrap_or(f64::NAN));
+    [report.rate, p50, p90, p99, p999, missing, bytes]
 }
 
 /// Which figures say something of that load.

@@ -7,12 +7,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::times::{Latency, PERCENTILES};
 use super::{
     Plan, Shape, buckets,
-    tally::{Packets, Tally, Times},
+    tally::{Packets, Tally},
     words,
 };
 use crate::error::Kind;
+
+mod times;
 
 /// The version of the words below; it grows when one of them changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -130,26 +133,6 @@ pub struct PerConnection {
     pub fastest: f64,
 }
 
-/// Percentiles in milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are those of percentiles")]
-pub struct Latency {
-    pub count: u64,
-    pub mean: f64,
-    pub p50: f64,
-    pub p90: f64,
-    pub p95: f64,
-    pub p99: f64,
-    pub p999: f64,
-    pub p9999: f64,
-    pub max: f64,
-    /// The names of those that are only a lower bound: what had no answer by the end has waited so long, and may have had
-    /// to wait longer.
-    pub censored: Vec<String>,
-    /// The curve: shares of all requests, and the time that this share of them did not exceed.
-    pub curve: Vec<(f64, f64)>,
-}
-
 /// The run over time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OverTime {
@@ -240,16 +223,18 @@ const BUSY: f64 = 0.95;
 impl Report {
     /// Why the figures are the generator's rather than the target's, as a sentence; nothing if they are the target's.
     pub fn generator_limit(&self) -> Option<String> {
-        if self.cpu.busiest > BUSY {
-            let percent = words::percent(self.cpu.busiest * 100.0);
-            return Some(format!("a thread of it was busy for {percent} of the time"));
-        }
-        self.own_lag(MOSTLY)
+        self.generator_busy().or_else(|| self.own_lag(MOSTLY))
+    }
+
+    /// That a thread of the generator had no time left for more, as a sentence.
+    pub fn generator_busy(&self) -> Option<String> {
+        let percent = words::percent(self.cpu.busiest * 100.0);
+        (self.cpu.busiest > BUSY).then(|| format!("a thread of it was busy for {percent} of the time"))
     }
 
     /// How far the generator's own lag is in the figures, as a sentence; nothing if it is not worth a word.
     pub fn generator_lag(&self) -> Option<String> {
-        let late = (self.lag_ms.p99 > LATE_MS).then_some(self.lag_ms.p99);
+        let late = self.lag_ms.p99.filter(|lag| *lag > LATE_MS);
         let late = late.map(|lag| format!("one request in a hundred left {} late or more", words::time(lag)));
         self.own_lag(LATE_SHARE).or(late)
     }
@@ -258,8 +243,8 @@ impl Report {
     fn own_lag(&self, share: f64) -> Option<String> {
         let (lag, latency) = (&self.lag_ms, &self.latency_ms);
         let pairs = [("p50", lag.p50, latency.p50), ("p99", lag.p99, latency.p99)];
-        let (name, lag, latency) =
-            pairs.into_iter().find(|(_, lag, latency)| *lag > latency * share && *latency > 0.0)?;
+        let both = pairs.into_iter().filter_map(|(name, lag, latency)| Some((name, lag?, latency?)));
+        let (name, lag, latency) = both.into_iter().find(|(_, lag, latency)| *lag > latency * share && *latency > 0.0)?;
         Some(format!("of a {name} of {} {} are its own lag", words::time(latency), words::time(lag)))
     }
 
@@ -359,98 +344,6 @@ impl OverTime {
     }
 }
 
-/// The one table of percentiles: the name in a report, the one that people say, and the share of all that takes no longer.
-/// The longest of all is the last.
-pub const PERCENTILES: [(&str, &str, f64); 7] = [
-    ("p50", "p50", 0.5),
-    ("p90", "p90", 0.9),
-    ("p95", "p95", 0.95),
-    ("p99", "p99", 0.99),
-    ("p999", "p99.9", 0.999),
-    ("p9999", "p99.99", 0.9999),
-    ("max", "max", 1.0),
-];
-
-/// A bound that is so much off is said to be one.
-const CLEARLY: f64 = 1.01;
-
-impl Latency {
-    /// Percentiles of what is whole.
-    fn of(times: &Times) -> Self {
-        Self::read(times, |_, _| false)
-    }
-
-    /// Percentiles of answers, and of those who have waited without one until the end. Such a wait is a lower bound of what
-    /// the answer would have taken, and so is a percentile of all of them together. It is more than that where it would be
-    /// the same if the answers had never come.
-    fn with_waits(answers: &Times, waits: &Times) -> Self {
-        let mut all = answers.clone();
-        // They have the same bounds, and so it cannot fail.
-        let _ = all.add(waits);
-        let (answered, total) = (answers.len(), all.len());
-        Self::read(&all, |share, bound| {
-            let rank = (share * total as f64).ceil().max(1.0) as u64;
-            let at_most = || answers.value_at_quantile(rank as f64 / answered as f64);
-            !waits.is_empty() && (rank > answered || at_most() as f64 > bound * CLEARLY)
-        })
-    }
-
-    fn read(times: &Times, cut_off: impl Fn(f64, f64) -> bool) -> Self {
-        if times.is_empty() {
-            return Self::default();
-        }
-        let mut censored = Vec::new();
-        let mut at = |name: &str, share: f64| {
-            let value = times.value_at_quantile(share);
-            if cut_off(share, value as f64) {
-                censored.push(name.to_owned());
-            }
-            millis(value)
-        };
-        // The histogram's own maximum is the end of its last bucket.
-        let [p50, p90, p95, p99, p999, p9999, max] = PERCENTILES.map(|(key, _, share)| at(key, share));
-        // Of a time that nobody knows, so it is not a mean either.
-        if cut_off(1.0, times.max() as f64) {
-            censored.push("mean".to_owned());
-        }
-        Self {
-            count: times.len(),
-            mean: times.mean() / 1e6,
-            p50,
-            p90,
-            p95,
-            p99,
-            p999,
-            p9999,
-            max,
-            censored,
-            curve: curve(times),
-        }
-    }
-}
-
-impl Latency {
-    /// The figure of that name in [`PERCENTILES`], or the `mean`.
-    pub fn named(&self, name: &str) -> Option<f64> {
-        Some(match name {
-            "p50" => self.p50,
-            "p90" => self.p90,
-            "p95" => self.p95,
-            "p99" => self.p99,
-            "p999" => self.p999,
-            "p9999" => self.p9999,
-            "max" => self.max,
-            "mean" => self.mean,
-            _ => return None,
-        })
-    }
-
-    /// Whether the figure of that name is only a lower bound.
-    pub fn is_bound(&self, name: &str) -> bool {
-        self.censored.iter().any(|censored| censored == name)
-    }
-}
-
 impl Column {
     /// The time in milliseconds that this share of the answers did not exceed, to a bucket's width; nothing where there
     /// were none.
@@ -464,18 +357,6 @@ impl Column {
         })?;
         Some(buckets::bounds(*bucket).end / 1e6)
     }
-}
-
-/// Points that a curve over a logarithmic axis needs: twenty for each further nine.
-fn curve(times: &Times) -> Vec<(f64, f64)> {
-    let nines = (times.len() as f64).log10().ceil().max(1.0);
-    let shares = (0..).map(|at| f64::from(at) / 20.0).take_while(|at| *at <= nines).map(|at| 1.0 - 10_f64.powf(-at));
-    let points = shares.map(|share| (share, millis(times.value_at_quantile(share))));
-    points.chain([(1.0, millis(times.max()))]).collect()
-}
-
-fn millis(nanos: u64) -> f64 {
-    nanos as f64 / 1e6
 }
 
 /// The moment so long ago on the clock on the wall, for people and other programs (RFC 3339).

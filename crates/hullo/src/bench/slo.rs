@@ -317,9 +317,9 @@ mod tests {
     fn report() -> Report {
         let latency_ms = Latency {
             count: 4500,
-            p50: 0.3,
-            p99: 950.0,
-            max: 1000.0,
+            p50: Some(0.3),
+            p99: Some(950.0),
+            max: Some(1000.0),
             censored: vec!["p99".to_owned()],
             ..Latency::default()
         };
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn what_failed_is_not_quick() {
         let latency_ms =
-            Latency { count: 767, p50: 1.0, p90: 2.0, p99: 3.0, max: 4.0, mean: 1.0, ..Latency::default() };
+            Latency { count: 767, p50: Some(1.0), p90: Some(2.0), p99: Some(3.0), max: Some(4.0), mean: Some(1.0), ..Latency::default() };
         let failures = [("timeout".to_owned(), 3), ("refused".to_owned(), 30)].into();
         let report = Report { offered: 800, answered: 767, failed: 33, failures, latency_ms, ..Report::default() };
         for (slo, why) in [

@@ -171,11 +171,13 @@ impl Tally {
             let nanos = nanos(turn.due, now);
             let bucket = bucket(nanos);
             self.counts.answered += 1;
-            self.in_time += u64::from(self.end.is_none_or(|end| now <= end));
             self.latency.saturating_record(nanos);
             self.recent[usize::from(bucket)] += 1;
             self.at(turn.due).answered(bucket);
-            self.at(now).done += 1;
+            if self.is_in_time(now) {
+                self.in_time += 1;
+                self.at(now).done += 1;
+            }
         }
     }
 
@@ -223,9 +225,11 @@ impl Tally {
         if now >= self.start {
             self.counts.bytes_sent += sent as u64;
             self.counts.bytes_received += received as u64;
-            let column = self.at(now);
-            column.sent += sent as u64;
-            column.received += received as u64;
+            if self.is_in_time(now) {
+                let column = self.at(now);
+                column.sent += sent as u64;
+                column.received += received as u64;
+            }
         }
     }
 
@@ -278,6 +282,11 @@ impl Tally {
         if let Some(status) = status.filter(|_| turn.counted) {
             *self.statuses.entry(status).or_default() += 1;
         }
+    }
+
+    /// Whether that is before the end. What comes behind it came in none of the run's time, and stands in no column.
+    fn is_in_time(&self, now: Instant) -> bool {
+        self.end.is_none_or(|end| now < end)
     }
 
     fn at(&mut self, time: Instant) -> &mut Column {

@@ -9,6 +9,11 @@ pub fn time(milliseconds: f64) -> String {
     if milliseconds == 0.0 { "0 ms".to_owned() } else { scaled(milliseconds, TIMES) }
 }
 
+/// The same of a time that there may be none of: `–`.
+pub fn time_if_any(milliseconds: Option<f64>) -> String {
+    milliseconds.map_or_else(|| "–".to_owned(), time)
+}
+
 /// So many bytes: `64 B`, `1.50 MB`. A thousand bytes are a kilobyte.
 pub fn bytes(bytes: f64) -> String {
     scaled(bytes, BYTES)

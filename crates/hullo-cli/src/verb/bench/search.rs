@@ -4,7 +4,7 @@ use hullo::{
     Error, Kind, Result,
     bench::{
         Report, Slo, Verdict,
-        words::{rate as said, time},
+        words::{rate as said, time_if_any},
     },
 };
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ impl Trial {
             (None, true) => "held again",
             (Some(_), _) => "missed",
         };
-        let figures = format!("p50 {}   p99 {}", time(times.p50), time(times.p99));
+        let figures = format!("p50 {}   p99 {}", time_if_any(times.p50), time_if_any(times.p99));
         let why = self.missed.as_ref().map_or(String::new(), |why| format!("   {why}"));
         format!("{:>12}   {word:<10}   {figures}{why}", said(self.rate))
     }

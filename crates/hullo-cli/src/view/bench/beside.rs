@@ -3,7 +3,7 @@
 use hullo::bench::{
     Report,
     compare::{Compared, Comparison, Word},
-    words::{bytes, count, percent, rate, share, time},
+    words::{bytes, count, percent, rate, share, time, time_if_any},
 };
 
 use crate::{report::shown_in_line, view::paint::Paint};
@@ -89,7 +89,7 @@ pub(crate) fn short(report: &Report) -> String {
     if report.offered == 0 || report.is_bulk() {
         return format!("{}/s", bytes((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9)));
     }
-    let at = |name: &str, value: f64| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time(value));
+    let at = |name: &str| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time_if_any(times.named(name)));
     let missing = report.failed + report.unanswered;
     let missing = if missing > 0 {
         format!("   {} not {}", share(missing, report.offered), report.became())
@@ -103,7 +103,7 @@ pub(crate) fn short(report: &Report) -> String {
         "{} {}   p50 {}   p99 {}{missing}",
         rate(report.rate),
         report.became(),
-        at("p50", times.p50),
-        at("p99", times.p99)
+        at("p50"),
+        at("p99")
     )
 }

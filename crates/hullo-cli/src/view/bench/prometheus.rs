@@ -68,14 +68,14 @@ impl Page {
         let about = "From when a request should have gone until its answer was whole, or until the end came first";
         self.times("latency_seconds", about, &report.latency_ms);
         let bounds = &report.latency_ms;
-        if bounds.count > 0 {
+        if let Some(max) = bounds.max {
             let about = "1 where the end cut a figure of the latency off, so that it is only a lower bound";
             self.family("latency_is_lower_bound", "gauge", about);
             for (name, ..) in PERCENTILES {
                 self.sample("latency_is_lower_bound", &[("figure", name)], f64::from(u8::from(bounds.is_bound(name))));
             }
             self.family("latency_max_seconds", "gauge", "The longest of all latencies");
-            self.sample("latency_max_seconds", &[], bounds.max / 1e3);
+            self.sample("latency_max_seconds", &[], max / 1e3);
         }
         self.times("failed_latency_seconds", "The same of requests that failed", &report.failed_ms);
         self.times("lag_seconds", "How late requests left by the generator's own fault", &report.lag_ms);
@@ -83,15 +83,15 @@ impl Page {
     }
 
     fn times(&mut self, name: &str, about: &str, times: &Latency) {
-        if times.count == 0 {
-            return;
-        }
+        let Some(mean) = times.mean else { return };
         self.family(name, "summary", about);
         // The longest of all is no quantile to Prometheus, but a figure of its own.
         for (of, _, share) in PERCENTILES.into_iter().filter(|(_, _, share)| *share < 1.0) {
-            self.sample(name, &[("quantile", &share.to_string())], times.named(of).unwrap_or_default() / 1e3);
+            if let Some(time) = times.named(of) {
+                self.sample(name, &[("quantile", &share.to_string())], time / 1e3);
+            }
         }
-        self.sample(&format!("{name}_sum"), &[], times.mean * times.count as f64 / 1e3);
+        self.sample(&format!("{name}_sum"), &[], mean * times.count as f64 / 1e3);
         self.sample(&format!("{name}_count"), &[], times.count as f64);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hullo::bench::{
     Report,
     report::{Latency, PERCENTILES},
-    words::{bits, bytes, count, percent, rate, share, time},
+    words::{bits, bytes, count, percent, rate, share, time, time_if_any},
 };
 
 use super::spectrum;
@@ -158,7 +158,7 @@ impl Page<'_> {
         }
         self.gap();
         for (at, (name, said, _)) in PERCENTILES.into_iter().enumerate() {
-            let value = time(times.named(name).unwrap_or_default());
+            let value = time_if_any(times.named(name));
             let sign = if times.is_bound(name) { ">=" } else { "  " };
             let line = format!("{said:<6} {sign} {value}");
             let line = if sign == ">=" { self.paint.number(&line) } else { line };
@@ -303,19 +303,20 @@ pub(super) fn without(report: &Report) -> Option<String> {
 
 /// The three figures that say the most.
 fn short(times: &Latency) -> String {
-    format!("p50 {}, p99 {}, max {}", time(times.p50), time(times.p99), time(times.max))
+    let [p50, p99, max] = [times.p50, times.p99, times.max].map(time_if_any);
+    format!("p50 {p50}, p99 {p99}, max {max}")
 }
 
 /// Percentiles as whoever never met one believes them.
 fn in_words(times: &Latency, sign: &str) -> String {
+    let [p50, p99, mean] = [times.p50, times.p99, times.mean].map(time_if_any);
     let half = match times.is_bound("p50") {
-        true => format!("half took {} or more", time(times.p50)),
-        false => format!("half were answered within {}", time(times.p50)),
+        true => format!("half took {p50} or more"),
+        false => format!("half were answered within {p50}"),
     };
     // Of fewer than a hundred, nobody is the one in a hundred.
-    let slow =
-        if times.count < 100 { String::new() } else { format!("; one in a hundred took {} or more", time(times.p99)) };
-    format!("{half}{slow}; mean {sign}{}", time(times.mean))
+    let slow = if times.count < 100 { String::new() } else { format!("; one in a hundred took {p99} or more") };
+    format!("{half}{slow}; mean {sign}{mean}")
 }
 
 /// How often there was what, the most frequent first.

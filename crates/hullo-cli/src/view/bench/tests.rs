@@ -26,14 +26,14 @@ fn stalled() -> Report {
     };
     let latency_ms = Latency {
         count: 2500,
-        mean: 100.5,
-        p50: 0.31,
-        p90: 500.0,
-        p95: 750.0,
-        p99: 950.0,
-        p999: 995.0,
-        p9999: 1000.0,
-        max: 1000.0,
+        mean: Some(100.5),
+        p50: Some(0.31),
+        p90: Some(500.0),
+        p95: Some(750.0),
+        p99: Some(950.0),
+        p999: Some(995.0),
+        p9999: Some(1000.0),
+        max: Some(1000.0),
         censored: ["p90", "p95", "p99", "p999", "p9999", "max", "mean"].map(str::to_owned).into(),
         curve: vec![(0.0, 0.29), (0.5, 0.31), (0.9, 500.0), (1.0, 1000.0)],
     };
@@ -53,8 +53,8 @@ fn stalled() -> Report {
         rate: 400.0,
         bytes: Bytes { sent: 128_000, received: 128_000 },
         latency_ms,
-        lag_ms: Latency { count: 2010, p50: 0.01, p99: 0.02, max: 0.4, ..Latency::default() },
-        connect_ms: Latency { count: 10, p50: 0.1, p99: 0.2, max: 0.2, ..Latency::default() },
+        lag_ms: Latency { count: 2010, p50: Some(0.01), p99: Some(0.02), max: Some(0.4), ..Latency::default() },
+        connect_ms: Latency { count: 10, p50: Some(0.1), p99: Some(0.2), max: Some(0.2), ..Latency::default() },
         connections: Connections { asked: 10, opened: 10, failed: 0 },
         over_time: OverTime { width: 0.1, columns: (0..50).map(column).collect() },
         cpu: Cpu { seconds: 0.3, busiest: 0.06 },
@@ -127,7 +127,7 @@ fn a_closed_loop_says_what_it_hides_and_what_to_type() {
 
 #[test]
 fn failures_and_statuses_are_told_by_number() {
-    let failed_ms = Latency { count: 12, p50: 1.0, p99: 2.0, max: 3.0, ..Latency::default() };
+    let failed_ms = Latency { count: 12, p50: Some(1.0), p99: Some(2.0), max: Some(3.0), ..Latency::default() };
     let failures = [("timeout", 2), ("status 503", 10)].map(|(what, count)| (what.to_owned(), count)).into();
     let statuses = [("200", 2000), ("503", 10)].map(|(what, count)| (what.to_owned(), count)).into();
     let text = summary::text(&Report { failed: 12, failures, statuses, failed_ms, ..stalled() }, Paint::PLAIN);
@@ -151,11 +151,11 @@ fn what_limits_the_figures_is_a_warning() {
         summary::text(&report, Paint::PLAIN)
     };
     let limit = "warning: the generator was the limit, so the figures are its own: ";
-    has(&with(|report| report.lag_ms.p99 = 500.0), &[limit, "of a p99 of 950 ms 500 ms are its own lag\n"]);
+    has(&with(|report| report.lag_ms.p99 = Some(500.0)), &[limit, "of a p99 of 950 ms 500 ms are its own lag\n"]);
     has(&with(|report| report.cpu.busiest = 0.97), &[limit, "a thread of it was busy for 97 % of the time\n"]);
     let lag = "note: the generator itself is in these figures: ";
-    has(&with(|report| report.lag_ms.p99 = 2.0), &[lag, "one request in a hundred left 2.00 ms late or more\n"]);
-    has(&with(|report| report.lag_ms.p50 = 0.1), &[lag, "of a p50 of 310 µs 100 µs are its own lag\n"]);
+    has(&with(|report| report.lag_ms.p99 = Some(2.0)), &[lag, "one request in a hundred left 2.00 ms late or more\n"]);
+    has(&with(|report| report.lag_ms.p50 = Some(0.1)), &[lag, "of a p50 of 310 µs 100 µs are its own lag\n"]);
     has(&with(|report| report.connections.opened = 7), &["warning: only 7 of 10 connections could be opened"]);
     has(&with(|report| report.notes.push("a note\u{1b}[2J".to_owned())), &["warning: a note\\u{1b}[2J\n"]);
 }
@@ -292,7 +292,7 @@ fn a_comparison_says_its_word() {
     for column in &mut slow.over_time.columns {
         column.latency = column.latency.iter().map(|(bucket, count)| (bucket + 32, *count)).collect();
     }
-    slow.latency_ms.p50 = 0.62;
+    slow.latency_ms.p50 = Some(0.62);
     let text = beside::text(&compare(&[steady], &[slow], false, 0).unwrap(), Paint::PLAIN);
     has(
         &text,
@@ -312,7 +312,7 @@ fn a_comparison_says_its_word() {
 #[test]
 fn where_the_target_stood_still_little_can_be_told() {
     let mut slow = stalled();
-    slow.latency_ms.p50 = 0.35;
+    slow.latency_ms.p50 = Some(0.35);
     let text = beside::text(&compare(&[stalled()], &[slow], false, 0).unwrap(), Paint::PLAIN);
     has(&text, &["p99", "may be anything        cannot tell\n", "\ncannot tell: no difference is larger than chance"]);
 }

@@ -68,7 +68,7 @@ fn normal(draw: &mut Draw) -> f64 {
 fn report(columns: Vec<crate::bench::report::Column>, nanos: &[u64]) -> Report {
     let sum = |of: fn(&crate::bench::report::Column) -> u64| columns.iter().map(of).sum::<u64>();
     let (offered, answered, failed) = (sum(|c| c.offered), sum(|c| c.answered), sum(|c| c.failed));
-    let at = |share: f64| nanos[((nanos.len() - 1) as f64 * share) as usize] as f64 / 1e6;
+    let at = |share: f64| Some(nanos[((nanos.len() - 1) as f64 * share) as usize] as f64 / 1e6);
     let latency_ms = Latency {
         count: answered,
         p50: at(0.5),
@@ -168,7 +168,7 @@ fn what_is_cut_off_is_told_as_far_as_it_can_be() {
 fn what_is_not_alike_is_warned_about() {
     let (a, mut b) = (TRUTH.run(1), TRUTH.run(2));
     b.plan.rate = Some("500".to_owned());
-    b.lag_ms.p99 = 3.0;
+    b.lag_ms.p99 = Some(3.0);
     let comparison = compare(from_ref(&a), &[b], false, 0).unwrap();
     let warned = |part: &str| comparison.warnings.iter().any(|warning| warning.contains(part));
     assert!(warned("--rate was none for A and 500 for B"), "{:?}", comparison.warnings);

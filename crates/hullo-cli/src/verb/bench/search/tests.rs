@@ -9,7 +9,7 @@ use super::*;
 /// The report of a target that answers in 2 ms up to that rate, and in 50 ms beyond it.
 fn target(capacity: f64, rate: f64) -> Report {
     let p99 = if rate <= capacity { 2.0 } else { 50.0 };
-    let latency_ms = Latency { count: 1000, p50: 1.0, p99, ..Latency::default() };
+    let latency_ms = Latency { count: 1000, p50: Some(1.0), p99: Some(p99), ..Latency::default() };
     Report { offered: 1000, sent: 1000, answered: 1000, rate, latency_ms, ..Report::default() }
 }
 
@@ -68,7 +68,7 @@ fn where_nothing_holds_that_is_said_and_fails() {
 #[test]
 fn it_ends_where_the_generator_is_the_limit() {
     let found = search((START, None), |rate| {
-        let lag_ms = Latency { count: 1, p99: if rate > 5000.0 { 80.0 } else { 0.0 }, ..Latency::default() };
+        let lag_ms = Latency { count: 1, p99: Some(if rate > 5000.0 { 80.0 } else { 0.0 }), ..Latency::default() };
         Ok(Report { lag_ms, ..target(6000.0, rate) })
     });
     let found = found.unwrap();

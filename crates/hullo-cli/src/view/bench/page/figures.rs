@@ -4,7 +4,7 @@ use hullo::{
     bench::{
         Report,
         report::{Latency, PERCENTILES},
-        words::{bits, bytes, count, share, time},
+        words::{bits, bytes, count, share, time, time_if_any},
     },
     html::escaped,
 };
@@ -59,7 +59,7 @@ fn percentiles(report: &Report) -> String {
         return String::new();
     }
     let one = |(key, said): (&str, &str)| {
-        let value = time(latency.named(key).unwrap_or_default());
+        let value = time_if_any(latency.named(key));
         figure("", &capital(said), &format!("{}{value}", verdict::at_least(report, key)), "")
     };
     list(figures().map(one).collect())
@@ -164,7 +164,7 @@ fn times(report: &Report) -> String {
     let row = |(key, said): (&str, &str)| {
         let name = capital(said);
         let text = |(_, times): &(&str, &Latency)| {
-            let value = time(times.named(key).unwrap_or_default());
+            let value = time_if_any(times.named(key));
             format!("{}{value}", if times.is_bound(key) { "≥\u{a0}" } else { "" })
         };
         format!("<tr><th scope=\"row\">{name}</th>{}</tr>", cells("td", &mut some.iter().map(text)))

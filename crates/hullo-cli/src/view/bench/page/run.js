@@ -5,18 +5,27 @@
 const TELLING = 25;
 const FEW = 50;
 
+// A run ends where it ends, and seldom with a column: the last one has the time that it had, and where that is less than
+// half of the others', it belongs to the one before. So no rate at the end is one of nothing.
 function columnsOf(run, most) {
   const { width, columns } = run.report.over_time;
-  const requests = run.report.offered;
-  const wanted = Math.max(1, Math.min(most, Math.max(FEW, requests / TELLING)));
-  const by = Math.max(1, Math.ceil(columns.length / wanted));
-  const list = [];
-  for (let at = 0; at < columns.length; at += by) list.push(together(columns.slice(at, at + by), at * width, width));
-  return { list, span: columns.length * width };
+  const { offered, seconds } = run.report;
+  const span = seconds > 0 ? seconds : Math.max(columns.length * width, 1e-9);
+  const whole = width > 0 ? Math.max(1, Math.round(span / width)) : 1;
+  const wanted = Math.max(1, Math.min(most, Math.max(FEW, offered / TELLING)));
+  const by = Math.ceil(whole / wanted);
+  const many = Math.max(1, Math.round(whole / by));
+  const list = Array.from({ length: many }, (_, at) => {
+    const last = at === many - 1;
+    const from = at * by * width;
+    const to = last ? span : (at + 1) * by * width;
+    return together(columns.slice(at * by, last ? columns.length : (at + 1) * by), from, to - from);
+  });
+  return { list, span };
 }
 
-function together(columns, from, width) {
-  const sum = { from, seconds: width * columns.length, latency: new Map() };
+function together(columns, from, seconds) {
+  const sum = { from, seconds, latency: new Map() };
   for (const name of ["offered", "answered", "failed", "unanswered", "done", "sent", "received"]) sum[name] = columns.reduce((sum, column) => sum + column[name], 0);
   for (const [bucket, times] of columns.flatMap((column) => column.latency)) sum.latency.set(bucket, (sum.latency.get(bucket) ?? 0) + times);
   return sum;

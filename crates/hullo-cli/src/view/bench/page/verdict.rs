@@ -5,7 +5,7 @@ use std::time::Duration;
 use hullo::{
     bench::{
         Report,
-        words::{bits, bytes, count, rate, share, time},
+        words::{bits, bytes, count, rate, share, time, time_if_any},
     },
     html::escaped,
 };
@@ -101,13 +101,15 @@ pub(super) fn sentence(report: &Report) -> String {
             others(failed, unanswered)
         ),
     };
-    let figure =
-        |name: &str, value: f64| format!("{name} {}{}", at_least(report, name), time(value)).replace(' ', "\u{a0}");
     let latency = &report.latency_ms;
+    let figure = |name: &str| {
+        let value = time_if_any(latency.named(name));
+        format!("{name} {}{value}", at_least(report, name)).replace(' ', "\u{a0}")
+    };
     if latency.count == 0 {
         return whole;
     }
-    format!("{whole} {}, {}.", figure("p50", latency.p50), figure("p99", latency.p99))
+    format!("{whole} {}, {}.", figure("p50"), figure("p99"))
 }
 
 /// The mark of a figure that is a lower bound.
