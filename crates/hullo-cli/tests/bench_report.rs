@@ -278,7 +278,9 @@ fn where_nothing_was_answered_no_time_is_said() {
     assert!(ended.err.contains("p99<1s was missed: nothing was answered"), "{}", ended.err);
     let read = |file: &str| String::from_utf8(home.read(file)).unwrap();
     assert!(read("run.csv").lines().skip(1).all(|row| row.ends_with(",,,,")), "{}", read("run.csv"));
-    assert!(!read("run.prom").contains("bench_latency_") && read("run.prom").contains("bench_failed_latency_seconds_sum"));
+    assert!(
+        !read("run.prom").contains("bench_latency_") && read("run.prom").contains("bench_failed_latency_seconds_sum")
+    );
     assert!(!read("run.html").contains("0 ms"), "{}", read("run.html"));
     bench(&home, &to, &["-n", "30", "--csv", "run.hgrm"]);
     assert!(read("run.hgrm").contains("#[Mean    =          nan,"), "{}", read("run.hgrm"));

@@ -364,8 +364,15 @@ mod tests {
 
     #[test]
     fn what_failed_is_not_quick() {
-        let latency_ms =
-            Latency { count: 767, p50: Some(1.0), p90: Some(2.0), p99: Some(3.0), max: Some(4.0), mean: Some(1.0), ..Latency::default() };
+        let latency_ms = Latency {
+            count: 767,
+            p50: Some(1.0),
+            p90: Some(2.0),
+            p99: Some(3.0),
+            max: Some(4.0),
+            mean: Some(1.0),
+            ..Latency::default()
+        };
         let failures = [("timeout".to_owned(), 3), ("refused".to_owned(), 30)].into();
         let report = Report { offered: 800, answered: 767, failed: 33, failures, latency_ms, ..Report::default() };
         for (slo, why) in [
