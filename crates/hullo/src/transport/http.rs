@@ -325,7 +325,8 @@ fn judge<B>(request: &Request<B>, seen: Seen) -> Result<(), (StatusCode, &'stati
 
 /// `host` or `host:port` (RFC 3986, section 3.2.2), without a user.
 fn is_host(host: &[u8]) -> bool {
-    let end = memchr::memchr(if host.first() == Some(&b'[') { b']' } else { b':' }, host).unwrap_or(host.len());
+    let sign = if host.first() == Some(&b'[') { b']' } else { b':' };
+    let end = host.iter().position(|byte| *byte == sign).unwrap_or(host.len());
     let (name, port) = match (host.split_at(end), host) {
         (([b'[', v6 @ ..], [b']', port @ ..]), _) if is_v6(v6) => (&b"v6"[..], port),
         (_, [b'[', ..]) => return false,

@@ -87,7 +87,8 @@ async fn attend(front: &Arc<Front>, peer: &Peer, wire: &Shared, begun: io::Resul
             Err(ending) => return end(front, peer, wire, ending).await,
         };
         match exchange(front, peer, wire, head).await {
-            Ok(Next::Request) => {}
+            // What stands behind it may be prepared again.
+            Ok(Next::Request) => _ = prepared::answer(front, &mut wire.lock()),
             Ok(Next::Nothing) => {
                 // The client has its answer: what becomes of the connection now changes nothing.
                 let _ = linger::close(&mut wire.clone()).await;

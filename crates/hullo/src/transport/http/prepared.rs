@@ -38,7 +38,7 @@ pub(super) fn poll_begun(front: &Front, wire: &mut Wire, cx: &mut Context<'_>) -
 }
 
 /// Gathers the answers to the requests that are there, as many as may be gathered; says whether there were any.
-fn answer(front: &Front, wire: &mut Wire) -> bool {
+pub(super) fn answer(front: &Front, wire: &mut Wire) -> bool {
     let may_differ = front.plain == Plain::Refused || front.origin.is_some();
     if may_differ || front.scope.watched() || front.scope.is_stopping() {
         return false;
