@@ -296,6 +296,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn only_within_this_machine_nothing_is_paced() {
         for (to, left) in
             [("127.0.0.1:1", "reno"), ("[::1]:1", "reno"), ("[::ffff:127.0.0.2]:1", "reno"), ("192.0.2.1:1", "bbr")]
@@ -303,7 +304,7 @@ mod tests {
             let to: SocketAddr = to.parse().unwrap();
             let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
             if socket.set_tcp_congestion(b"bbr").is_err() {
-                println!("skipped: this system has no BBR");
+                eprintln!("skipped: this system has no BBR");
                 return;
             }
             unpace(SockRef::from(&socket), to);
