@@ -289,16 +289,21 @@ impl Tally {
         self.end.is_none_or(|end| now < end)
     }
 
+    #[inline]
     fn at(&mut self, time: Instant) -> &mut Column {
         let place = match &self.near {
             Some((range, place)) if range.contains(&time) => *place,
-            _ => {
-                let (place, range) = self.columns.find(time.saturating_duration_since(self.start));
-                self.near = Some((self.start + range.start..self.start + range.end, place));
-                place
-            }
+            _ => self.find(time),
         };
         self.columns.nth(place)
+    }
+
+    /// The way that is seldom gone, kept out of the other one.
+    #[cold]
+    fn find(&mut self, time: Instant) -> usize {
+        let (place, range) = self.columns.find(time.saturating_duration_since(self.start));
+        self.near = Some((self.start + range.start..self.start + range.end, place));
+        place
     }
 }
 

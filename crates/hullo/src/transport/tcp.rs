@@ -296,6 +296,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn only_within_this_machine_nothing_is_paced() {
         for (to, left) in
             [("127.0.0.1:1", "reno"), ("[::1]:1", "reno"), ("[::ffff:127.0.0.2]:1", "reno"), ("192.0.2.1:1", "bbr")]
