@@ -23,5 +23,6 @@ pub(crate) mod ranges;
 pub(crate) mod registered;
 pub(crate) mod reliable;
 pub(crate) mod scratch;
+pub(crate) mod socket;
 pub(crate) mod splice;
 pub(crate) mod unread;

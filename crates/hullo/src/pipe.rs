@@ -80,8 +80,10 @@ impl Pump {
             self.refused = shut.is_err();
             return Poll::Ready(shut.map(|()| None));
         }
-        // The capacity goes back once a held rest has gone.
-        self.held = BytesMut::new();
+        if self.held.capacity() > 0 {
+            // It goes back once a held rest has gone.
+            self.held = BytesMut::new();
+        }
         match self.poll_through(cx, stream.as_mut(), seen) {
             Poll::Ready(read) => Poll::Ready(read.map(Some)),
             Poll::Pending => {

@@ -36,9 +36,11 @@ mod rates;
 #[cfg(test)]
 mod tests;
 
-use bell::Signal;
 use conversation::Conversation;
-pub(crate) use {bell::Bell, rates::Live};
+pub(crate) use {
+    bell::{Bell, Signal},
+    rates::Live,
+};
 
 /// A future in a box, which is what crosses the borders between parts.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -393,6 +395,7 @@ impl Scope {
     }
 
     /// The same for somebody who is polled often.
+    #[inline]
     pub(crate) fn poll_stopped(&self, bell: &mut Bell, cx: &mut Context<'_>) -> bool {
         self.client().is_none() && bell.rung(&self.0.life.stop, cx)
     }

@@ -272,11 +272,12 @@ async fn answer_batches<R: Reply>(answer: Arc<Answer<R>>, socket: Datagrams, sco
                         strangers.remember(from);
                         // More than that are dropped, as the network does.
                         let Ok(place) = places.clone().try_acquire_owned() else { continue };
+                        let from = from.clone();
                         scope.spawn(async move {
                             let _place = place;
                             if let Some(reply) = reply.await {
                                 let bytes = if reply.bytes.len() > budget { hold_back(&reply) } else { reply };
-                                let _ = socket.send(&[(from, &bytes.bytes)]).await;
+                                let _ = socket.send(&[(&from, &bytes.bytes)]).await;
                             }
                         });
                     }
@@ -304,11 +305,11 @@ impl Strangers {
     const MOST: usize = 4096;
 
     /// The most that may be answered to a question of `asked` bytes.
-    fn budget(&self, from: Source, asked: usize, amplify: bool) -> usize {
-        if amplify || self.0.contains(&from) { usize::MAX } else { ALWAYS.max(TIMES.saturating_mul(asked)) }
+    fn budget(&self, from: &Source, asked: usize, amplify: bool) -> usize {
+        if amplify || self.0.contains(from) { usize::MAX } else { ALWAYS.max(TIMES.saturating_mul(asked)) }
     }
 
-    fn fit(&mut self, from: Source, answer: Message, budget: usize) -> Message {
+    fn fit(&mut self, from: &Source, answer: Message, budget: usize) -> Message {
         if answer.bytes.len() <= budget {
             return answer;
         }
@@ -316,11 +317,11 @@ impl Strangers {
         hold_back(&answer)
     }
 
-    fn remember(&mut self, from: Source) {
+    fn remember(&mut self, from: &Source) {
         if self.0.len() >= Self::MOST {
             self.0.clear();
         }
-        self.0.insert(from);
+        self.0.insert(from.clone());
     }
 }
 

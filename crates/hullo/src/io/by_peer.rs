@@ -117,7 +117,7 @@ impl Trust {
 impl<S: Service + ?Sized> Peers<S> {
     fn hear(&mut self, train: &Train<'_>) {
         let from = train.from();
-        let known = self.known.get(&from);
+        let known = self.known.get(from);
         if known.is_none() && self.known.len() >= self.scope.limits().max_connections {
             return;
         }
@@ -132,7 +132,7 @@ impl<S: Service + ?Sized> Peers<S> {
             };
         }
         if !self.scope.is_stopping() {
-            self.meet(from, held);
+            self.meet(from.clone(), held);
         }
     }
 
@@ -159,7 +159,7 @@ impl<S: Service + ?Sized> Peers<S> {
             stop: Bell::default(),
             sends_trains: true,
             socket: self.socket.clone(),
-            to: from,
+            to: from.clone(),
             trust: trust.clone(),
             sent: 0,
             scope: self.scope.clone(),
@@ -244,7 +244,7 @@ impl Drop for PeerPackets {
     fn drop(&mut self) {
         // Only then does whoever forgets us see that we have ended.
         self.queue.close();
-        let _ = self.ended.send(self.to);
+        let _ = self.ended.send(self.to.clone());
     }
 }
 
@@ -277,7 +277,7 @@ impl PeerPackets {
                 return Poll::Pending;
             }
             ready!(self.poll_unblocked(cx));
-            match self.socket.try_send_to(self.to, &bytes) {
+            match self.socket.try_send_to(&self.to, &bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(),
                 sent => {
                     self.sent += bytes.len();
@@ -357,8 +357,8 @@ impl Packets for PeerPackets {
             ready!(self.poll_unblocked(cx));
             let left = if as_train { len } else { len_of_one };
             let sent = match as_train {
-                true => self.socket.try_send_train_to(self.to, train, stride),
-                false => self.socket.try_send_to(self.to, &train[..left]),
+                true => self.socket.try_send_train_to(&self.to, train, stride),
+                false => self.socket.try_send_to(&self.to, &train[..left]),
             };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(),

@@ -7,7 +7,6 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd},
-    sync::Arc,
 };
 
 use nix::{
@@ -15,8 +14,8 @@ use nix::{
     errno::Errno,
     libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo},
     sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvfrom, recvmmsg, recvmsg,
-        sendmmsg, sendmsg, setsockopt, sockopt,
+        ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr,
+        recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, setsockopt, sockopt,
     },
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,11 +30,15 @@ use crate::{
 };
 
 mod clients;
+mod source;
 
 use clients::Clients;
+pub(crate) use source::Source;
+use source::{Family, Name};
 
-/// The most that one receive can bring: a whole datagram, or a train of them.
-const SLOT: usize = 64 << 10;
+/// The most that one receive can bring: a whole datagram, or a train of them. The rest is there so that the beginnings of
+/// the slots, which is where short datagrams are, do not all compete for the same few lines of the processor's cache.
+const SLOT: usize = (64 << 10) + 21 * 64;
 const SLOTS: usize = 32;
 
 /// A bound datagram socket, of UDP or of the unix kind.
@@ -75,7 +78,7 @@ struct Slot {
 /// A train of datagrams from one peer; mostly of one.
 #[derive(Clone, Copy)]
 pub(crate) struct Train<'a> {
-    from: Source,
+    from: &'a Source,
     bytes: &'a [u8],
     stride: usize,
     drops: u32,
@@ -83,7 +86,7 @@ pub(crate) struct Train<'a> {
 
 impl<'a> Train<'a> {
     /// Who sent it.
-    pub(crate) fn from(&self) -> Source {
+    pub(crate) fn from(&self) -> &'a Source {
         self.from
     }
 
@@ -108,55 +111,6 @@ impl<'a> Train<'a> {
     }
 }
 
-/// Where a datagram came from: an address that the kernel can send to, unless it is a unix socket without a name.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Source {
-    address: Option<SockaddrStorage>,
-    /// Which of our addresses it was sent to, where we listen on all of them: the answer must come from there.
-    via: Option<IpAddr>,
-}
-
-impl Source {
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        let Some(address) = &self.address else { return Endpoint::Unnamed };
-        if let Some(v4) = address.as_sockaddr_in() {
-            return Endpoint::Net(std::net::SocketAddrV4::from(*v4).into());
-        }
-        if let Some(v6) = address.as_sockaddr_in6() {
-            return Endpoint::Net(std::net::SocketAddrV6::from(*v6).into());
-        }
-        let Some(unix) = address.as_unix_addr() else { return Endpoint::Unnamed };
-        let path = unix.path().map(|path| path.display().to_string());
-        let hidden = || unix.as_abstract().map(|name| format!("@{}", String::from_utf8_lossy(name)));
-        path.or_else(hidden).map_or(Endpoint::Unnamed, |name| Endpoint::Name(Arc::from(name)))
-    }
-
-    /// Its internet address, where it has one.
-    fn net(&self) -> Option<IpAddr> {
-        let address = self.address.as_ref()?;
-        let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
-        v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
-    }
-
-    /// Our own end as that peer sees it, which is `bound` unless that is all addresses.
-    pub(crate) fn local(&self, bound: &Endpoint) -> Endpoint {
-        match (self.via, bound.net()) {
-            (Some(ip), Some(bound)) => Endpoint::Net((ip, bound.port()).into()),
-            _ => bound.clone(),
-        }
-    }
-
-    /// Whether it is a process on this machine.
-    pub(crate) fn is_unix(&self) -> bool {
-        self.address.is_some_and(|address| address.as_unix_addr().is_some())
-    }
-
-    /// Whether an answer can be sent there: the client of a unix socket may have no name.
-    pub(crate) fn answerable(&self) -> bool {
-        self.endpoint() != Endpoint::Unnamed
-    }
-}
-
 impl Batch {
     pub(crate) fn new() -> Self {
         Self { space: vec![0; SLOT * SLOTS], slots: Vec::with_capacity(SLOTS), want: 1 }
@@ -165,7 +119,7 @@ impl Batch {
     pub(crate) fn trains(&self) -> impl Iterator<Item = Train<'_>> {
         let slots = self.slots.iter().zip(self.space.chunks(SLOT)).filter(|(slot, _)| !slot.barred);
         slots.map(|(slot, space)| Train {
-            from: slot.from,
+            from: &slot.from,
             bytes: &space[..slot.len],
             stride: slot.stride,
             drops: slot.drops,
@@ -204,7 +158,11 @@ impl Datagrams {
 
     /// Waits for datagrams. Cancel-safe.
     pub(crate) async fn receive(&self, batch: &mut Batch) -> io::Result<()> {
-        let receive = if self.local.net().is_some() { try_receive } else { try_receive_one };
+        let receive = match self.local.net() {
+            Some(local) if local.is_ipv4() => try_receive::<SockaddrIn>,
+            Some(_) => try_receive::<SockaddrIn6>,
+            None => try_receive_one,
+        };
         loop {
             let mut ready = self.socket.readable().await?;
             // None came while it was looked: another thread may have taken it, or the kernel.
@@ -234,10 +192,10 @@ impl Datagrams {
 
     /// Sends one datagram to each; what the kernel refuses for one peer is no reason not to send to the others.
     /// Cancel-safe in that each was sent whole or not at all.
-    pub(crate) async fn send(&self, mut messages: &[(Source, &[u8])]) -> io::Result<()> {
+    pub(crate) async fn send(&self, mut messages: &[(&Source, &[u8])]) -> io::Result<()> {
         while !messages.is_empty() {
             let sent = self.socket.async_io(Interest::WRITABLE, |socket| try_send(socket, messages)).await?;
-            messages[..sent].iter().for_each(|(to, bytes)| self.count(*to, bytes.len()));
+            messages[..sent].iter().for_each(|(to, bytes)| self.count(to, bytes.len()));
             messages = &messages[sent..];
         }
         Ok(())
@@ -245,7 +203,7 @@ impl Datagrams {
 
     /// Sends everything in the batch back to where it came from, to each peer in the order in which it came.
     pub(crate) async fn send_back(&self, batch: &Batch) -> io::Result<()> {
-        let mut single = Vec::new();
+        let mut single = Vec::with_capacity(batch.slots.len());
         for train in batch.trains() {
             if train.single() {
                 single.push((train.from(), train.bytes));
@@ -267,14 +225,14 @@ impl Datagrams {
     }
 
     /// Sends one datagram now, or says that it would have to wait.
-    pub(crate) fn try_send_to(&self, to: Source, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn try_send_to(&self, to: &Source, bytes: &[u8]) -> io::Result<()> {
         self.socket.try_io(Interest::WRITABLE, |socket| try_send(socket, &[(to, bytes)]))?;
         self.count(to, bytes.len());
         Ok(())
     }
 
     /// Sends a train now, or says that it would have to wait, or that the kernel takes none.
-    pub(crate) fn try_send_train_to(&self, to: Source, bytes: &[u8], stride: usize) -> io::Result<()> {
+    pub(crate) fn try_send_train_to(&self, to: &Source, bytes: &[u8], stride: usize) -> io::Result<()> {
         let train = Train { from: to, bytes, stride, drops: 0 };
         self.socket.try_io(Interest::WRITABLE, |socket| try_send_train(socket, &train))?;
         self.count(to, bytes.len());
@@ -282,7 +240,7 @@ impl Datagrams {
     }
 
     /// So many bytes have gone there.
-    fn count(&self, to: Source, bytes: usize) {
+    fn count(&self, to: &Source, bytes: usize) {
         if let Some(clients) = &self.clients {
             clients.sent(to, bytes);
         }
@@ -297,17 +255,16 @@ impl Datagrams {
 }
 
 /// Says whether there may be more.
-fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<bool> {
+fn try_receive<F: Family>(socket: &Socket, batch: &mut Batch) -> io::Result<bool> {
     batch.slots.clear();
     // The headers are made anew each time: the kernel shrinks the lengths in them, and they are not reset.
-    let mut headers =
-        MultiHeaders::<SockaddrStorage>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
+    let mut headers = MultiHeaders::<F>::preallocate(batch.want, Some(cmsg_space!(i32, u32, in6_pktinfo)));
     let mut slices: Vec<_> =
         batch.space.chunks_mut(SLOT).take(batch.want).map(|slot| [IoSliceMut::new(slot)]).collect();
     let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
     for message in received {
         let mut slot = Slot {
-            from: Source { address: message.address, via: None },
+            from: Source { name: message.address.map(Family::name), via: None },
             len: message.bytes,
             stride: message.bytes.max(1),
             drops: 0,
@@ -339,36 +296,48 @@ fn try_receive(socket: &Socket, batch: &mut Batch) -> io::Result<bool> {
 /// Unix datagrams come one by one: nix's recvmmsg loses the length of a unix name, and with it the name.
 fn try_receive_one(socket: &Socket, batch: &mut Batch) -> io::Result<bool> {
     batch.slots.clear();
-    let (len, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
-    let from = Source { address: from, via: None };
+    let (len, from) = recvfrom::<UnixAddr>(socket.as_raw_fd(), &mut batch.space[..SLOT])?;
+    let from = Source { name: from.map(Family::name), via: None };
     batch.slots.push(Slot { from, len, stride: len.max(1), drops: 0, barred: false });
     Ok(true)
 }
 
 /// How many of the messages are done with: sent, or refused by the kernel for a reason of their own.
-fn try_send(socket: &Socket, messages: &[(Source, &[u8])]) -> io::Result<usize> {
-    let via = messages[0].0.via;
-    let alike = messages.iter().take(SLOTS).take_while(|(to, _)| to.via == via).count();
+fn try_send(socket: &Socket, messages: &[(&Source, &[u8])]) -> io::Result<usize> {
+    let first = messages[0].0;
+    let alike = messages.iter().take(SLOTS).take_while(|(to, _)| to.via == first.via).count();
     let messages = &messages[..alike];
-    let slices: Vec<_> = messages.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-    let to: Vec<_> = messages.iter().map(|(to, _)| to.address).collect();
-    let sent = from(via, |from| {
-        if let ([slice], [to]) = (slices.as_slice(), to.as_slice()) {
-            return sendmsg(socket.as_raw_fd(), slice, from, MsgFlags::MSG_DONTWAIT, to.as_ref()).map(|_| 1);
-        }
-        let mut headers =
-            MultiHeaders::<SockaddrStorage>::preallocate(messages.len(), via.map(|_| cmsg_space!(in6_pktinfo)));
-        sendmmsg(socket.as_raw_fd(), &mut headers, slices.iter(), &to, from, MsgFlags::MSG_DONTWAIT)
-            .map(Iterator::count)
+    let sent = from(first.via, |from| match &first.name {
+        Some(Name::V4(_)) => send_all::<SockaddrIn>(socket, messages, from),
+        Some(Name::V6(_)) => send_all::<SockaddrIn6>(socket, messages, from),
+        Some(Name::Unix(_)) | None => send_all::<UnixAddr>(socket, messages, from),
     });
     match sent {
         Ok(sent) => Ok(sent),
         // A unix socket that is not read makes whoever sends to it wait, and with us everybody else: it goes without.
-        Err(Errno::EAGAIN) if messages[0].0.is_unix() && has_room(socket) => Ok(1),
+        Err(Errno::EAGAIN) if first.is_unix() && has_room(socket) => Ok(1),
         Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
         // The first one failed for a reason of its own (too long, the peer is gone): go on behind it.
         Err(_) => Ok(1),
     }
+}
+
+/// Sends each of them, or as many as the kernel takes: those of a socket have addresses of one family.
+fn send_all<F: Family>(
+    socket: &Socket,
+    messages: &[(&Source, &[u8])],
+    from: &[ControlMessage<'_>],
+) -> nix::Result<usize> {
+    if let [(to, bytes)] = messages {
+        let to = to.address::<F>();
+        let slice = [IoSlice::new(bytes)];
+        return sendmsg(socket.as_raw_fd(), &slice, from, MsgFlags::MSG_DONTWAIT, to.as_ref()).map(|_| 1);
+    }
+    let slices: Vec<_> = messages.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
+    let to: Vec<_> = messages.iter().map(|(to, _)| to.address::<F>()).collect();
+    let told = (!from.is_empty()).then(|| cmsg_space!(in6_pktinfo));
+    let mut headers = MultiHeaders::<F>::preallocate(messages.len(), told);
+    sendmmsg(socket.as_raw_fd(), &mut headers, slices.iter(), &to, from, MsgFlags::MSG_DONTWAIT).map(Iterator::count)
 }
 
 /// Whether there is room in our own buffer, so that it is the other's that is full.
@@ -378,11 +347,19 @@ fn has_room(socket: &Socket) -> bool {
 }
 
 fn try_send_train(socket: &Socket, train: &Train<'_>) -> io::Result<()> {
+    match &train.from.name {
+        Some(Name::V4(to)) => send_train_to(socket, train, to),
+        Some(Name::V6(to)) => send_train_to(socket, train, to),
+        Some(Name::Unix(_)) | None => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+fn send_train_to(socket: &Socket, train: &Train<'_>, to: &impl SockaddrLike) -> io::Result<()> {
     let stride = u16::try_from(train.stride).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let (slice, to) = ([IoSlice::new(train.bytes)], train.from.address.as_ref());
+    let slice = [IoSlice::new(train.bytes)];
     from(train.from.via, |from| {
         let told = [&[ControlMessage::UdpGsoSegments(&stride)], from].concat();
-        sendmsg(socket.as_raw_fd(), &slice, &told, MsgFlags::MSG_DONTWAIT, to)
+        sendmsg(socket.as_raw_fd(), &slice, &told, MsgFlags::MSG_DONTWAIT, Some(to))
     })?;
     Ok(())
 }

@@ -175,14 +175,15 @@ impl<S> Guard<S> {
             Side::Reading => &mut idle.reading,
             Side::Writing => &mut idle.writing,
         };
-        if std::mem::take(&mut idle.fresh) {
-            // The clock is read once a wait, however much moved before it; and while the alarm is still to ring there is
-            // no need to touch it.
+        let fresh = std::mem::take(&mut idle.fresh);
+        if fresh {
+            // The clock is read once a wait, however much moved before it.
             idle.moved = Instant::now();
-            let set = |alarm: &Alarm| idle.moved < alarm.due && alarm.waker.will_wake(cx.waker());
-            if slot.as_ref().is_some_and(set) {
-                return Poll::Pending;
-            }
+        }
+        // While the alarm is still to ring there is no need to touch it.
+        let is_to_ring = |alarm: &Alarm| if fresh { idle.moved < alarm.due } else { !alarm.sleep.is_elapsed() };
+        if slot.as_ref().is_some_and(|alarm| alarm.waker.will_wake(cx.waker()) && is_to_ring(alarm)) {
+            return Poll::Pending;
         }
         loop {
             let due = idle.moved + idle.limit;

@@ -11,13 +11,13 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Something that is raised once, and then stays.
 #[derive(Default)]
-pub(super) struct Signal {
+pub(crate) struct Signal {
     pub(super) raised: AtomicBool,
     pub(super) token: CancellationToken,
 }
 
 impl Signal {
-    pub(super) fn raise(&self) {
+    pub(crate) fn raise(&self) {
         self.raised.store(true, Relaxed);
         self.token.cancel();
     }
@@ -29,13 +29,15 @@ impl Signal {
 pub(crate) struct Bell(Option<(Pin<Box<WaitForCancellationFutureOwned>>, Waker)>);
 
 impl Bell {
-    pub(super) fn rung(&mut self, signal: &Signal, cx: &mut Context<'_>) -> bool {
-        if signal.raised.load(Relaxed) {
-            return true;
-        }
-        if self.0.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
-            return false;
-        }
+    #[inline]
+    pub(crate) fn rung(&mut self, signal: &Signal, cx: &mut Context<'_>) -> bool {
+        let listens = self.0.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker()));
+        signal.raised.load(Relaxed) || !listens && self.listen(signal, cx)
+    }
+
+    /// It is seldom done, and so kept out of the way.
+    #[cold]
+    fn listen(&mut self, signal: &Signal, cx: &mut Context<'_>) -> bool {
         let mut wait = Box::pin(signal.token.clone().cancelled_owned());
         let rung = wait.as_mut().poll(cx).is_ready();
         self.0 = Some((wait, cx.waker().clone()));

@@ -101,7 +101,7 @@ impl Service for Discard {
 fn answer(socket: &Datagrams, batch: &Batch, runs: &mut Runs<Source>, at: Duration) {
     for train in batch.trains() {
         let from = train.from();
-        let answer = runs.hear(Train { from, at, drops: train.drops() }, train.datagrams());
+        let answer = runs.hear(Train { from: from.clone(), at, drops: train.drops() }, train.datagrams());
         if let Some(answer) = answer.filter(|_| from.answerable()) {
             // While we waited for room the kernel would drop what comes: whoever has no answer asks again.
             let _ = socket.try_send_to(from, &answer);

@@ -7,15 +7,16 @@
 //! other, so that nobody takes the half of something for all of it.
 
 use std::{
+    future::{Future, poll_fn},
     net::IpAddr,
+    pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
-
-use tokio::sync::watch;
 
 use self::{join::Joint, staged::Over, targets::Targets, tee::Tee};
 use super::Service;
@@ -25,7 +26,7 @@ use crate::{
     fault::Faults,
     io::linger::cut_off,
     link::Link,
-    scope::{BoxFuture, Scope},
+    scope::{Bell, BoxFuture, Scope, Signal},
     traffic::{Traffic, Watched},
 };
 
@@ -73,8 +74,8 @@ pub struct Relay {
     traffic: Arc<Traffic>,
     /// How many clients have come.
     clients: AtomicU64,
-    /// Whoever holds a conversation ends it when this changes.
-    cut: watch::Sender<()>,
+    /// Whoever holds a conversation ends it when this is raised; those that come then have another one.
+    cut: Mutex<Arc<Signal>>,
 }
 
 impl Relay {
@@ -85,28 +86,22 @@ impl Relay {
     pub fn new(plan: Plan) -> Result<Arc<Self>> {
         let Plan { name, to, balance, check, tee, faults, traffic } = plan;
         let targets = Arc::new(Targets::new(to, balance, check)?);
-        Ok(Arc::new(Self {
-            name,
-            targets,
-            tee,
-            faults,
-            traffic,
-            clients: AtomicU64::new(0),
-            cut: watch::Sender::new(()),
-        }))
+        Ok(Arc::new(Self { name, targets, tee, faults, traffic, clients: AtomicU64::new(0), cut: Mutex::default() }))
     }
 
     /// Ends all conversations that are going on, at once.
     pub fn cut(&self) {
-        self.cut.send_replace(());
+        std::mem::take(&mut *self.current()).raise();
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<Signal>> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn lead(self: Arc<Self>, link: Link) -> Result<()> {
-        let mut cut = self.cut.subscribe();
-        tokio::select! {
-            led = self.converse(link) => led,
-            _ = cut.changed() => Ok(()),
-        }
+        let (cut, mut bell) = (self.current().clone(), Bell::default());
+        let mut talk = pin!(self.converse(link));
+        poll_fn(|cx| if bell.rung(&cut, cx) { Poll::Ready(Ok(())) } else { talk.as_mut().poll(cx) }).await
     }
 
     async fn converse(&self, client: Link) -> Result<()> {

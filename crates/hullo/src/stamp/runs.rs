@@ -60,7 +60,7 @@ impl<P> Default for Runs<P> {
     }
 }
 
-impl<P: Copy + Eq + Hash> Runs<P> {
+impl<P: Clone + Eq + Hash> Runs<P> {
     /// Takes note of datagrams that came together, and gives the answer to the question among them, if there is one.
     pub(crate) fn hear<'a>(
         &mut self,
@@ -79,7 +79,7 @@ impl<P: Copy + Eq + Hash> Runs<P> {
             self.drops.see(0, train.drops);
             return None;
         };
-        self.meet(train, &first);
+        self.meet(&train, &first);
         let Self { known, drops, .. } = self;
         let Some(known) = known.get_mut(&train.from).filter(|known| known.number == first.run) else {
             drops.see(0, train.drops);
@@ -118,12 +118,12 @@ impl<P: Copy + Eq + Hash> Runs<P> {
 
     /// Begins a run with what is the first of it. It takes something to be counted: of a run of which nothing came there is
     /// nothing to tell, and whoever says anything else takes no room.
-    fn meet(&mut self, train: Train<P>, first: &Stamp) {
+    fn meet(&mut self, train: &Train<P>, first: &Stamp) {
         let before = self.known.get(&train.from);
         let is_known = before.is_some_and(|known| known.number == first.run || known.before == Some(first.run));
         if first.kind == Kind::Counted && !is_known && (before.is_some() || self.known.len() < MOST) {
-            let run = Run::new(first.run, before.map(|before| before.number), &train);
-            self.known.insert(train.from, run);
+            let run = Run::new(first.run, before.map(|before| before.number), train);
+            self.known.insert(train.from.clone(), run);
         }
     }
 }

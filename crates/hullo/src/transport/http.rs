@@ -139,7 +139,7 @@ impl Listener for HttpDoor {
         let options = &door.address.options;
         let (deflates, protocols) = (options.flag("deflate", true), options.text("protocol").map(str::to_owned));
         let front = Arc::new(Front { service, identity, plain, origin, deflates, protocols, scope: scope.clone() });
-        Box::pin(door.accept(scope, move |fd, peer| Box::pin(front.clone().serve(fd, peer))))
+        Box::pin(door.accept(scope, move |fd, peer| front.clone().serve(fd, peer)))
     }
 }
 
@@ -155,8 +155,20 @@ struct Front {
 }
 
 impl Front {
-    /// One connection, to its end: exchanges, and perhaps a WebSocket.
-    async fn serve(self: Arc<Self>, fd: OwnedFd, peer: Peer) -> Result<()> {
+    /// One connection, to its end: exchanges, and perhaps something else.
+    fn serve(self: Arc<Self>, fd: OwnedFd, peer: Peer) -> BoxFuture<'static, Result<()>> {
+        let first = Box::pin(self.begin(fd, peer));
+        // What it has become has all the memory to itself: nothing stays of what came before.
+        Box::pin(async move {
+            match first.await? {
+                Some(rest) => rest.await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// The exchanges of HTTP/1.1, and what follows them.
+    async fn begin(self: Arc<Self>, fd: OwnedFd, peer: Peer) -> Result<Option<BoxFuture<'static, Result<()>>>> {
         let (stream, peer) = match &self.identity {
             None => {
                 (Socket::Bare(tcp::adopt(fd).map_err(|error| Error::io("cannot take the connection", error))?), peer)
@@ -169,19 +181,22 @@ impl Front {
         // In a box, since it is handed on: what a future was given stays a part of it.
         let mut wire = Box::new(Wire::new(Guard::new(stream, &peer, &self.scope)));
         match Box::pin(self.beginning(&mut wire)).await? {
-            Beginning::Nothing => Ok(()),
-            // Both in boxes: what comes after them does not keep room for them all its life.
-            Beginning::Http2 => Box::pin(h2::serve(self, peer, *wire)).await,
-            Beginning::Http1 => match Box::pin(h1::serve(&self, &peer, wire)).await? {
-                End::Over => Ok(()),
-                End::WebSocket(Upgrade { peer, terms }, wire) => {
-                    let (mut stream, read) = wire.into_parts();
-                    stream.heed_stop(true);
-                    let stream = Box::new(Prefixed::new(read, stream));
-                    converse(self.service.clone(), ws::link(stream, terms, peer, self.scope.clone())).await
-                }
-            },
+            Beginning::Nothing => Ok(None),
+            Beginning::Http2 => Ok(Some(Box::pin(h2::serve(self, peer, *wire)))),
+            // In a box: it is not there before the first bytes are.
+            Beginning::Http1 => Ok(match Box::pin(h1::serve(&self, &peer, wire)).await? {
+                End::Over => None,
+                End::WebSocket(upgrade, wire) => Some(self.talk(upgrade, *wire)),
+            }),
         }
+    }
+
+    /// The conversation over a WebSocket.
+    fn talk(&self, Upgrade { peer, terms }: Upgrade, wire: Wire) -> BoxFuture<'static, Result<()>> {
+        let (mut stream, read) = wire.into_parts();
+        stream.heed_stop(true);
+        let stream = Box::new(Prefixed::new(read, stream));
+        converse(self.service.clone(), ws::link(stream, terms, peer, self.scope.clone()))
     }
 
     /// Waits for the first bytes, less long than for those of a connection that has been of use before.
@@ -358,6 +373,32 @@ const IN_NAMES: [bool; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{link::Link, peer::Endpoint};
+
+    struct Silent;
+
+    impl Service for Silent {
+        fn serve(self: Arc<Self>, _: Link) -> BoxFuture<'static, Result<()>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[test]
+    fn a_websocket_keeps_no_room_for_the_exchanges_before_it() {
+        let (service, scope) = (Arc::new(Silent), Scope::default());
+        let front = Front {
+            service,
+            identity: None,
+            plain: Plain::Answered,
+            origin: None,
+            deflates: true,
+            protocols: None,
+            scope,
+        };
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let served = Arc::new(front).serve(ours.into(), Peer::new("http", Endpoint::Unnamed, Endpoint::Unnamed));
+        assert!(size_of_val(&*served) <= 64, "{}", size_of_val(&*served));
+    }
 
     #[test]
     fn hosts_are_hosts() {

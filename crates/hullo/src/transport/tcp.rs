@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
     time::sleep,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, Kind, Result, nobody_there, plain},
-    io::{guard::Guard, proxied},
+    io::{guard::Guard, proxied, socket::Socket},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -50,7 +50,7 @@ impl Transport for Tcp {
         Box::pin(async move {
             no_resource(&to)?;
             let (stream, peer) = dial(&to, "tcp", None, &scope).await?;
-            Ok(Link::over(Guard::new(stream, &peer, &scope), peer, scope))
+            Ok(Link::over(Guard::new(Socket(stream), &peer, &scope), peer, scope))
         })
     }
 }
@@ -64,7 +64,7 @@ impl Listener for TcpDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(self.0.accept(scope, move |fd, peer| hold(adopt(fd), peer, service.clone(), &link_scope)))
+        Box::pin(self.0.accept(scope, move |fd, peer| hold(adopt(fd).map(Socket), peer, service.clone(), &link_scope)))
     }
 }
 
@@ -130,8 +130,9 @@ pub(super) fn cannot_listen(at: &Address, error: io::Error) -> Error {
     }
 }
 
-fn listen_at(address: SocketAddr, at: &Address) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+fn listen_at(address: SocketAddr, at: &Address) -> io::Result<socket2::Socket> {
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     // A port can be used again at once, though connections of the last server are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED) {
@@ -145,7 +146,7 @@ fn listen_at(address: SocketAddr, at: &Address) -> io::Result<Socket> {
 }
 
 /// Sets the options that the address asks for.
-fn tune(socket: &Socket, address: &Address) -> io::Result<()> {
+fn tune(socket: &socket2::Socket, address: &Address) -> io::Result<()> {
     socket.set_tcp_nodelay(address.options.flag("nodelay", true))?;
     if let Some(Some(time)) = address.options.time("keepalive") {
         let time = time.max(Duration::from_secs(1));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     address::Address,
     error::{Error, Result},
-    io::{guard::Guard, proxied},
+    io::{guard::Guard, proxied, socket},
     link::Link,
     peer::{Endpoint, Peer},
     scope::{BoxFuture, Scope},
@@ -42,7 +42,7 @@ impl Transport for Unix {
     fn connect(&self, to: Address, scope: Scope) -> BoxFuture<'static, Result<Link>> {
         Box::pin(async move {
             let (stream, peer) = dial(&to, &scope).await?;
-            Ok(Link::over(Guard::new(stream, &peer, &scope), peer, scope))
+            Ok(Link::over(Guard::new(socket::Socket(stream), &peer, &scope), peer, scope))
         })
     }
 }
@@ -73,11 +73,9 @@ impl Listener for UnixDoor {
 
     fn serve(self: Box<Self>, service: Arc<dyn Service>, scope: Scope) -> BoxFuture<'static, Result<()>> {
         let link_scope = scope.clone();
-        Box::pin(
-            self.0.accept(scope, move |fd, peer| {
-                hold(UnixStream::from_std(fd.into()), peer, service.clone(), &link_scope)
-            }),
-        )
+        Box::pin(self.0.accept(scope, move |fd, peer| {
+            hold(UnixStream::from_std(fd.into()).map(socket::Socket), peer, service.clone(), &link_scope)
+        }))
     }
 }
 

@@ -61,25 +61,25 @@ impl Clients {
     }
 
     /// So many bytes came from there. Whoever is new is that peer.
-    pub(super) fn received(&self, from: Source, bytes: usize, peer: impl FnOnce() -> Peer) {
+    pub(super) fn received(&self, from: &Source, bytes: usize, peer: impl FnOnce() -> Peer) {
         let now = Instant::now();
         let mut known = lock(&self.0);
-        if !known.clients.contains_key(&from) {
+        if !known.clients.contains_key(from) {
             let Some(client) = known.meet(peer(), now) else { return };
-            known.clients.insert(from, client);
+            known.clients.insert(from.clone(), client);
             if !std::mem::replace(&mut known.is_swept, true) {
                 known.scope.spawn(sweep(self.0.clone(), known.scope.clone()));
             }
         }
-        let Some(client) = known.clients.get_mut(&from) else { return };
+        let Some(client) = known.clients.get_mut(from) else { return };
         client.heard = now;
         client.received += bytes as u64;
         client.live.set(client.received, client.sent);
     }
 
     /// So many bytes went there.
-    pub(super) fn sent(&self, to: Source, bytes: usize) {
-        if let Some(client) = lock(&self.0).clients.get_mut(&to) {
+    pub(super) fn sent(&self, to: &Source, bytes: usize) {
+        if let Some(client) = lock(&self.0).clients.get_mut(to) {
             client.sent += bytes as u64;
             client.live.set(client.received, client.sent);
         }
@@ -146,9 +146,10 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
 mod tests {
     use std::net::SocketAddr;
 
+    use nix::sys::socket::SockaddrIn;
     use tokio::{runtime::Handle, sync::mpsc};
 
-    use super::*;
+    use super::{super::source::Name, *};
     use crate::{peer::Endpoint, scope::Limits};
 
     fn clients() -> (Clients, mpsc::UnboundedReceiver<String>) {
@@ -169,8 +170,8 @@ mod tests {
 
     fn come(clients: &Clients, port: u16, bytes: usize) -> Source {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let from = Source { address: Some(at(port).into()), via: None };
-        clients.received(from, bytes, || Peer::new("udp", Endpoint::Net(at(port)), Endpoint::Net(at(9009))));
+        let from = Source { name: Some(Name::V4(SockaddrIn::new(127, 0, 0, 1, port))), via: None };
+        clients.received(&from, bytes, || Peer::new("udp", Endpoint::Net(at(port)), Endpoint::Net(at(9009))));
         from
     }
 
@@ -183,7 +184,7 @@ mod tests {
         let (clients, mut told) = clients();
         for round in 0..2 {
             let quiet = come(&clients, 1, 100);
-            clients.sent(quiet, 7);
+            clients.sent(&quiet, 7);
             for _ in 0..2 {
                 come(&clients, 2, 50);
                 sleep(Duration::from_secs(8)).await;
