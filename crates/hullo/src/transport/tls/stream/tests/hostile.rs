@@ -99,6 +99,20 @@ async fn messages_are_judged_by_their_beginnings() {
 }
 
 #[tokio::test]
+async fn only_data_may_be_empty() {
+    for suite in [TLS12_SUITE, TLS13_SUITE] {
+        for kind in [ContentType::Handshake, ContentType::Alert] {
+            let (mut server, mut client) = both(suite).await;
+            say(&mut client, &[(ContentType::ApplicationData, b""), (kind, b"")]).await;
+            assert_eq!(read(&mut server).await, Err(Kind::Tls), "{kind:?}");
+            assert_eq!(read(&mut client).await, Err(Kind::Tls), "{kind:?}");
+            let heard = client.failed.as_deref().cloned();
+            assert_eq!(heard, Some(Rustls::AlertReceived(AlertDescription::UnexpectedMessage)), "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_message_may_come_byte_by_byte_and_is_not_held_afterwards() {
     let (mut server, mut client) = both(TLS12_SUITE).await;
     for byte in [1, 0, 0, 3, 7, 8, 9] {
