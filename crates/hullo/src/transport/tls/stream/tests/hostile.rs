@@ -191,7 +191,7 @@ async fn a_handshake_is_not_held_without_end() {
     });
     let shaken = timeout(DEADLINE, handshake.shake()).await.unwrap();
     assert_eq!(shaken.unwrap_err().kind(), ErrorKind::InvalidData);
-    let held = handshake.done().1.capacity();
+    let held = handshake.done().came.capacity();
     assert!(held <= handshake::SHORT + (4 << 10), "{held} bytes");
     drop(here);
     flood.join().unwrap();
