@@ -99,6 +99,24 @@ async fn messages_are_judged_by_their_beginnings() {
 }
 
 #[tokio::test]
+async fn messages_and_alerts_are_whole_and_alone() {
+    use ContentType::{Alert, ApplicationData, Handshake};
+    let cases: [(&[(ContentType, &[u8])], _); 4] = [
+        (&[(Handshake, &[24, 0, 0]), (ApplicationData, b"x")], AlertDescription::UnexpectedMessage),
+        (&[(Handshake, &[24, 0, 0, 1, 0, 24])], AlertDescription::UnexpectedMessage),
+        (&[(Alert, &[1])], AlertDescription::DecodeError),
+        (&[(Alert, &[1, 0, 0])], AlertDescription::DecodeError),
+    ];
+    for (pieces, answer) in cases {
+        let (mut server, mut client) = both(TLS13_SUITE).await;
+        say(&mut client, pieces).await;
+        assert_eq!(read(&mut server).await, Err(Kind::Tls), "{pieces:?}");
+        assert_eq!(read(&mut client).await, Err(Kind::Tls), "{pieces:?}");
+        assert_eq!(client.failed.as_deref().cloned(), Some(Rustls::AlertReceived(answer)), "{pieces:?}");
+    }
+}
+
+#[tokio::test]
 async fn only_data_may_be_empty() {
     for suite in [TLS12_SUITE, TLS13_SUITE] {
         for kind in [ContentType::Handshake, ContentType::Alert] {
