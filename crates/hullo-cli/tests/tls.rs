@@ -65,6 +65,23 @@ fn the_post_quantum_exchange_is_preferred_by_both_ends() {
 }
 
 #[test]
+fn aes_with_128_bits_is_preferred_by_both_ends() {
+    let home = Home::new();
+    let (server, ca) = serve(&home, &Authority::root("an authority"), "tls://:0", "");
+    let (code, said) = checked(&home, &local(&server, &format!("ca={ca}")));
+    assert_eq!((code, &event(&said, "secured")["cipher"]), (0, &"TLS13_AES_128_GCM_SHA256".into()));
+    let Some(openssl) = peer("openssl") else { return };
+    let at = format!("127.0.0.1:{}", server.port(0));
+    for (theirs, agreed) in [
+        ("TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+        ("TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
+    ] {
+        let ended = common::run(home.command(openssl).args(["s_client", "-connect", &at, "-ciphersuites", theirs]), "");
+        assert!(ended.text().contains(&format!("Cipher is {agreed}")), "{theirs}: {}", ended.text());
+    }
+}
+
+#[test]
 fn the_lowest_version_can_be_said() {
     let home = Home::new();
     let Some(openssl) = peer("openssl") else { return };

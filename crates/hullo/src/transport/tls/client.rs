@@ -48,7 +48,7 @@ pub(in crate::transport) async fn secure(
     };
     let done = scope.in_time(about, shake).await?;
     if scope.watched() {
-        let state: &CommonState = &done.0;
+        let state: &CommonState = &done.part;
         let chain = state.peer_certificates().unwrap_or_default();
         scope.tell(&Event::Shown(&judge::shown(chain, &name, trust.verdict(None))));
         scope.tell(&Event::Secured(&secured(state, trust.why())));

@@ -149,7 +149,11 @@ impl Conversation {
             return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
         }
         match (kind, contents.is_empty()) {
-            (_, true) => bear(&mut self.patience.empty, PeerMisbehaved::TooManyEmptyFragments)?,
+            (ContentType::ApplicationData, true) => {
+                bear(&mut self.patience.empty, PeerMisbehaved::TooManyEmptyFragments)?;
+            }
+            // Only data may be empty (RFC 8446, section 5.4; RFC 5246, section 6.2.1).
+            (_, true) => return Err(unexpected(kind)),
             // Only data is what all the rest is for.
             (ContentType::ApplicationData, false) => {
                 (self.patience.empty, self.patience.updates) = (PATIENCE, PATIENCE);

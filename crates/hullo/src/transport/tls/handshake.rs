@@ -32,6 +32,9 @@ pub(super) const SHORT: usize = 20 << 10;
 pub(super) trait Part: Deref<Target = UnbufferedConnectionCommon<Self::Data>> + Sized {
     type Data;
 
+    /// Whether what it says last are tickets (RFC 8446, section 4.6.1), for which nobody waits.
+    fn ends_with_tickets(&self) -> bool;
+
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
 
     fn keys(self) -> Result<Keys, Error>;
@@ -39,6 +42,10 @@ pub(super) trait Part: Deref<Target = UnbufferedConnectionCommon<Self::Data>> + 
 
 impl Part for UnbufferedClientConnection {
     type Data = ClientConnectionData;
+
+    fn ends_with_tickets(&self) -> bool {
+        false
+    }
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -52,6 +59,10 @@ impl Part for UnbufferedClientConnection {
 
 impl Part for UnbufferedServerConnection {
     type Data = ServerConnectionData;
+
+    fn ends_with_tickets(&self) -> bool {
+        self.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -130,6 +141,15 @@ impl Schedule {
     }
 }
 
+/// A handshake that is over.
+pub(super) struct Shaken<P> {
+    pub(super) part: P,
+    /// What has come behind it.
+    pub(super) came: Vec<u8>,
+    /// Records with tickets that are to be sent, where there are any: they leave with what is said first.
+    pub(super) tickets: Vec<u8>,
+}
+
 /// A handshake under way.
 pub(super) struct Handshake<'a, P> {
     part: P,
@@ -179,9 +199,9 @@ impl<'a, P: Part> Handshake<'a, P> {
         }
     }
 
-    /// What was agreed on, and what has come behind the handshake.
-    pub(super) fn done(self) -> (P, Vec<u8>) {
-        (self.part, self.incoming)
+    /// What was agreed on.
+    pub(super) fn done(self) -> Shaken<P> {
+        Shaken { part: self.part, came: self.incoming, tickets: self.outgoing }
     }
 
     fn step(&mut self) -> Result<Step, Error> {
@@ -206,6 +226,7 @@ impl<'a, P: Part> Handshake<'a, P> {
                 Err(PeerMisbehaved::KeyEpochWithPendingFragment.into())
             }
             Ok(Step::Read) if !self.part.is_handshaking() => Ok(Step::Done),
+            Ok(Step::Send) if !self.part.is_handshaking() && self.part.ends_with_tickets() => Ok(Step::Goes),
             step => step,
         }
     }

@@ -88,7 +88,7 @@ impl Identity {
             // Nothing is under way yet that could be finished.
             () = scope.stopped() => return Err(Error::new(Kind::Cut, "the server ended before the TLS handshake did")),
         };
-        let state: &CommonState = &done.0;
+        let state: &CommonState = &done.part;
         let shown = state.peer_certificates().and_then(|chain| chain.first()).and_then(|cert| certificate::read(cert));
         let peer = peer.inside(Tls {
             version: version(state),

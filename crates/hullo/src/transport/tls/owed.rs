@@ -17,6 +17,8 @@ pub(super) struct Owed {
     records: Vec<Vec<u8>>,
     /// How much of the first one has left.
     left: usize,
+    /// All of it can wait for what is said next, or until there is nothing to be read.
+    waits: bool,
     /// Among them is an answer to a change of keys; one is enough.
     pub(super) answered: bool,
     /// Why some of it did not leave, which is still to be told.
@@ -24,12 +26,24 @@ pub(super) struct Owed {
 }
 
 impl Owed {
+    /// What need not leave by itself.
+    pub(super) fn waiting(records: Vec<u8>) -> Self {
+        let waits = !records.is_empty();
+        Self { records: if waits { vec![records] } else { Vec::new() }, waits, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, record: Vec<u8>) {
         self.records.push(record);
+        self.waits = false;
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// Whether nothing has to leave before more is said.
+    pub(super) fn takes_more(&self) -> bool {
+        self.is_empty() || self.waits
     }
 
     /// How many records there are.
@@ -47,6 +61,7 @@ impl Owed {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
+        self.waits = false;
         while !self.is_empty() {
             let mut slices = [IoSlice::new(&[]); AT_ONCE];
             let slices = self.slices(&mut slices);
@@ -61,6 +76,10 @@ impl Owed {
 
     /// Sends what the kernel takes at once: whoever reads must not be kept by one who does not.
     pub(super) fn send_now(&mut self, socket: &TcpStream) {
+        if self.is_empty() {
+            return;
+        }
+        self.waits = false;
         let mut slices = [IoSlice::new(&[]); AT_ONCE];
         if let Ok(n) = socket.try_write_vectored(self.slices(&mut slices)) {
             self.sent(n);

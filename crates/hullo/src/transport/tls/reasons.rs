@@ -143,11 +143,15 @@ fn incompatible(reason: &P) -> Option<&'static str> {
 
 /// The error of a stream whose TLS broke after the handshake, as it does for a client whose certificate is refused.
 pub(super) fn of_stream(error: io::Error) -> Error {
-    let about = Error::new(Kind::Tls, "the other end ended the encryption");
+    let theirs = "the other end ended the encryption";
+    let ours = Error::new(Kind::Tls, "we ended the encryption with the other end");
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>()) {
-        Some(Rustls::AlertReceived(alert)) if wants_certificate(*alert) => of_alert(about, *alert),
-        Some(reason) => about.because(in_words(reason)),
-        None => about.because(error),
+        Some(Rustls::AlertReceived(alert)) if wants_certificate(*alert) => {
+            of_alert(Error::new(Kind::Tls, theirs), *alert)
+        }
+        Some(Rustls::AlertReceived(alert)) => Error::new(Kind::Tls, format!("{theirs} ({})", of_alerts_name(*alert))),
+        Some(reason) => ours.because(in_words(reason)),
+        None => ours.because(error),
     }
 }
 
@@ -277,6 +281,20 @@ mod tests {
             ),
         ] {
             assert_eq!(in_words(&reason), words);
+        }
+    }
+
+    #[test]
+    fn who_ended_the_encryption_is_told() {
+        for (reason, words) in [
+            (Rustls::AlertReceived(Alert::RecordOverflow), "the other end ended the encryption (record overflow)"),
+            (
+                Rustls::AlertReceived(Alert::UnknownCA),
+                "the other end ended the encryption: nobody that it trusts vouches for our certificate",
+            ),
+            (Rustls::DecryptError, "we ended the encryption with the other end: cannot decrypt peer's message"),
+        ] {
+            assert_eq!(of_stream(io::Error::new(io::ErrorKind::InvalidData, reason)).to_string(), words);
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     conversation::Conversation,
-    handshake::Part,
+    handshake::{Part, Shaken},
     owed::Owed,
     reasons,
     records::{CARRIED, FULL, HEADER, LARGEST, missing, whole},
@@ -64,24 +64,24 @@ pub(in crate::transport) struct TlsStream {
 }
 
 impl TlsStream {
-    /// The stream after a handshake, behind which `rest` has come.
+    /// The stream after a handshake.
     ///
     /// # Errors
     /// There are no keys.
     pub(super) fn new<P: Part>(
         socket: TcpStream,
-        (part, rest): (P, Vec<u8>),
+        shaken: Shaken<P>,
         strict: bool,
     ) -> std::result::Result<Self, Rustls> {
-        let alpn = part.alpn_protocol().map(Box::from);
+        let alpn = shaken.part.alpn_protocol().map(Box::from);
         Ok(Self {
             socket,
-            conversation: Conversation::new(part.keys()?),
+            conversation: Conversation::new(shaken.part.keys()?),
             strict,
             alpn,
-            sealed: BytesMut::from(&rest[..]),
+            sealed: BytesMut::from(&shaken.came[..]),
             opened: BytesMut::new(),
-            owed: Owed::default(),
+            owed: Owed::waiting(shaken.tickets),
             failed: None,
         })
     }
@@ -227,12 +227,14 @@ impl TlsStream {
         if let Some(failure) = self.failure() {
             return Poll::Ready(Err(failure));
         }
-        ready!(self.owed.poll_send(cx, &mut self.socket))?;
+        if !self.owed.takes_more() {
+            ready!(self.owed.poll_send(cx, &mut self.socket))?;
+        }
         if self.conversation.is_closed() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         let all = data.len();
-        while !data.is_empty() && self.owed.is_empty() && self.failed.is_none() {
+        while !data.is_empty() && self.owed.takes_more() && self.failed.is_none() {
             data = self.seal(data);
             if let Poll::Ready(Err(error)) = self.owed.poll_send(cx, &mut self.socket) {
                 self.owed.fail_later(error);
@@ -281,7 +283,13 @@ impl AsyncRead for TlsStream {
             if let Some(failure) = self.failure() {
                 return Poll::Ready(Err(failure));
             }
-            if !ready!(self.poll_receive(cx, buf))? {
+            let Poll::Ready(received) = self.poll_receive(cx, buf) else {
+                // Whoever waits for it may be the one who is waited for here.
+                let this = &mut *self;
+                this.owed.send_now(&this.socket);
+                return Poll::Pending;
+            };
+            if !received? {
                 return Poll::Ready(self.end());
             }
         }

@@ -179,6 +179,9 @@ impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // Outside of `asked` nobody wants to know.
         let _ = ASKED.try_with(|asked| asked.replace(hello.server_name().map(str::to_owned)));
+        if let [only] = self.0.as_slice() {
+            return Some(only.clone());
+        }
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let suits = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(hello.signature_schemes()).is_some();
         let named = |certified: &&Arc<CertifiedKey>| name.as_ref().is_some_and(|name| has_name(certified, name));

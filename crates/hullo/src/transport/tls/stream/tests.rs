@@ -29,6 +29,7 @@ use super::{
 };
 
 mod hostile;
+mod tickets;
 
 /// The other end: a connection of rustls' own, and its socket.
 struct Peer {

@@ -99,6 +99,38 @@ async fn messages_are_judged_by_their_beginnings() {
 }
 
 #[tokio::test]
+async fn messages_and_alerts_are_whole_and_alone() {
+    use ContentType::{Alert, ApplicationData, Handshake};
+    let cases: [(&[(ContentType, &[u8])], _); 4] = [
+        (&[(Handshake, &[24, 0, 0]), (ApplicationData, b"x")], AlertDescription::UnexpectedMessage),
+        (&[(Handshake, &[24, 0, 0, 1, 0, 24])], AlertDescription::UnexpectedMessage),
+        (&[(Alert, &[1])], AlertDescription::DecodeError),
+        (&[(Alert, &[1, 0, 0])], AlertDescription::DecodeError),
+    ];
+    for (pieces, answer) in cases {
+        let (mut server, mut client) = both(TLS13_SUITE).await;
+        say(&mut client, pieces).await;
+        assert_eq!(read(&mut server).await, Err(Kind::Tls), "{pieces:?}");
+        assert_eq!(read(&mut client).await, Err(Kind::Tls), "{pieces:?}");
+        assert_eq!(client.failed.as_deref().cloned(), Some(Rustls::AlertReceived(answer)), "{pieces:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_data_may_be_empty() {
+    for suite in [TLS12_SUITE, TLS13_SUITE] {
+        for kind in [ContentType::Handshake, ContentType::Alert] {
+            let (mut server, mut client) = both(suite).await;
+            say(&mut client, &[(ContentType::ApplicationData, b""), (kind, b"")]).await;
+            assert_eq!(read(&mut server).await, Err(Kind::Tls), "{kind:?}");
+            assert_eq!(read(&mut client).await, Err(Kind::Tls), "{kind:?}");
+            let heard = client.failed.as_deref().cloned();
+            assert_eq!(heard, Some(Rustls::AlertReceived(AlertDescription::UnexpectedMessage)), "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_message_may_come_byte_by_byte_and_is_not_held_afterwards() {
     let (mut server, mut client) = both(TLS12_SUITE).await;
     for byte in [1, 0, 0, 3, 7, 8, 9] {
@@ -177,7 +209,7 @@ async fn a_handshake_is_not_held_without_end() {
     });
     let shaken = timeout(DEADLINE, handshake.shake()).await.unwrap();
     assert_eq!(shaken.unwrap_err().kind(), ErrorKind::InvalidData);
-    let held = handshake.done().1.capacity();
+    let held = handshake.done().came.capacity();
     assert!(held <= handshake::SHORT + (4 << 10), "{held} bytes");
     drop(here);
     flood.join().unwrap();
