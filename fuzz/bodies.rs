@@ -13,10 +13,8 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{Method, Version};
 use hullo::{
-    Address, Endpoint, Link, Message, Peer, Scope, Service,
-    bench::Exchange,
+    Address, Certificate, Endpoint, Link, Message, Peer, Scope, Service,
     capture::{self, What},
     chat::{
         Asked, Event,
@@ -42,10 +40,16 @@ use tokio::{
     runtime::Builder,
 };
 
+#[path = "bodies/load.rs"]
+mod load;
 #[path = "bodies/proxies.rs"]
 mod proxies;
+#[path = "bodies/tls.rs"]
+mod tls;
 
+pub use load::{bench, bench_messages, stamps};
 pub use proxies::{connect, proxy, socks};
+pub use tls::tls;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -54,7 +58,9 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("address", address),
     ("bench", bench),
+    ("bench_messages", bench_messages),
     ("capture", capture),
+    ("certificate", certificate),
     ("chat", chat),
     ("chunked", chunked),
     ("connect", connect),
@@ -64,6 +70,8 @@ pub const TARGETS: &[Target] = &[
     ("packet", packet),
     ("proxy", proxy),
     ("socks", socks),
+    ("stamps", stamps),
+    ("tls", tls),
     ("transfer_words", transfer_words),
     ("transfer_work", transfer_work),
     ("websocket", websocket),
@@ -102,22 +110,14 @@ pub fn address(bytes: &[u8]) {
     }
 }
 
-/// The first byte chooses the version, whether the content is read, and how the rest is cut, which is what a server says
-/// under load: the cut makes no difference, and no request is answered twice.
-pub fn bench(bytes: &[u8]) {
-    const ASKED: u64 = 4;
-    let &[how, ref rest @ ..] = bytes else { return };
-    let version = if how & 0x80 == 0 { Version::HTTP_11 } else { Version::HTTP_2 };
-    let mut exchange = Exchange::new(Method::GET);
-    if how & 0x40 != 0 {
-        exchange.expect.add("text=ll");
-    }
-    let (at_once, whole) = exchange.replies(version, ASKED, [rest]);
-    let (in_pieces, parts) = exchange.replies(version, ASKED, rest.chunks(usize::from(how & 0x1f) + 1));
-    assert_eq!((&at_once, whole.is_ok()), (&in_pieces, parts.is_ok()));
-    let to: BTreeSet<_> = at_once.iter().map(|(to, _)| *to).collect();
-    assert_eq!(to.len(), at_once.len(), "a request is answered twice");
-    assert!(version == Version::HTTP_11 || to.iter().all(|to| *to < ASKED), "a reply to nothing");
+/// What is read as a certificate has no key that is longer than it, and stays the same where something stands behind it.
+pub fn certificate(bytes: &[u8]) {
+    let Some(read) = Certificate::read(bytes) else { return };
+    assert!(read.bits <= bytes.len() * 8 || read.key.starts_with("ECDSA "), "{read:?}");
+    let mut again = Certificate::read(&[bytes, b"something"].concat());
+    // It is that of all the bytes.
+    again.iter_mut().for_each(|again| again.fingerprint.clone_from(&read.fingerprint));
+    assert_eq!(again, Some(read));
 }
 
 /// Text as a request, an event, a typed line, something said, and names. What is read is written as what reads the same,

@@ -149,6 +149,12 @@ fn nobody_there_and_words_that_mean_nothing_are_errors() {
     let table: &[(&[&str], i32, &str)] = &[
         (&["tcp://127.0.0.1:1"], 11, "connection refused"),
         (&["tcp://127.0.0.1:1", "--rate", "fast"], 2, "no rate"),
+        (&["tcp://127.0.0.1:1", "--up", "--rate", "10M"], 2, "10mbit of bits, 1MB of bytes"),
+        (&["tcp://127.0.0.1:1", "--up", "--rate", "500"], 2, "500 is one of requests"),
+        (&["tcp://127.0.0.1:1", "--rate", "10mbit"], 2, "10mbit is a rate of bits, and requests have one of their own"),
+        (&["http://127.0.0.1:1/", "--rate", "1MB"], 2, "8mbit is a rate of bits, and requests have one of their own"),
+        (&["tcp://127.0.0.1:1", "--connect", "--rate", "1kbit"], 2, "and connections have one of their own"),
+        (&["udp://127.0.0.1:1", "--rate", "1mbit", "--payload", "{{seq}}"], 2, "--size 1200"),
         (&["tcp://127.0.0.1:1", "--payload", "{{what}}"], 2, "{{seq}}"),
         (&["tcp://127.0.0.1:1", "a=b"], 2, "only a request of HTTP has items"),
         (&["tcp://127.0.0.1:1", "--up", "--down"], 2, "cannot be used with"),

@@ -75,6 +75,40 @@ fn a_load_lasts_as_long_as_it_should_and_every_connection_has_its_share() {
 }
 
 #[test]
+fn bulk_keeps_to_its_rate_on_every_stream() {
+    let home = Home::new();
+    for (service, way) in [("discard", "--up"), ("chargen", "--down"), ("echo", "--both")] {
+        let server = everywhere(&home, service);
+        for at in 0..server.at.len() {
+            let to = uncompressed(&server.client(at));
+            let report = report(&home, &[&to, way, "-c", "2", "--rate", "24mbit", "-d", "1s"]);
+            assert_eq!((&report["answered"], &report["loop"]), (&2.into(), &"open".into()), "{way} {to}: {report}");
+            let (sent, received) = bytes(&report);
+            let moved = if way == "--down" { received } else { sent };
+            // Half a second of it may be missing on a machine that is busy, and nothing may be too much.
+            assert!((1_500_000..=3_010_000).contains(&moved), "{way} {to}: {report}");
+            let [offered, reached] = ["offered", "reached"].map(|name| report["bit_rate"][name].as_f64().unwrap());
+            assert!((offered - 24e6).abs() < 1e5 && reached <= offered * 1.01, "{way} {to}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_rate_of_bulk_may_be_a_ramp_begins_anew_behind_the_warm_up_and_ends_with_a_count() {
+    let home = Home::new();
+    let server = home.serve(&["discard", ":0"], 1);
+    let words = [&*server.at[0], "--up", "-c", "2", "--rate", "1MB..3MB/1s", "--warm-up", "300ms"];
+    let ramp = report(&home, &words);
+    assert!((1_000_000..=2_020_000).contains(&bytes(&ramp).0), "{ramp}");
+    let counted = report(&home, &[&server.at[0], "--up", "-c", "2", "--rate", "1MB", "-n", "300001"]);
+    assert!((300_001..300_200).contains(&bytes(&counted).0), "{counted}");
+    let seconds = counted["seconds"].as_f64().unwrap();
+    assert!((0.29..1.0).contains(&seconds), "{counted}");
+    let text = home.run(&["bench", &server.at[0], "--up", "--rate", "8mbit", "-d", "500ms"], "").text();
+    assert!(text.contains("bulk: 8mbit by schedule") && text.contains("(offered 8.00 Mbit/s)"), "{text}");
+}
+
+#[test]
 fn a_server_tells_its_clients_apart_while_they_load_it() {
     let home = Home::new();
     let socket = format!("unix:{}", home.path("s"));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Home, Program, peer};
+use common::{Home, Program, Server, peer};
 use serde_json::Value;
 
 fn bench(home: &Home, words: &[&str]) -> Value {
@@ -33,6 +33,24 @@ fn socat_gives_back_numbers_and_payloads() {
 }
 
 #[test]
+fn answers_behind_a_slow_way_are_late_and_their_jitter_is_told() {
+    let home = Home::new();
+    let server = home.serve(&["echo", "udp://:0"], 1);
+    let to = format!("udp://127.0.0.1:{}", server.port(0));
+    let relay = Server::start(&mut home.hullo(&["relay", "udp://127.0.0.1:0", &to, "--fault", "latency:60ms~20ms"]), 1);
+    let words = |more: &[&'static str]| [&["bench", &relay.at[0], "--rate", "200", "-d", "1s"], more].concat();
+    let text = home.run(&words(&["--timeout", "50ms"]), "").text();
+    let shown = text.lines().find(|line| line.starts_with("packets")).unwrap_or_else(|| panic!("{text}"));
+    assert!(shown.contains("lost 0 (0 %)   late 200 (100 %)") && shown.contains("round-trip jitter "), "{text}");
+    assert!(text.contains("late means after the timeout of 50.0 ms"), "{text}");
+    let patient = bench(&home, &words(&["--timeout", "2s"])[1..]);
+    let seen = &patient["packets"];
+    assert_eq!((&patient["answered"], &seen["late"]), (&200.into(), &0.into()), "{patient}");
+    // Both ways vary by up to 20 ms more or less, each.
+    assert!((5.0..40.0).contains(&seen["jitter_ms"].as_f64().unwrap()), "{patient}");
+}
+
+#[test]
 fn both_ends_tell_what_came() {
     let home = Home::new();
     let server = home.serve(&["discard", "udp://:0", "--json"], 1);
@@ -40,6 +58,7 @@ fn both_ends_tell_what_came() {
     let report = bench(&home, &[&address, "--up", "--rate", "2000", "-d", "3s", "-c", "2", "--size", "100"]);
     assert_eq!((&report["offered"], &report["answered"]), (&6000.into(), &6000.into()), "{report}");
     assert_eq!(report["bytes"]["sent"], 600_000, "{report}");
+    assert!((report["rate"].as_f64().unwrap() / 2000.0 - 1.0).abs() < 0.05, "{report}");
     assert_eq!(report["packets"]["measured"], "there", "{report}");
     let said = server.program.so_far();
     let rates: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

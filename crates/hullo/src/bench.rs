@@ -66,6 +66,7 @@ mod http;
 mod http1;
 mod http2;
 mod message;
+mod pace;
 mod payload;
 mod progress;
 mod rate;
@@ -80,8 +81,9 @@ mod websocket;
 pub mod words;
 
 pub use self::{
-    codec::Failure,
-    http::{Exchange, Replies},
+    codec::{Failure, Replies},
+    http::Exchange,
+    message::Spoken,
     payload::{Expect, Payload},
     progress::Progress,
     rate::Rate,
@@ -106,7 +108,8 @@ pub struct Plan {
     pub to: Address,
     /// What kind of load it is.
     pub shape: Shape,
-    /// When requests go; without it each place asks again once it has been answered.
+    /// When requests go, or bytes of bulk; without it each place asks again once it has been answered, and as many bytes go
+    /// as will.
     pub rate: Option<Rate>,
     /// How many connections there are at once (10).
     pub connections: usize,
@@ -208,11 +211,22 @@ impl Plan {
         matches!(self.to.scheme.as_str(), "udp" | "unix-dgram") || self.to.options.flag("packets", false)
     }
 
+    /// Whether what goes is bytes without a border.
+    fn is_stream_of_bytes(&self) -> bool {
+        matches!(self.shape, Shape::Bulk(_)) && !self.is_packets()
+    }
+
+    /// When requests go: datagrams, where the rate is one of bits. Nothing where there is no schedule, or none of requests.
+    pub fn requests(&self) -> Option<Rate> {
+        let rate = self.rate.as_ref().filter(|_| !self.is_stream_of_bytes())?;
+        if rate.is_bits() { rate.of_size(datagrams::same_size(self)?).ok() } else { Some(rate.clone()) }
+    }
+
     /// The plan as times, from now on.
     fn schedule(&self, now: Instant) -> Schedule {
         let start = now + self.warm_up;
         Schedule {
-            rate: self.rate.clone(),
+            rate: self.requests(),
             warm: now,
             start,
             end: self.span().map(|span| start + span),
@@ -234,12 +248,31 @@ impl Plan {
         if self.to.scheme == "stdio" {
             return Err(Error::usage("there is no server on stdio").hint("exec:PROGRAM is one for each connection"));
         }
-        if self.rate.is_some() && matches!(self.shape, Shape::Bulk(_)) && !self.is_packets() {
-            return Err(Error::usage("bytes in bulk go as fast as they can, and have no --rate")
-                .hint("--rate is of requests: without --up, --down and --both messages go at it"));
-        }
+        self.check_rate()?;
         self.threads = self.threads.min(self.connections);
         if self.is_packets() { datagrams::check(self) } else { message::check(self) }
+    }
+}
+
+impl Plan {
+    /// Refuses a rate of what the load has none of.
+    fn check_rate(&self) -> Result<()> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        match (rate.is_bits(), self.is_stream_of_bytes()) {
+            (true, true) | (false, false) => Ok(()),
+            (false, true) => Err(Error::usage(format!("bulk has a rate of bits or bytes, and {rate} is one of requests"))
+                .hint("--rate 10mbit or --rate 1MB is so much a second; without --up, --down and --both messages go at --rate 500")),
+            (true, false) if !self.is_packets() => {
+                let what = if matches!(self.shape, Shape::Connect) { "connections" } else { "requests" };
+                Err(Error::usage(format!("{rate} is a rate of bits, and {what} have one of their own"))
+                    .hint("--rate 500 is so many a second; bits are for --up, --down and --both, and for datagrams"))
+            }
+            (true, false) => match datagrams::same_size(self) {
+                Some(size) => rate.of_size(size).map(drop),
+                None => Err(Error::usage(format!("{rate} is so many datagrams only where each is as long as the other"))
+                    .hint("--size 1200 makes them so; with a template in --payload, --rate 500 is so many a second")),
+            },
+        }
     }
 }
 

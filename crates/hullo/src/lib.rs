@@ -184,6 +184,11 @@ pub mod http1 {
     };
 }
 
+/// What a datagram of a measurement begins with, as a pure codec, and what its receiver counts.
+pub mod stamps {
+    pub use crate::stamp::{Kind, REPORT, Report, Runs, STAMP, Stamp, Train};
+}
+
 /// The frames of WebSockets, as a pure codec.
 pub mod websocket {
     pub use crate::transport::ws::{

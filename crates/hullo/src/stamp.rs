@@ -15,14 +15,14 @@
 mod arrivals;
 mod runs;
 
-pub(crate) use arrivals::Arrivals;
-pub(crate) use runs::{Runs, Train};
+pub(crate) use arrivals::{Arrivals, Jitter};
+pub use runs::{Runs, Train};
 
 /// How long a stamp is: the shortest datagram that has one.
-pub(crate) const STAMP: usize = 24;
+pub const STAMP: usize = 24;
 
 /// How long a report is, and a question for one: an answer that is no longer than its question floods nobody.
-pub(crate) const REPORT: usize = STAMP + 8 * FIELDS;
+pub const REPORT: usize = STAMP + 8 * FIELDS;
 
 const FIELDS: usize = 8;
 
@@ -30,7 +30,7 @@ const MAGIC: [u8; 3] = [0x9d, b'h', b'b'];
 
 /// What a datagram is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// To be sent back.
     Echoed = 1,
     /// To be counted where it arrives.
@@ -43,17 +43,20 @@ pub(crate) enum Kind {
 
 /// The beginning of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) kind: Kind,
-    pub(crate) run: u32,
-    pub(crate) number: u64,
+pub struct Stamp {
+    /// What it is for.
+    pub kind: Kind,
+    /// Whose it is: drawn anew for each measurement.
+    pub run: u32,
+    /// Which of them it is, from 0 on; of a question, how many there were.
+    pub number: u64,
     /// When it was sent, in nanoseconds since the run began.
-    pub(crate) sent: u64,
+    pub sent: u64,
 }
 
 impl Stamp {
     /// As it stands at the beginning of a datagram.
-    pub(crate) fn bytes(&self) -> [u8; STAMP] {
+    pub fn bytes(&self) -> [u8; STAMP] {
         let mut bytes = [0; STAMP];
         bytes[..3].copy_from_slice(&MAGIC);
         bytes[3] = self.kind as u8;
@@ -64,7 +67,7 @@ impl Stamp {
     }
 
     /// The stamp of a datagram, where it has one.
-    pub(crate) fn read(datagram: &[u8]) -> Option<Self> {
+    pub fn read(datagram: &[u8]) -> Option<Self> {
         let stamp: &[u8; STAMP] = datagram.first_chunk()?;
         if stamp[..3] != MAGIC {
             return None;
@@ -83,35 +86,35 @@ impl Stamp {
 
 /// What has arrived of the datagrams of one socket, as the other end tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
+pub struct Report {
     /// How many had been sent by then, as whoever asked says.
-    pub(crate) sent: u64,
+    pub sent: u64,
     /// How many arrived, each counted once.
-    pub(crate) received: u64,
+    pub received: u64,
     /// How many arrived once more.
-    pub(crate) duplicates: u64,
+    pub duplicates: u64,
     /// How many arrived after one with a higher number (RFC 4737).
-    pub(crate) reordered: u64,
+    pub reordered: u64,
     /// How evenly they came compared with how they went, in nanoseconds (RFC 3550, section 6.4.1).
-    pub(crate) jitter: u64,
+    pub jitter: u64,
     /// The bytes of those that arrived.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// From the first arrival to the last one, in nanoseconds.
-    pub(crate) lasted: u64,
+    pub lasted: u64,
     /// How many the kernel over there dropped, since the socket's buffer was full.
-    pub(crate) dropped: u64,
+    pub dropped: u64,
 }
 
 impl Report {
     /// The datagram that asks for a report.
-    pub(crate) fn question(run: u32, sent: u64, now: u64) -> [u8; REPORT] {
+    pub fn question(run: u32, sent: u64, now: u64) -> [u8; REPORT] {
         let mut bytes = [0; REPORT];
         bytes[..STAMP].copy_from_slice(&Stamp { kind: Kind::Question, run, number: sent, sent: now }.bytes());
         bytes
     }
 
     /// The answer to that question.
-    pub(crate) fn answer(&self, question: &Stamp) -> [u8; REPORT] {
+    pub fn answer(&self, question: &Stamp) -> [u8; REPORT] {
         let mut bytes = [0; REPORT];
         bytes[..STAMP].copy_from_slice(&Stamp { kind: Kind::Report, ..*question }.bytes());
         for (place, field) in bytes[STAMP..].chunks_exact_mut(8).zip(self.fields()) {
@@ -121,7 +124,7 @@ impl Report {
     }
 
     /// Reads what stands behind the stamp of an answer.
-    pub(crate) fn read(datagram: &[u8]) -> Option<Self> {
+    pub fn read(datagram: &[u8]) -> Option<Self> {
         let mut report = Self::default();
         for (index, field) in report.fields_mut().into_iter().enumerate() {
             *field = word(datagram, STAMP + 8 * index)?;

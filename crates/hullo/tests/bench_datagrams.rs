@@ -136,6 +136,79 @@ async fn one_that_is_lost_gives_its_place_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_after_the_timeout_is_late_and_not_lost() {
+    let timeout = Duration::from_millis(50);
+    for (conditions, in_time, lost) in
+        [("delay=60ms", 0..1, 0..1), ("delay=60ms&loss=0.1", 0..1, 250..510), ("jitter=40ms", 600..1800, 0..1)]
+    {
+        let server = simulated("echo", conditions).await;
+        let report = run(Plan { timeout, ..at_rate("1000", 2000, to(&server)) }).await;
+        let seen = packets(&report);
+        assert!(in_time.contains(&report.answered) && lost.contains(&seen.lost), "{conditions}: {report:?}");
+        assert_eq!((report.offered, report.sent, report.failed), (2000, 2000, 0), "{conditions}: {report:?}");
+        assert_eq!(seen.lost + seen.late, report.unanswered, "{conditions}: {report:?}");
+        assert!(report.latency_ms.max < 65.0, "late ones have waited for the timeout: {report:?}");
+        assert!((report.seconds - 2.0).abs() < 0.06, "waiting for them takes none of its time: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_at_the_end_is_late_and_not_lost() {
+    for (name, expected) in [("delay=100ms", 90..120), ("delay=100ms&loss=0.5", 15..45)] {
+        let server = simulated("echo", name).await;
+        let report = run(at_rate("1000", 1000, Plan { timeout: Duration::from_secs(1), ..to(&server) })).await;
+        let seen = packets(&report);
+        assert!(expected.contains(&seen.late), "{name}: {report:?}");
+        assert_eq!(seen.lost + seen.late, report.unanswered, "{name}: {report:?}");
+        assert_eq!(report.seconds, 1.0, "{name}");
+        let columns = &report.over_time;
+        assert!(columns.width * columns.columns.len() as f64 <= 1.15, "they are in no figure of the run: {columns:?}");
+        assert_eq!(report.bytes.received, 64 * report.answered, "{name}: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_number_may_be_late_too_and_has_jitter() {
+    let ask = || Shape::Ask(Arc::new(Ask { payload: Payload::template("0", 0).unwrap(), expect: Expect::default() }));
+    let duration = Some(Duration::from_secs(2));
+    let server = simulated("convert", "delay=60ms").await;
+    let late = Plan { shape: ask(), timeout: Duration::from_millis(50), duration, ..to(&server) };
+    let report = run(late).await;
+    assert_eq!((report.answered, packets(&report).lost), (0, 0), "{report:?}");
+    assert!(report.sent > 100 && packets(&report).late == report.sent, "{report:?}");
+
+    // Each question has a link of its own where the one before was given up, and each new one draws the same.
+    let server = simulated("convert", &format!("jitter=20ms&seed={MIXED}")).await;
+    let report = run(Plan { shape: ask(), duration: Some(Duration::from_secs(20)), ..to(&server) }).await;
+    assert!(report.answered > 1000 && packets(&report).measured == "here", "{report:?}");
+    assert!((6.0..12.0).contains(&packets(&report).jitter_ms), "there and back: {report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_bits_is_one_of_datagrams() {
+    for (name, size) in [("echo", 120), ("discard", 1200), ("convert", 2)] {
+        let server = simulated(name, "delay=1ms").await;
+        let bits = |per_second: usize| format!("{}bit", per_second * size * 8);
+        let payload = || if name == "convert" { Payload::fixed(&b"0\n"[..]) } else { Payload::of_size(size) };
+        let shape = match name {
+            "discard" => Shape::Bulk(Direction::Up),
+            _ => Shape::Ask(Arc::new(Ask { payload: payload(), expect: Expect::default() })),
+        };
+        let report =
+            run(Plan { shape: shape.clone(), size: Some(size), ..at_rate(&bits(500), 2000, to(&server)) }).await;
+        assert_eq!((report.offered, report.answered), (1000, 1000), "{name}: {report:?}");
+        let rate = report.bit_rate.unwrap();
+        let expected = (500 * size * 8) as f64;
+        assert!((rate.offered / expected - 1.0).abs() < 0.01, "{name}: {rate:?}");
+        assert!((rate.reached / expected - 1.0).abs() < 0.01, "{name}: {rate:?}");
+        assert!((report.rate / 500.0 - 1.0).abs() < 0.01, "{name}: {report:?}");
+        let ramp = format!("{}..{}/2s", bits(100), bits(300));
+        let report = run(Plan { shape, size: Some(size), ..at_rate(&ramp, 2000, to(&server)) }).await;
+        assert_eq!(report.offered, 400, "{name}: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_are_sent_and_no_more() {
     for name in ["echo", "discard"] {
         let server = simulated(name, "delay=1ms").await;
@@ -205,6 +278,13 @@ async fn what_datagrams_cannot_do_is_refused() {
         let error = bench::run(Plan { shape: shape.clone(), ..plan.clone() }, &Scope::default(), |_| ()).await;
         let error = error.map(drop).unwrap_err();
         assert!(error.kind() == Kind::Usage && error.advice().is_some(), "{shape:?}: {error}");
+    }
+    let template =
+        Shape::Ask(Arc::new(Ask { payload: Payload::template("{{seq}}", 0).unwrap(), expect: Expect::default() }));
+    for (shape, rate) in [(template, "10mbit"), (sized(24), "1000gbit")] {
+        let plan = Plan { shape: shape.clone(), rate: Some(rate.parse().unwrap()), ..plan.clone() };
+        let error = bench::run(plan, &Scope::default(), |_| ()).await.map(drop).unwrap_err();
+        assert!(error.kind() == Kind::Usage && error.advice().unwrap().contains("--size 1200"), "{shape:?}: {error}");
     }
 }
 

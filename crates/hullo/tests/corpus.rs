@@ -88,6 +88,21 @@ fn the_corpus_has_good_and_bad_of_each_kind() {
         let good = heard.iter().filter(|(replies, end)| !replies.is_empty() && end.is_ok()).count();
         assert!(good >= 3 && heard.len() - good >= 3, "{good} good answers under load of {}, {version:?}", heard.len());
     }
+    let ways = hullo::framing::FRAMINGS.len() + 3;
+    for way in 0..ways {
+        let said = texts("bench_messages").into_iter().filter(|bytes| usize::from(bytes[0]) % ways == way).count();
+        assert!(said >= 2, "{said} of the ways in which messages are told apart, {way}");
+    }
+    let stamps = texts("stamps").iter().filter(|bytes| hullo::stamps::Stamp::read(bytes).is_some()).count();
+    assert!(stamps >= 4, "{stamps} good stamps");
+    let said = texts("tls");
+    let kinds = said.iter().filter(|bytes| bytes[0] & 8 == 0).map(|bytes| bytes[0] & 7).collect::<BTreeSet<_>>();
+    assert_eq!(kinds, (0..8).collect(), "each end has each cipher");
+    let strangers = said.iter().filter(|bytes| bytes[0] & 8 != 0).map(|bytes| bytes[0] & 4).collect::<BTreeSet<_>>();
+    assert_eq!(strangers.len(), 2, "each end meets strangers");
+    let certificates = texts("certificate");
+    let good = certificates.iter().filter(|bytes| hullo::Certificate::read(bytes).is_some()).count();
+    assert!(good >= 5 && certificates.len() - good >= 5, "{good} good certificates of {}", certificates.len());
     let captures = texts("capture");
     let good = captures.iter().filter(|bytes| hullo::capture::read(&bytes[..]).is_ok_and(|read| found(&read))).count();
     assert!(good >= 8 && captures.len() - good >= 5, "{good} good captures of {}", captures.len());

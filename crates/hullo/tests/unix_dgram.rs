@@ -113,3 +113,27 @@ async fn flood(deaf: &UnixDatagram, here: &Path, question: &str) {
     }
     assert!(sent > 10, "{sent} questions fill nothing");
 }
+
+/// Each takes a place in the server's own buffer, until that has none.
+#[tokio::test]
+async fn measurers_that_never_read_keep_nobody_from_being_heard() {
+    let folder = Folder::new();
+    let _server = here(&folder, service("discard")).await;
+    let stamp = |kind: u8| [&[0x9d, b'h', b'b', kind][..], &[0; 84]].concat();
+    let mut mute = Vec::new();
+    for number in 0..60 {
+        let client = listening(client(&folder, Some(&format!("mute-{number}"))));
+        in_time("a datagram", client.send(&stamp(2))).await.unwrap();
+        for _ in 0..12 {
+            in_time("a question", client.send(&stamp(3))).await.unwrap();
+        }
+        mute.push(client);
+    }
+    let talker = listening(client(&folder, Some("talker")));
+    for _ in 0..2000 {
+        in_time("a datagram", talker.send(&stamp(2))).await.unwrap();
+    }
+    drop(mute);
+    in_time("a question", talker.send(&stamp(3))).await.unwrap();
+    assert_eq!(in_time("an answer", talker.recv(&mut [0; 100])).await.unwrap(), 88);
+}

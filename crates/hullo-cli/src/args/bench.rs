@@ -21,6 +21,10 @@ so many letters and digits.
 A datagram begins with a number, in the first 24 of its bytes, so that its echo is known: with --rate any
 number of them may be under way. With --up it is counted at the other end, by hullo serve discard. With
 --payload it has no number: one is under way on each socket, and the next datagram that comes is its answer.
+One that comes back after --timeout is late and unanswered; one that does not come at all is lost.
+
+A rate may be one of bits (bit, kbit, mbit, gbit) or of bytes (B, kB, MB, GB, KiB, MiB, GiB), of all connections
+together and without headers. Bulk then goes by schedule, and datagrams are so many as their size makes of it.
 
 The exit status is 23 if an objective (--slo, --fail-unanswered) is missed, and that of the most frequent
 failure if nothing was answered at all.
@@ -33,6 +37,7 @@ Examples:
   hullo bench POST https://example.org/items 'name={{random 8}}' --http 2 -c 4 --depth 32
   hullo bench ws://localhost:7008/ --payload @question.txt --expect same
   hullo bench tcp://localhost:9009 --up -c 4              bulk, to hullo serve discard :9009
+  hullo bench tcp://localhost:9009 --up --rate 10mbit     bulk by schedule; 1MB is so many bytes a second
   hullo bench udp://localhost:7007 --rate 50000           loss, reordering, duplicates and jitter as well
   hullo bench udp://localhost:9009 --up --rate 50000      one way, measured by hullo serve discard udp://:9009
   hullo bench tls://localhost:8443 --connect              handshakes a second
@@ -44,7 +49,7 @@ pub(crate) struct Bench {
     #[arg(required_unless_present = "compare", value_name = "[METHOD] ADDRESS [ITEM]")]
     pub(crate) words: Vec<String>,
 
-    /// Requests a second, by schedule: 500, a ramp 100..10000/60s, or steps 100,200,400/10s
+    /// Requests a second, by schedule: 500, a ramp 100..10000/60s, or steps 100,200,400/10s; of bulk and datagrams 10mbit
     #[arg(long, value_name = "RATE", help_heading = "Load", value_parser = rate)]
     pub(crate) rate: Option<Rate>,
 

@@ -113,7 +113,7 @@ async fn against(a: Plan, mut args: Bench, objectives: &[Slo], voice: Voice) -> 
 async fn looked_for(plan: Plan, args: &Bench, objectives: &[Slo], voice: Voice) -> Result<ExitCode> {
     // The ends of a ramp are where to begin and where to stop.
     let span = |rate: &Rate| rate.span().map(|span| rate.at(span));
-    let bounds = args.rate.as_ref().map_or((search::START, None), |rate| (rate.first(), span(rate)));
+    let bounds = plan.requests().map_or((search::START, None), |rate| (rate.first(), span(&rate)));
     let plan = Plan { duration: args.duration.or(Some(TRIAL)), warm_up: args.warm_up.max(BETWEEN), ..plan };
     let trial = async |rate| unattended(Plan { rate: Some(Rate::constant(rate)?), ..plan.clone() }, voice).await;
     let told = |trial: &search::Trial| step(voice, "trial", &trial.line(), trial.facts());

@@ -4,6 +4,7 @@
 //! ever. A connection is one request: it is answered if it lasted until the end of the run, or until the server ended it,
 //! and unanswered if not one byte went where it should. With a count the run is over when so many bytes have moved, and
 //! the server has ended or been silent for the timeout; bytes that went count as soon as our own kernel has taken them.
+//! With a rate they move by schedule: what is taken, where nothing is given, and what is given otherwise.
 
 use std::{
     future::poll_fn,
@@ -17,6 +18,7 @@ use tokio::{io::AsyncWrite, time::Instant};
 use super::{
     Direction, Shape,
     codec::Failure,
+    pace::Pace,
     thread::{State, Thread},
     turns::Moment,
 };
@@ -84,6 +86,7 @@ struct Bulk<'a> {
     direction: Direction,
     give: Option<Give>,
     skip: Skip,
+    pace: Option<Pace>,
     /// What has moved while it counted.
     sent: u64,
     received: u64,
@@ -104,6 +107,7 @@ impl<'a> Bulk<'a> {
             direction,
             give,
             skip: Skip::default(),
+            pace: thread.plan.rate.as_ref().map(|rate| Pace::new(rate.share(thread.plan.connections))),
             sent: 0,
             received: 0,
             moved: Instant::now(),
@@ -117,10 +121,15 @@ impl<'a> Bulk<'a> {
         let now = Instant::now();
         let moment = self.thread.state().turns.moment(now);
         let (sent, received) = (self.sent, self.received);
-        let went = self.poll_move(cx, &moment);
+        let due = self.poll_due(cx, &moment, now);
+        let went = self.poll_move(cx, &moment, due);
         let mut state = self.thread.state();
         if (sent, received) != (self.sent, self.received) {
             self.moved = Instant::now();
+            if let Some(pace) = &mut self.pace {
+                let takes = self.direction == Direction::Down;
+                pace.moved(if takes { self.received - received } else { self.sent - sent });
+            }
             self.count(&mut state, &moment, now, (sent, received));
         }
         match went {
@@ -149,10 +158,24 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// Both directions, as far as they go now.
-    fn poll_move(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<Result<()>> {
-        let heard = self.poll_hear(cx, moment)?;
-        let given = self.poll_give(cx, moment)?;
+    /// How many bytes are due, where there is a schedule; 0 where none are, until the task is woken.
+    fn poll_due(&mut self, cx: &mut Context<'_>, moment: &Moment, now: Instant) -> u64 {
+        let Some(pace) = self.pace.as_mut().filter(|_| moment.left() > 0) else { return u64::MAX };
+        let part = self.thread.state().turns.part(now);
+        match pace.poll_due(cx, part, moment.left()) {
+            Poll::Ready(due) => due,
+            Poll::Pending => {
+                // It is we who wait.
+                self.moved = now;
+                0
+            }
+        }
+    }
+
+    /// Both directions, as far as they go now, and so many bytes at most of the one that has a schedule.
+    fn poll_move(&mut self, cx: &mut Context<'_>, moment: &Moment, due: u64) -> Poll<Result<()>> {
+        let heard = self.poll_hear(cx, moment, due)?;
+        let given = self.poll_give(cx, moment, due)?;
         match (heard, given) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
             _ => Poll::Pending,
@@ -160,18 +183,26 @@ impl<'a> Bulk<'a> {
     }
 
     /// Takes what has come; ready at the end.
-    fn poll_hear(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<Result<()>> {
-        let mut left = if self.direction == Direction::Down { moment.left() } else { u64::MAX };
+    fn poll_hear(&mut self, cx: &mut Context<'_>, moment: &Moment, due: u64) -> Poll<Result<()>> {
+        let (mut left, mut due) =
+            if self.direction == Direction::Down { (moment.left(), due) } else { (u64::MAX, u64::MAX) };
+        let waits = due == 0;
         for _ in 0..PIECES {
             if self.is_heard || left == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            if waits {
+                return Poll::Pending;
+            }
+            if due == 0 {
+                break;
+            }
+            let most = usize::try_from(left.min(due)).unwrap_or(usize::MAX);
             let n = ready!(self.skip.poll(cx, &mut self.stream, most));
             let n = n.map_err(|error| Error::io("cannot take what comes", error))? as u64;
             self.is_heard = n == 0;
             self.received += n;
-            left -= n;
+            (left, due) = (left - n, due - n);
         }
         if self.is_heard {
             return Poll::Ready(Ok(()));
@@ -181,13 +212,16 @@ impl<'a> Bulk<'a> {
     }
 
     /// Gives as much as is taken; ready when the other end has been told that it is over.
-    fn poll_give(&mut self, cx: &mut Context<'_>, moment: &Moment) -> Poll<Result<()>> {
+    fn poll_give(&mut self, cx: &mut Context<'_>, moment: &Moment, due: u64) -> Poll<Result<()>> {
         let cannot = |error| Error::io("cannot send", error);
         let left = moment.left();
         if let Some(give) = self.give.as_mut().filter(|_| left > 0) {
-            let mut given = 0;
-            while given < left.min(TURN) {
-                let most = usize::try_from(left - given).unwrap_or(usize::MAX);
+            let (mut given, most) = (0, left.min(due));
+            if most == 0 {
+                return Poll::Pending;
+            }
+            while given < most.min(TURN) {
+                let most = usize::try_from(most - given).unwrap_or(usize::MAX);
                 match give.poll(cx, &mut self.stream, most) {
                     Poll::Ready(n) => given += n.map_err(cannot)? as u64,
                     Poll::Pending => {
@@ -230,7 +264,7 @@ impl<'a> Bulk<'a> {
         state.turns.rest(self.seat, std::task::Waker::noop(), None);
         // Where bytes end the run, waiting for the server to end as well takes none of its time.
         if matches!(state.turns.moment(Instant::now()), Moment::Enough) {
-            state.quiet = state.quiet.max(Some(self.moved));
+            state.quiet(self.moved);
         }
         let tally = &mut state.tally;
         tally.counts.offered += 1;

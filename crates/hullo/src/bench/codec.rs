@@ -39,6 +39,38 @@ pub(crate) trait Codec: Send {
     }
 }
 
+/// Which request was answered, and with which status, 0 where there are none, or how that failed.
+pub type Replies = Vec<(u64, std::result::Result<u16, Failure>)>;
+
+/// What bytes, in whatever pieces they come, are to a connection on which so many requests were asked.
+pub(super) fn replies<'a>(
+    codec: &mut dyn Codec,
+    asked: u64,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Replies, Result<()>) {
+    (0..asked).for_each(|n| codec.ask(n, &mut Vec::new()));
+    let (mut replies, mut rest) = (Vec::new(), Vec::new());
+    let mut take = |reply: Reply| {
+        let outcome = match reply.outcome {
+            Outcome::Answered(status) => Ok(status.unwrap_or_default()),
+            Outcome::Failed(failure) => Err(failure),
+            Outcome::Undone => Err(Failure::Kind(Kind::Cut)),
+        };
+        replies.push((reply.to.unwrap_or(replies.len() as u64), outcome));
+    };
+    let mut heard = Ok(());
+    for piece in pieces {
+        rest.extend_from_slice(piece);
+        heard = codec.hear(&rest, &mut take).map(|used| drop(rest.drain(..used)));
+        codec.owed(&mut Vec::new());
+        if heard.is_err() {
+            break;
+        }
+    }
+    let heard = heard.and_then(|()| codec.end(&mut take));
+    (replies, heard)
+}
+
 /// A connection that stands, and what is spoken on it.
 pub(crate) type Opened = (BoxStream, Box<dyn Codec>);
 

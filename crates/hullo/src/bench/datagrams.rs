@@ -2,14 +2,16 @@
 //!
 //! Each one begins with a stamp (the first 24 bytes of its `--size`), so that an echo is known by its number however late
 //! it comes, and any number of them may be under way: with a rate as many as are due, and without one `depth` on each
-//! socket. One that is not back within the timeout gives its place to the next; it is unanswered, and lost.
+//! socket. One that is not back within the timeout gives its place to the next, and is unanswered: it is late if it still
+//! comes, for which there is some time behind the end, and lost if it does not.
 //!
 //! Those of `--up` are counted at the other end (`hullo serve discard`), which is asked at the end what has come: loss,
 //! order and jitter are then those of one way. A payload of somebody else's has no stamp: then one question is under way
 //! on each socket, and the next datagram that comes is its answer.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::SinkExt;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::time::{Instant, sleep, timeout};
@@ -51,6 +53,14 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
         (_, Some(size)) if size > LARGEST => Err(Error::usage(format!("a datagram has at most {LARGEST} bytes"))
             .hint(format!("--size {EVERYWHERE} goes everywhere"))),
         _ => Ok(()),
+    }
+}
+
+/// How large all datagrams are; nothing where each may be another.
+pub(super) fn same_size(plan: &Plan) -> Option<usize> {
+    match &plan.shape {
+        Shape::Ask(ask) => ask.payload.same().map(Bytes::len),
+        _ => size_of(plan),
     }
 }
 
@@ -100,8 +110,10 @@ async fn echoed(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: u
     let mut work = Numbered::new(thread, seat, packets, size, Some(ask), random());
     // What broke is counted with what it broke.
     let _ = (&mut work).await;
+    thread.state().quiet(Instant::now());
+    work.hear_late(behind(thread.plan.timeout)).await;
     let datagrams = &mut thread.state().tally.datagrams;
-    datagrams.here(work.sent.saturating_sub(work.failed), &work.arrivals);
+    datagrams.here(work.sent.saturating_sub(work.failed), &work.arrivals, work.late);
     datagrams.longest = datagrams.longest.max(work.longest);
     datagrams.foreign += work.foreign;
 }
@@ -111,7 +123,7 @@ async fn counted(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: 
     let mut work = Numbered::new(thread, seat, packets, size, None, random());
     let _ = (&mut work).await;
     let (run, sent, now) = (work.run(), work.sent, work.now());
-    thread.state().quiet = Some(Instant::now());
+    thread.state().quiet(Instant::now());
     let report = if sent > 0 { told(&mut *work.packets, run, sent, now).await } else { Ok(None) };
     let sent = sent.saturating_sub(work.failed);
     let mut state = thread.state();
@@ -121,6 +133,7 @@ async fn counted(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: 
         Ok(Some(report)) => {
             let received = report.received.min(sent);
             tally.counts.answered += received;
+            tally.in_time += received;
             tally.counts.unanswered += sent - received;
         }
         Ok(None) => tally.counts.unanswered += sent,
@@ -128,6 +141,14 @@ async fn counted(thread: &Thread, seat: usize, packets: Box<dyn Packets>, size: 
         Err(error) => tally.all_failed(sent, Failure::Kind(error.kind())),
     }
     tally.datagrams.there(sent, report.as_ref().ok().and_then(Option::as_ref));
+}
+
+/// The most time that there is behind the end for what was given up.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// How long what was given up may still come, behind the end of a run with that timeout: as long again.
+fn behind(timeout: Duration) -> Duration {
+    timeout.clamp(GRACE, BEHIND)
 }
 
 /// How often it is asked what has come. Each time it is waited twice as long for the answer.

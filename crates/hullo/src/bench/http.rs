@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::{
-    codec::{Codec, Failure, Opened, Outcome, Reply},
+    codec::{Codec, Failure, Opened, Outcome, Replies, replies},
     http1::{self, Http1},
     http2::{Http2, fields},
     payload::{Expect, Payload},
@@ -36,9 +36,6 @@ pub struct Exchange {
     pub version: Option<Version>,
 }
 
-/// Which request was answered, and with which status or how that failed.
-pub type Replies = Vec<(u64, Result<u16, Failure>)>;
-
 impl Exchange {
     /// A request without a body.
     pub fn new(method: Method) -> Self {
@@ -58,31 +55,10 @@ impl Exchange {
     ) -> (Replies, Result<()>) {
         let target = Target { scheme: "http", authority: "localhost", path: "/" };
         let judge = Judge::new(self.expect.clone(), self.payload(), Limits::default().max);
-        let mut codec: Box<dyn Codec> = match version {
-            Version::HTTP_2 => Box::new(self.http2(&target, judge)),
-            _ => Box::new(self.http1(&target, judge)),
-        };
-        (0..asked).for_each(|n| codec.ask(n, &mut Vec::new()));
-        let (mut replies, mut rest) = (Vec::new(), Vec::new());
-        let mut take = |reply: Reply| {
-            let outcome = match reply.outcome {
-                Outcome::Answered(status) => Ok(status.unwrap_or_default()),
-                Outcome::Failed(failure) => Err(failure),
-                Outcome::Undone => Err(Failure::Kind(Kind::Cut)),
-            };
-            replies.push((reply.to.unwrap_or(replies.len() as u64), outcome));
-        };
-        let mut heard = Ok(());
-        for piece in pieces {
-            rest.extend_from_slice(piece);
-            heard = codec.hear(&rest, &mut take).map(|used| drop(rest.drain(..used)));
-            codec.owed(&mut Vec::new());
-            if heard.is_err() {
-                break;
-            }
+        match version {
+            Version::HTTP_2 => replies(&mut self.http2(&target, judge), asked, pieces),
+            _ => replies(&mut self.http1(&target, judge), asked, pieces),
         }
-        let heard = heard.and_then(|()| codec.end(&mut take));
-        (replies, heard)
     }
 
     /// What cannot be asked, or not again and again.
@@ -260,7 +236,7 @@ impl Judge {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use super::{super::codec::Reply, *};
 
     /// What a codec makes of bytes that come in pieces.
     #[derive(Debug, PartialEq)]

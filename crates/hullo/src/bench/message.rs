@@ -6,7 +6,9 @@ use bytes::BytesMut;
 
 use super::{
     Ask, Plan, Shape,
-    codec::{Codec, Failure, Opened, Outcome, Reply},
+    codec::{Codec, Failure, Opened, Outcome, Replies, Reply, replies},
+    http::Judge,
+    websocket::Messages,
 };
 use crate::{
     address::Address,
@@ -14,7 +16,8 @@ use crate::{
     error::{Error, Result},
     framing::{self, Framing},
     message::Message,
-    scope::Scope,
+    scope::{Limits, Scope},
+    transport::ws::deflate::Deflate,
 };
 
 /// Refuses what cannot be told from other messages on such a stream. The newline at the end of a payload is left to a
@@ -52,17 +55,54 @@ fn carries(framing: &mut dyn Framing, bytes: Vec<u8>) -> bool {
 /// Connects, and speaks in messages.
 pub(super) async fn open(to: &Address, ask: &Arc<Ask>, scope: &Scope) -> Result<Opened> {
     let link = dial(to, scope).await?;
-    let max = link.scope.limits().max;
-    let codec: Box<dyn Codec> = match link.scope.frame() {
-        Some(frame) => Box::new(Framed {
-            ask: ask.clone(),
-            framing: (frame.make)(max),
-            asked: VecDeque::new(),
-            input: BytesMut::new(),
-        }),
-        None => Box::new(AsLong { ask: ask.clone(), asked: VecDeque::new(), have: 0, content: Vec::new() }),
-    };
+    let codec = codec(ask.clone(), link.scope.frame(), link.scope.limits().max);
     Ok((link.stream(), codec))
+}
+
+/// Messages of at most so many bytes in that framing; without one a reply is as long as its request.
+fn codec(ask: Arc<Ask>, frame: Option<&framing::Spec>, max: usize) -> Box<dyn Codec> {
+    match frame {
+        Some(frame) => {
+            Box::new(Framed { ask, framing: (frame.make)(max), asked: VecDeque::new(), input: BytesMut::new() })
+        }
+        None => Box::new(AsLong { ask, asked: VecDeque::new(), have: 0, content: Vec::new() }),
+    }
+}
+
+/// How messages are told apart in a stream.
+#[derive(Clone, Copy, Debug)]
+pub enum Spoken {
+    /// As those of WebSockets, which may be compressed where the extension permessage-deflate was agreed on.
+    WebSocket(Option<Deflate>),
+    /// In a framing.
+    Framed(&'static framing::Spec),
+    /// By their length, which is that of the request.
+    AsLong,
+}
+
+impl Ask {
+    /// What the bytes of a server, in whatever pieces they come, are to a connection on which so many requests were asked: for
+    /// each reply that is whole, the request that it answers, or how that failed.
+    ///
+    /// # Errors
+    /// They break the protocol, or end in the middle of a reply.
+    pub fn replies<'a>(
+        &self,
+        spoken: Spoken,
+        asked: u64,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Replies, Result<()>) {
+        let max = Limits::default().max;
+        let codec = |frame| codec(Arc::new(self.clone()), frame, max);
+        match spoken {
+            Spoken::WebSocket(deflate) => {
+                let judge = Judge::new(self.expect.clone(), self.payload.clone(), max);
+                replies(&mut Messages::new(self.payload.clone(), judge, deflate), asked, pieces)
+            }
+            Spoken::Framed(frame) => replies(&mut *codec(Some(frame)), asked, pieces),
+            Spoken::AsLong => replies(&mut *codec(None), asked, pieces),
+        }
+    }
 }
 
 /// A reply is as long as its request, as an echo is.

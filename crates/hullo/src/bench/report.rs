@@ -15,7 +15,10 @@ use super::{
 };
 use crate::error::Kind;
 
+mod bit_rate;
 mod times;
+
+pub use bit_rate::BitRate;
 
 /// The version of the words below; it grows when one of them changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -56,6 +59,9 @@ pub struct Report {
     pub statuses: BTreeMap<String, u64>,
     /// Answers a second.
     pub rate: f64,
+    /// Of a load whose rate is one of bits: how many there were a second, of what is sent and counts, without headers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bit_rate: Option<BitRate>,
     /// Bytes that went and came.
     pub bytes: Bytes,
     /// From when a request should have gone until its answer was whole.
@@ -194,6 +200,7 @@ impl Report {
             unanswered: counts.unanswered,
             statuses: tally.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
             rate: if run.seconds > 0.0 { tally.in_time as f64 / run.seconds } else { 0.0 },
+            bit_rate: BitRate::of(plan, tally, run.seconds),
             bytes: Bytes { sent: counts.bytes_sent, received: counts.bytes_received },
             latency_ms: Latency::with_waits(&tally.latency, &tally.waited),
             failed_ms: Latency::of(&tally.failed),

@@ -75,11 +75,15 @@ pub struct Counts {
 pub struct Packets {
     /// Those that never came, but for those of `kernel_drops`.
     pub lost: u64,
+    /// Those that came back after the timeout, or behind the end of the run: they are unanswered, and not lost.
+    #[serde(default)]
+    pub late: u64,
     /// Those that came after one that was sent later (RFC 4737).
     pub reordered: u64,
     /// Those that came again.
     pub duplicates: u64,
-    /// How much the time of travel varies, in milliseconds (RFC 3550, section 6.4.1).
+    /// How much the time of travel varies, in milliseconds (RFC 3550, section 6.4.1): that of one way or of both, as
+    /// `measured` says.
     pub jitter_ms: f64,
     /// Those that the kernel of one of the ends dropped, since they came faster than they were taken: the network did not
     /// lose them.

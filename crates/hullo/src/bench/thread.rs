@@ -69,8 +69,8 @@ pub(crate) struct State {
     pub(crate) tally: Tally,
     /// Whether what has no answer now is unanswered.
     pub(crate) closed: bool,
-    /// Since when nothing is sent any more, where something is still to be asked.
-    pub(crate) quiet: Option<Instant>,
+    /// Since when nothing is sent any more, where something is still to be asked or heard.
+    quiet: Option<Instant>,
     /// When somebody wanted it to stop.
     stopped: Option<Instant>,
     /// The processor's time when what counts began, and when it ended.
@@ -293,8 +293,9 @@ impl Thread {
     /// What nobody has come to is offered, and unanswered. The thread counts nothing more.
     fn finish(&self, schedule: &Schedule) -> Result<Done> {
         let mut state = self.state();
-        let now = Instant::now();
-        let State { turns, tally, quiet, stopped, cpu, .. } = &mut *state;
+        // Whoever still had something to ask or to hear has taken none of its time.
+        let now = state.quiet.unwrap_or_else(Instant::now);
+        let State { turns, tally, stopped, cpu, .. } = &mut *state;
         let end = [schedule.end, *stopped].into_iter().flatten().fold(now, Instant::min);
         while let Some((turn, many)) = turns.left(end) {
             tally.left(&turn, many, now);
@@ -302,7 +303,7 @@ impl Thread {
         let [from, to] = cpu.map(|mark| mark.unwrap_or_else(Mark::now));
         Ok(Done {
             tally: std::mem::replace(tally, Tally::new(now, None)?),
-            lasted: quiet.unwrap_or(end).min(end).saturating_duration_since(schedule.start),
+            lasted: end.saturating_duration_since(schedule.start),
             cpu: to.cpu.saturating_sub(from.cpu),
             busy_in: to.at.saturating_duration_since(from.at),
         })
@@ -316,6 +317,11 @@ impl Mark {
 }
 
 impl State {
+    /// Nothing counts any more of a connection that goes on, from that moment on.
+    pub(crate) fn quiet(&mut self, since: Instant) {
+        self.quiet = self.quiet.max(Some(since));
+    }
+
     /// The next turn for that connection, which is counted as offered, and as late if we are.
     pub(crate) fn next(&mut self, seat: usize, now: Instant) -> Next {
         let next = self.turns.next(seat, now);

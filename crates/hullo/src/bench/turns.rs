@@ -61,6 +61,15 @@ struct Seat {
     oldest: Option<Instant>,
 }
 
+/// A part of a run with a schedule of its own: the warm-up, or what counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// When it began.
+    pub(crate) since: Instant,
+    /// Whether it counts.
+    pub(crate) counts: bool,
+}
+
 /// Where a moment lies in a run whose count is one of bytes.
 pub(crate) enum Moment {
     /// Nothing counts yet.
@@ -194,6 +203,13 @@ impl Turns {
             0 => Moment::Enough,
             left => Moment::Counting(left),
         }
+    }
+
+    /// The part of the run in which that moment lies.
+    pub(crate) fn part(&self, now: Instant) -> Part {
+        let Schedule { warm, start, .. } = &*self.schedule;
+        let counts = now >= *start;
+        Part { since: if counts { *start } else { *warm }, counts }
     }
 
     /// So many bytes of those that are counted have moved.

@@ -27,8 +27,9 @@ pub(crate) struct Arrivals {
 
 /// The estimate of RFC 3550, section 6.4.1.
 #[derive(Default)]
-struct Jitter {
-    nanos: f64,
+pub(crate) struct Jitter {
+    /// In nanoseconds.
+    pub(crate) nanos: f64,
     /// When the one before was sent, and how much later it arrived, on clocks that need not agree.
     before: Option<(u64, i128)>,
 }
@@ -125,7 +126,8 @@ impl Arrivals {
 }
 
 impl Jitter {
-    fn add(&mut self, sent: u64, now: u64) {
+    /// What was sent at that time arrives `now`; both in nanoseconds, each on a clock of its own.
+    pub(crate) fn add(&mut self, sent: u64, now: u64) {
         let way = i128::from(now) - i128::from(sent);
         match self.before {
             // They left together, and their way says nothing of how even the ways are.

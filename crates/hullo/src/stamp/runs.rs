@@ -14,7 +14,7 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// All measurements of a socket. Each peer's socket, `P`, has one at a time.
-pub(crate) struct Runs<P> {
+pub struct Runs<P> {
     known: HashMap<P, Run>,
     looked: Duration,
     drops: Drops,
@@ -45,13 +45,13 @@ struct Run {
 
 /// Datagrams that came together.
 #[derive(Clone, Copy)]
-pub(crate) struct Train<P> {
+pub struct Train<P> {
     /// Who sent them.
-    pub(crate) from: P,
+    pub from: P,
     /// When they came, on a clock of the receiver's.
-    pub(crate) at: Duration,
+    pub at: Duration,
     /// How many the kernel has dropped at the socket by then.
-    pub(crate) drops: u32,
+    pub drops: u32,
 }
 
 impl<P> Default for Runs<P> {
@@ -62,11 +62,7 @@ impl<P> Default for Runs<P> {
 
 impl<P: Clone + Eq + Hash> Runs<P> {
     /// Takes note of datagrams that came together, and gives the answer to the question among them, if there is one.
-    pub(crate) fn hear<'a>(
-        &mut self,
-        train: Train<P>,
-        datagrams: impl Iterator<Item = &'a [u8]>,
-    ) -> Option<[u8; REPORT]> {
+    pub fn hear<'a>(&mut self, train: Train<P>, datagrams: impl Iterator<Item = &'a [u8]>) -> Option<[u8; REPORT]> {
         self.forget(train.at);
         let stamped = datagrams.filter_map(|datagram| Some((Stamp::read(datagram)?, datagram.len())));
         let mut ours = stamped.filter(|(stamp, len)| match stamp.kind {

@@ -55,7 +55,7 @@ impl Live {
             how: how(plan),
             is_bulk: matches!(plan.shape, Shape::Bulk(_)),
             colours,
-            rate: plan.rate.clone(),
+            rate: plan.requests(),
             span: plan.span(),
             most: plan.count,
             places: (plan.connections * plan.depth) as u64,
@@ -159,8 +159,10 @@ fn how(plan: &Plan) -> String {
     let many = plan.connections;
     let over = format!("over {many} connection{}", if many == 1 { "" } else { "s" });
     let what = match (&plan.shape, &plan.rate) {
-        (Shape::Bulk(_), _) => format!("bulk ({}) {over}", plan.shape.name()),
+        (Shape::Bulk(_), None) => format!("bulk ({}) {over}", plan.shape.name()),
+        (Shape::Bulk(_), Some(rate)) => format!("bulk ({}), {rate} {over}", plan.shape.name()),
         (Shape::Connect, _) => format!("connecting, {many} at once"),
+        (_, Some(rate)) if rate.is_bits() => format!("open loop, {rate} {over}"),
         (_, Some(rate)) => format!("open loop, {rate} requests a second {over}"),
         (_, None) => format!("closed loop {over}"),
     };

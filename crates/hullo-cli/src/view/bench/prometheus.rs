@@ -9,6 +9,8 @@ use hullo::bench::{
     report::{Latency, PERCENTILES},
 };
 
+use super::summary::way;
+
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
     let mut page = Page { labels: labels(report), text: String::new() };
@@ -106,14 +108,24 @@ impl Page {
             self.family("packets_total", "counter", "Packets that did not come once and in order, by what befell them");
             for (what, number) in [
                 ("lost", packets.lost),
+                ("late", packets.late),
                 ("reordered", packets.reordered),
                 ("duplicated", packets.duplicates),
                 ("dropped_by_kernel", packets.kernel_drops),
             ] {
                 self.sample("packets_total", &[("outcome", what)], number as f64);
             }
-            self.family("packet_jitter_seconds", "gauge", "How much the time of travel varies (RFC 3550)");
-            self.sample("packet_jitter_seconds", &[], packets.jitter_ms / 1e3);
+            self.family(
+                "packet_jitter_seconds",
+                "gauge",
+                "How much the time of travel varies, one way or there and back (RFC 3550)",
+            );
+            self.sample("packet_jitter_seconds", &[("way", way(packets))], packets.jitter_ms / 1e3);
+        }
+        if let Some(rate) = report.bit_rate {
+            self.family("bits_per_second", "gauge", "Bits a second, of a load whose rate is one of bits");
+            self.sample("bits_per_second", &[("which", "offered")], rate.offered);
+            self.sample("bits_per_second", &[("which", "reached")], rate.reached);
         }
         for (name, about, value) in [
             ("duration_seconds", "How long what counts lasted", report.seconds),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hullo::bench::{
-    Report,
+    Packets, Report,
     report::{Latency, PERCENTILES},
     words::{bits, bytes, count, percent, rate, share, time, time_if_any},
 };
@@ -81,11 +81,14 @@ impl Page<'_> {
         if report.offered == 0 {
             return;
         }
+        let planned = report.plan.rate.as_deref().unwrap_or_default();
         if report.is_bulk() {
-            self.text += "bulk: each connection carries as much as goes\n";
+            self.text += &match report.is_open() {
+                true => format!("bulk: {planned} by schedule, of which each connection carries an even share\n"),
+                false => "bulk: each connection carries as much as goes\n".to_owned(),
+            };
             return;
         }
-        let planned = report.plan.rate.as_deref().unwrap_or_default();
         if report.is_open() {
             // A ramp and steps say their time themselves.
             let a_second = planned.parse().map_or_else(|_| planned.to_owned(), rate);
@@ -217,6 +220,9 @@ impl Page<'_> {
         };
         self.line("sent", &each(report.bytes.sent));
         self.line("received", &each(report.bytes.received));
+        if let Some(rate) = report.bit_rate {
+            self.line("bit rate", &format!("{}   (offered {})", bits(rate.reached / 8.0), bits(rate.offered / 8.0)));
+        }
         if let Some(each) = report.per_connection.filter(|_| report.connections.asked > 1) {
             self.note(&format!("single connections: from {} to {}", bits(each.slowest), bits(each.fastest)));
         }
@@ -224,17 +230,26 @@ impl Page<'_> {
 
     fn packets(&mut self) {
         let Some(packets) = &self.report.packets else { return };
-        let lost = share(packets.lost, self.report.sent.max(packets.lost));
+        let part = |number: u64| format!("{} ({})", count(number), share(number, self.report.sent.max(number)));
+        // What the other end counts has no time to be there by.
+        let late = if is_one_way(packets) { String::new() } else { format!("   late {}", part(packets.late)) };
         let text = format!(
-            "lost {} ({lost})   reordered {}   duplicates {}   jitter {}",
-            count(packets.lost),
+            "lost {}{late}   reordered {}   duplicates {}   {} jitter {}",
+            part(packets.lost),
             count(packets.reordered),
             count(packets.duplicates),
+            way(packets),
             time(packets.jitter_ms),
         );
         self.line("packets", &text);
-        let way = if packets.measured == "there" { "one way, by the other end" } else { "there and back, by this end" };
-        self.note(&format!("measured {way}"));
+        let by = if is_one_way(packets) { "one way, by the other end" } else { "there and back, by this end" };
+        self.note(&format!("measured {by}"));
+        if packets.late > 0 {
+            let timeout = time(self.report.plan.timeout * 1e3);
+            self.note(&format!(
+                "late means after the timeout of {timeout}, or when the time was over: unanswered, but not lost"
+            ));
+        }
         if packets.kernel_drops > 0 {
             let drops = count(packets.kernel_drops);
             self.note(&format!(
@@ -291,6 +306,16 @@ impl Page<'_> {
             self.text += &format!("{} {note}\n", self.paint.quiet("note:"));
         }
     }
+}
+
+/// Whether the other end has measured.
+fn is_one_way(packets: &Packets) -> bool {
+    packets.measured == "there"
+}
+
+/// What kind of jitter it is.
+pub(super) fn way(packets: &Packets) -> &'static str {
+    if is_one_way(packets) { "one-way" } else { "round-trip" }
 }
 
 /// Whose times are missing, where some were given up: of all that failed, those would have been the longest.

@@ -164,19 +164,29 @@ fn what_limits_the_figures_is_a_warning() {
 fn packets_and_bulk_have_figures_of_their_own() {
     let packets = Packets {
         lost: 20,
+        late: 0,
         reordered: 3,
         duplicates: 1,
         jitter_ms: 0.12,
         kernel_drops: 20,
         measured: "there".to_owned(),
     };
-    let text = summary::text(&Report { packets: Some(packets), ..stalled() }, Paint::PLAIN);
+    let text = summary::text(&Report { packets: Some(packets.clone()), ..stalled() }, Paint::PLAIN);
     has(
         &text,
         &[
-            "packets      lost 20 (0.995 %)   reordered 3   duplicates 1   jitter 120 µs\n",
+            "packets      lost 20 (0.995 %)   reordered 3   duplicates 1   one-way jitter 120 µs\n",
             "one way, by the other end\n",
             "20 more were dropped by the kernel of an end",
+        ],
+    );
+    let here = Packets { late: 5, kernel_drops: 0, measured: "here".to_owned(), ..packets };
+    let text = summary::text(&Report { packets: Some(here), ..stalled() }, Paint::PLAIN);
+    has(
+        &text,
+        &[
+            "lost 20 (0.995 %)   late 5 (0.249 %)   reordered 3   duplicates 1   round-trip jitter 120 µs\n",
+            "late means after the timeout of ",
         ],
     );
     let bulk = Report {

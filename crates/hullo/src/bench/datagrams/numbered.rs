@@ -1,12 +1,14 @@
 //! A socket whose datagrams have numbers: any number of them may be under way.
 
 use std::{
+    future::poll_fn,
     ops::Range,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
     super::{
@@ -55,9 +57,14 @@ pub(super) struct Numbered<'a> {
     /// How many that count have left, or failed.
     pub(super) sent: u64,
     pub(super) failed: u64,
+    /// How many that count were given up and are not back, and how many came afterwards.
+    given_up: u64,
+    pub(super) late: u64,
     pub(super) longest: u64,
     pub(super) foreign: u64,
     over: bool,
+    /// Whether the run is over for others too: what still moves is in no figure of it.
+    is_behind: bool,
     pause: Option<Pin<Box<Sleep>>>,
     since: Instant,
 }
@@ -101,9 +108,12 @@ impl<'a> Numbered<'a> {
             counted: 0,
             sent: 0,
             failed: 0,
+            given_up: 0,
+            late: 0,
             longest: 1,
             foreign: 0,
             over: false,
+            is_behind: false,
             pause: None,
             since,
         }
@@ -116,7 +126,7 @@ impl<'a> Numbered<'a> {
 
     /// How many that count were to go and did not: the socket took none until the end.
     pub(super) fn unsent(&self) -> u64 {
-        if self.leaving.is_empty() { 0 } else { self.counted }
+        self.counted
     }
 
     /// How long it is at work, as stamps have it.
@@ -138,9 +148,9 @@ impl<'a> Numbered<'a> {
                     self.counted += u64::from(turn.counted);
                     cars += 1;
                     if self.echo.is_some()
-                        && let Some(given_up) = self.under_way.add(&turn)
+                        && let Some(oldest) = self.under_way.add(&turn)
                     {
-                        state.tally.unanswered(&given_up, now);
+                        self.give_up(state, &oldest, now);
                     }
                 }
                 Next::Wait => break,
@@ -173,16 +183,18 @@ impl<'a> Numbered<'a> {
         let left = self.leaving.len() - rest.len();
         self.leaving.start += left;
         state.tally.moved(now, left, 0);
-        if self.leaving.is_empty() {
-            state.tally.counts.sent += self.counted;
-            self.sent += self.counted;
-        }
+        // Those of the warm-up come first.
+        let waiting = self.counted.min(self.leaving.len().div_ceil(self.size) as u64);
+        let went = std::mem::replace(&mut self.counted, waiting) - waiting;
+        state.tally.counts.sent += went;
+        self.sent += went;
         polled
     }
 
     /// Hears a train, if one has come.
     fn poll_hear(&mut self, state: &mut State, cx: &mut Context<'_>) -> Poll<Option<Result<()>>> {
-        let Self { packets, under_way, arrivals, numbers, echo, foreign, size, train, since, .. } = self;
+        let Self { packets, under_way, arrivals, numbers, echo, foreign, size, train, since, given_up, late, .. } =
+            self;
         let (mut heard, mut bytes, mut now) = (0, 0, None);
         let polled = packets.poll_each(
             &mut |datagram| {
@@ -193,13 +205,15 @@ impl<'a> Numbered<'a> {
                     *foreign += 1;
                     return;
                 };
-                if is_counted {
-                    arrivals.arrive(stamp.number, stamp.sent, nanos(*since, now));
-                    heard += 1;
-                }
-                if let Some(ask) = echo
-                    && let Some(turn) = under_way.take(number)
-                {
+                let is_first = is_counted && arrivals.arrive(stamp.number, stamp.sent, nanos(*since, now));
+                heard += u64::from(is_counted);
+                let Some(turn) = under_way.take(number) else {
+                    // Of what failed nobody waits for more either, and it is not late.
+                    let is_late = u64::from(is_first && *given_up > 0);
+                    (*given_up, *late) = (*given_up - is_late, *late + is_late);
+                    return;
+                };
+                if let Some(ask) = echo {
                     let asked = || [&stamp.bytes()[..], &train[STAMP..*size]].concat();
                     match ask.expect.content(asked, datagram) {
                         true => state.tally.answered(&turn, now, None),
@@ -210,7 +224,9 @@ impl<'a> Numbered<'a> {
             cx,
         );
         if let Some(now) = now {
-            state.tally.moved(now, 0, bytes);
+            if !self.is_behind {
+                state.tally.moved(now, 0, bytes);
+            }
             arrivals.train(heard, packets.drops());
         }
         polled
@@ -234,15 +250,35 @@ impl<'a> Numbered<'a> {
     /// Gives up those that nothing was heard of in time.
     fn give_up_late(&mut self, state: &mut State, now: Instant) {
         while let Some(turn) = self.under_way.pop_late(now, self.thread.plan.timeout) {
-            state.tally.unanswered(&turn, now);
+            self.give_up(state, &turn, now);
         }
+    }
+
+    fn give_up(&mut self, state: &mut State, turn: &Turn, now: Instant) {
+        self.given_up += u64::from(turn.counted);
+        state.tally.unanswered(turn, now);
+    }
+
+    /// Hears what was given up and still comes, for at most so long. The run is over.
+    pub(super) async fn hear_late(&mut self, most: Duration) {
+        self.is_behind = true;
+        let thread = self.thread;
+        let all = poll_fn(|cx| {
+            while self.given_up > 0 {
+                // Whoever is gone sends nothing more.
+                let Some(Ok(())) = ready!(self.poll_hear(&mut thread.state(), cx)) else { break };
+            }
+            Poll::Ready(())
+        });
+        // Whatever has not come by then is lost.
+        let _ = timeout(most, all).await;
     }
 
     /// Whether it is over. What is then still under way has no answer.
     fn is_over(&mut self, state: &mut State, now: Instant) -> bool {
         if state.closed {
             while let Some(turn) = self.under_way.pop() {
-                state.tally.unanswered(&turn, now);
+                self.give_up(state, &turn, now);
             }
         }
         state.closed || self.over && self.leaving.is_empty() && self.under_way.count() == 0
@@ -285,6 +321,7 @@ impl Future for Numbered<'_> {
         if let Poll::Ready(Err(error)) = &done {
             let now = Instant::now();
             while let Some(turn) = self.under_way.pop() {
+                self.failed += u64::from(turn.counted);
                 state.tally.failed(&turn, now, Failure::Kind(error.kind()));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::super::tally::Packets;
+use super::{super::tally::Packets, single::Single};
 use crate::{
     io::dropped::{Dropped, dropped_at},
     peer::Peer,
@@ -15,6 +15,8 @@ pub(crate) struct Sum {
     /// How many went that count, and how many came, here or at the other end; each once.
     sent: u64,
     received: u64,
+    /// How many of those came after they were given up.
+    late: u64,
     duplicates: u64,
     reordered: u64,
     /// How many the kernel dropped at the socket where they were counted.
@@ -59,10 +61,11 @@ impl Look {
 }
 
 impl Sum {
-    /// A socket's echoes, as they came back, of so many that were sent.
-    pub(super) fn here(&mut self, sent: u64, arrivals: &Arrivals) {
+    /// A socket's echoes, as they came back, of so many that were sent, and how many of them came late.
+    pub(super) fn here(&mut self, sent: u64, arrivals: &Arrivals, late: u64) {
         self.sent += sent;
         self.received += arrivals.received;
+        self.late += late;
         self.duplicates += arrivals.duplicates;
         self.reordered += arrivals.reordered;
         self.dropped += arrivals.dropped;
@@ -86,11 +89,13 @@ impl Sum {
         self.jitter += report.jitter.min(HOUR) as f64 * received as f64;
     }
 
-    /// A socket's questions without numbers: how many were sent and answered, and what came besides.
-    pub(super) fn unnumbered(&mut self, sent: u64, answered: u64, besides: u64) {
-        self.sent += sent;
-        self.received += answered;
-        self.duplicates += besides;
+    /// A socket's questions without numbers, and their answers.
+    pub(super) fn unnumbered(&mut self, single: &Single) {
+        self.sent += single.sent;
+        self.received += single.answered + single.late;
+        self.late += single.late;
+        self.duplicates += single.besides;
+        self.jitter += single.jitter.nanos * (single.answered + single.late) as f64;
     }
 
     /// What the kernel did since that look.
@@ -104,6 +109,7 @@ impl Sum {
     pub(crate) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.received += other.received;
+        self.late += other.late;
         self.duplicates = self.duplicates.saturating_add(other.duplicates);
         self.reordered += other.reordered;
         self.dropped += other.dropped;
@@ -136,6 +142,7 @@ impl Sum {
         let kernel_drops = self.dropped + elsewhere;
         Some(Packets {
             lost: missing.saturating_sub(kernel_drops),
+            late: self.late,
             reordered: self.reordered,
             duplicates: self.duplicates,
             jitter_ms: if self.received > 0 { self.jitter / self.received as f64 / 1e6 } else { 0.0 },

@@ -22,6 +22,13 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     Some(Parts::of(certificate)?.key)
 }
 
+impl Certificate {
+    /// What stands in a certificate (DER); `None` where it is none. Nothing of it is verified.
+    pub fn read(certificate: &[u8]) -> Option<Self> {
+        read(certificate)
+    }
+}
+
 /// What stands in it; `None` where it is no certificate.
 pub(super) fn read(certificate: &[u8]) -> Option<Certificate> {
     let parts = Parts::of(certificate)?;

@@ -9,7 +9,7 @@ use hullo::{
     html::escaped,
 };
 
-use super::{Run, verdict};
+use super::{super::summary::way, Run, verdict};
 
 /// The counters and percentiles, and what must be known to read them.
 pub(super) fn card(Run { name, report }: &Run<'_>, is_named: bool) -> String {
@@ -108,7 +108,10 @@ fn plan(report: &Report) -> Vec<(&'static str, String)> {
         ("Load", load(&report.shape, report.noun() == "datagram").to_owned()),
         ("Loop", if report.is_open() { "open, by schedule" } else { "closed" }.to_owned()),
     ];
-    rows.extend(plan.rate.clone().map(|rate| ("Rate", format!("{rate} {}s a second", report.noun()))));
+    rows.extend(plan.rate.clone().map(|rate| match report.bit_rate {
+        Some(_) => ("Rate", rate),
+        None => ("Rate", format!("{rate} {}s a second", report.noun())),
+    }));
     rows.extend([
         ("Connections", count(plan.connections as u64)),
         ("Under way on each", plan.depth.to_string()),
@@ -191,16 +194,23 @@ fn more(report: &Report) -> Vec<(&'static str, String)> {
         "Bytes",
         format!("{} sent, {} received", bytes(report.bytes.sent as f64), bytes(report.bytes.received as f64)),
     ));
+    rows.extend(
+        report.bit_rate.map(|rate| {
+            ("Bit rate", format!("{} of {} by schedule", bits(rate.reached / 8.0), bits(rate.offered / 8.0)))
+        }),
+    );
     if let Some(packets) = &report.packets {
         let some = [
             (packets.lost, "lost"),
+            (packets.late, "late"),
             (packets.kernel_drops, "dropped by the kernel at a full buffer here or there"),
             (packets.reordered, "reordered"),
             (packets.duplicates, "came twice"),
         ];
         let some = some.iter().filter(|(many, what)| *many > 0 || *what == "lost");
         let some: Vec<_> = some.map(|(many, what)| format!("{} {what}", count(*many))).collect();
-        rows.push(("Packets", format!("{}; jitter {}", some.join(", "), time(packets.jitter_ms))));
+        let jitter = format!("{} jitter {}", way(packets), time(packets.jitter_ms));
+        rows.push(("Packets", format!("{}; {jitter}", some.join(", "))));
     }
     let cpu = &report.cpu;
     if cpu.seconds > 0.0 {

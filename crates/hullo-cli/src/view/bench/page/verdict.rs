@@ -19,14 +19,20 @@ pub(super) fn how(runs: &[Run<'_>]) -> String {
 
 fn done(report: &Report) -> String {
     let plan = &report.plan;
+    let pace = plan.rate.as_ref().map_or_else(String::new, |rate| match report.bit_rate {
+        Some(_) => format!(", {rate}"),
+        None => format!(", {rate} {}s a second", report.noun()),
+    });
     let what = match (&*report.shape, plan.connections) {
-        ("up", many) if report.noun() == "datagram" => format!("Datagrams to the server over {}", connections(many)),
-        ("up", many) => format!("Bulk to the server over {}", connections(many)),
-        ("down", many) => format!("Bulk from the server over {}", connections(many)),
-        ("both", many) => format!("Bulk both ways over {}", connections(many)),
+        ("up", many) if report.noun() == "datagram" => {
+            format!("Datagrams to the server{pace} over {}", connections(many))
+        }
+        ("up", many) => format!("Bulk to the server{pace} over {}", connections(many)),
+        ("down", many) => format!("Bulk from the server{pace} over {}", connections(many)),
+        ("both", many) => format!("Bulk both ways{pace} over {}", connections(many)),
         ("connect", many) => format!("Connecting, {} at once", count(many as u64)),
         (_, many) => match &plan.rate {
-            Some(rate) => format!("Open loop, {rate} requests a second over {}", connections(many)),
+            Some(_) => format!("Open loop{pace} over {}", connections(many)),
             None => format!("Closed loop over {}", connections(many)),
         },
     };

@@ -1,0 +1,9 @@
+//! `cargo +nightly fuzz run stamps`
+
+#![no_main]
+
+#[path = "../bodies.rs"]
+#[allow(dead_code, reason = "each target runs its own part of this")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::stamps(bytes));
