@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use http::{Method, Version};
 use hullo::{
     Address, Certificate, Endpoint, Link, Message, Peer, Scope, Service,
     capture::{self, What},

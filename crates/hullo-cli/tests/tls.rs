@@ -76,8 +76,9 @@ fn aes_with_128_bits_is_preferred_by_both_ends() {
         ("TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
         ("TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"),
     ] {
-        let ended = common::run(home.command(openssl).args(["s_client", "-connect", &at, "-ciphersuites", theirs]), "");
-        assert!(ended.text().contains(&format!("Cipher is {agreed}")), "{theirs}: {}", ended.text());
+        let words = ["s_client", "-connect", &at, "-ciphersuites", theirs];
+        let told = common::run(home.command(openssl).args(words), "").text();
+        assert!(told.contains(&format!("Cipher is {agreed}")), "{theirs}: {told}");
     }
 }
 

@@ -43,6 +43,7 @@ pub trait Framing: Send + 'static {
 }
 
 /// A line of the table of framings.
+#[derive(Debug)]
 pub struct Spec {
     /// The name, as in `?frame=lines`.
     pub name: &'static str,

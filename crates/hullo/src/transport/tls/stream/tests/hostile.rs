@@ -101,7 +101,8 @@ async fn messages_are_judged_by_their_beginnings() {
 #[tokio::test]
 async fn messages_and_alerts_are_whole_and_alone() {
     use ContentType::{Alert, ApplicationData, Handshake};
-    let cases: [(&[(ContentType, &[u8])], _); 4] = [
+    type Pieces = &'static [(ContentType, &'static [u8])];
+    let cases: [(Pieces, _); 4] = [
         (&[(Handshake, &[24, 0, 0]), (ApplicationData, b"x")], AlertDescription::UnexpectedMessage),
         (&[(Handshake, &[24, 0, 0, 1, 0, 24])], AlertDescription::UnexpectedMessage),
         (&[(Alert, &[1])], AlertDescription::DecodeError),
