@@ -65,6 +65,9 @@ pub(super) async fn open(to: &Address, ask: &Arc<Ask>, scope: &Scope) -> Result<
     Ok((link.stream(), codec))
 }
 
+/// What comes though nothing is under way: it is told, so that somebody counts it, and answers nothing.
+const UNASKED: Reply = Reply { to: None, outcome: Outcome::Undone, last: false };
+
 /// A reply is as long as its request, as an echo is.
 struct AsLong {
     ask: Arc<Ask>,
@@ -99,7 +102,10 @@ impl Codec for AsLong {
             reply(self.ask.judge(n, &self.content));
             self.content.clear();
         }
-        // Whoever answers more than was asked is not an echo; it is counted, and no answer.
+        if !rest.is_empty() {
+            // Whoever says more than was asked is not an echo.
+            reply(UNASKED);
+        }
         Ok(input.len())
     }
 }
@@ -139,10 +145,7 @@ impl Codec for Framed {
 
 impl Framed {
     fn tell(&mut self, message: &Message, reply: &mut dyn FnMut(Reply)) {
-        // What nobody has asked for is no reply.
-        if let Some(n) = self.asked.pop_front() {
-            reply(self.ask.judge(n, &message.bytes));
-        }
+        reply(self.asked.pop_front().map_or(UNASKED, |n| self.ask.judge(n, &message.bytes)));
     }
 }
 
