@@ -128,7 +128,11 @@ async fn one_that_is_lost_gives_its_place_to_the_next() {
     let report = run(plan).await;
     // Without a timeout the 32 places would be lost after some 64 questions.
     assert!(report.answered > 1000 && report.unanswered > 500, "{report:?}");
-    assert!(report.latency_ms.p50.unwrap() < 4.0 && report.latency_ms.max.unwrap() > 45.0, "they have waited: {:?}", report.latency_ms);
+    assert!(
+        report.latency_ms.p50.unwrap() < 4.0 && report.latency_ms.max.unwrap() > 45.0,
+        "they have waited: {:?}",
+        report.latency_ms
+    );
 }
 
 #[tokio::test(start_paused = true)]

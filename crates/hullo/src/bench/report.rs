@@ -244,7 +244,8 @@ impl Report {
         let (lag, latency) = (&self.lag_ms, &self.latency_ms);
         let pairs = [("p50", lag.p50, latency.p50), ("p99", lag.p99, latency.p99)];
         let both = pairs.into_iter().filter_map(|(name, lag, latency)| Some((name, lag?, latency?)));
-        let (name, lag, latency) = both.into_iter().find(|(_, lag, latency)| *lag > latency * share && *latency > 0.0)?;
+        let (name, lag, latency) =
+            both.into_iter().find(|(_, lag, latency)| *lag > latency * share && *latency > 0.0)?;
         Some(format!("of a {name} of {} {} are its own lag", words::time(latency), words::time(lag)))
     }
 

@@ -125,4 +125,3 @@ fn curve(times: &Times) -> Vec<(f64, f64)> {
 fn millis(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
-
