@@ -89,7 +89,8 @@ pub(crate) fn short(report: &Report) -> String {
     if report.offered == 0 || report.is_bulk() {
         return format!("{}/s", bytes((report.bytes.sent + report.bytes.received) as f64 / report.seconds.max(1e-9)));
     }
-    let at = |name: &str| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time_if_any(times.named(name)));
+    let at =
+        |name: &str| format!("{}{}", if times.is_bound(name) { ">= " } else { "" }, time_if_any(times.named(name)));
     let missing = report.failed + report.unanswered;
     let missing = if missing > 0 {
         format!("   {} not {}", share(missing, report.offered), report.became())
@@ -99,11 +100,5 @@ pub(crate) fn short(report: &Report) -> String {
     if times.count == 0 {
         return format!("{} {}{missing}", rate(report.rate), report.became());
     }
-    format!(
-        "{} {}   p50 {}   p99 {}{missing}",
-        rate(report.rate),
-        report.became(),
-        at("p50"),
-        at("p99")
-    )
+    format!("{} {}   p50 {}   p99 {}{missing}", rate(report.rate), report.became(), at("p50"), at("p99"))
 }
