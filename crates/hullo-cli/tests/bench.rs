@@ -128,6 +128,26 @@ fn messages_are_framed_as_the_address_says() {
 }
 
 #[test]
+fn who_talks_without_being_asked_is_named() {
+    let home = Home::new();
+    for (service, words, talks) in [
+        ("chargen", &[][..], true),
+        ("chargen", &["--rate", "100"], true),
+        ("echo", &["--depth", "3"], false),
+        ("echo", &["--rate", "100"], false),
+    ] {
+        for frame in ["", "?frame=lines"] {
+            let server = home.serve(&[service, "tcp://127.0.0.1:0"], 1);
+            let to = format!("{}{frame}", server.at[0]);
+            let (report, _) = report(&[&[&to, "-n", "40", "-c", "2"], words].concat());
+            let notes = report["notes"].to_string();
+            let says = notes.contains("talks without being asked") && notes.contains("--down");
+            assert_eq!(says, talks, "{service} {words:?} {frame}: {notes}");
+        }
+    }
+}
+
+#[test]
 fn failures_have_their_kind_and_no_latency() {
     let home = Home::new();
     let server = home.serve(&["httpbin", "http://:0"], 1);
@@ -157,6 +177,8 @@ fn nobody_there_and_words_that_mean_nothing_are_errors() {
         (&["udp://127.0.0.1:1", "--rate", "1mbit", "--payload", "{{seq}}"], 2, "--size 1200"),
         (&["tcp://127.0.0.1:1", "--payload", "{{what}}"], 2, "{{seq}}"),
         (&["tcp://127.0.0.1:1", "a=b"], 2, "only a request of HTTP has items"),
+        (&["http://127.0.0.1:1/{{what}}"], 2, "{{seq}}"),
+        (&["http://{{seq}}.example.org/"], 2, "no request can differ"),
         (&["tcp://127.0.0.1:1", "--up", "--down"], 2, "cannot be used with"),
         (&["tcp://127.0.0.1:1", "--search"], 2, "--slo"),
         (&["tcp://127.0.0.1:1", "--slo", "p99>fast"], 2, "p99"),

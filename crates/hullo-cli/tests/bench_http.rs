@@ -169,6 +169,49 @@ fn the_http2_of_node_is_heard_in_all_its_forms() {
     }
 }
 
+/// Servers of HTTP/1.1 and HTTP/2 that answer 400 where what a template should have filled in does not fit together, or
+/// comes again.
+const STRICT: &str = r"
+const [http, http2] = [require('http'), require('http2')];
+const server = library => {
+  const seen = new Set();
+  return library.createServer((request, response) => {
+    const parts = [];
+    request.on('data', part => parts.push(part));
+    request.on('end', () => {
+      const [, seq, word, query] = /^\/items\/(\d+)\/([a-z0-9]{8})\?a=%7B&q=(\d+)x$/.exec(request.url) ?? [];
+      const { 'x-id': id, 'x-word': other } = request.headers;
+      const body = JSON.parse(Buffer.concat(parts).toString() || '{}');
+      const words = [word, other, body.word];
+      const good = seq && seq === query && seq === id && body.n === +seq && new Set(words).size === 3;
+      response.statusCode = good && !words.some(word => seen.has(word)) && !seen.has(seq) ? 200 : 400;
+      [seq, ...words].forEach(word => seen.add(word));
+      response.end();
+    });
+  });
+};
+const [one, two] = [server(http), server(http2)];
+one.listen(0, '127.0.0.1', () => two.listen(0, '127.0.0.1', () => console.log(one.address().port, two.address().port)));
+";
+
+#[test]
+fn templates_are_filled_in_everywhere_in_both_versions() {
+    let home = Home::new();
+    let Some(node) = peer("node") else { return };
+    let program = Program::start(home.command(node).args(["-e", STRICT]));
+    let ports = program.heard(
+        "
+",
+    );
+    for (port, version) in ports.split_whitespace().zip(["1.1", "2"]) {
+        let url = format!("http://127.0.0.1:{port}/items/{{{{seq}}}}/{{{{random 8}}}}?a=%7B");
+        let items = ["q=={{seq}}x", "X-Id:{{seq}}", "X-Word:{{random 9}}", "n:={{seq}}", "word={{random 8}}"];
+        let report = answered(&home, &[&["--http", version, "--depth", "4", "POST", &url], &items[..]].concat(), 400);
+        assert_eq!(report["statuses"], serde_json::json!({ "200": 400 }), "{version}");
+        assert_eq!(report["target"], format!("{url}&q={{{{seq}}}}x"), "{version}");
+    }
+}
+
 /// Each response ends with its connection; or it comes in chunks, on one that stays.
 const PYTHON: &str = r"
 import http.server

@@ -232,7 +232,16 @@ fn a_search_finds_the_highest_rate() {
     assert_eq!(rates, [100.0, 200.0, 350.0, 350.0]);
     let text = home.run(&words, "").text();
     assert!(text.contains("350/s   held again"), "{text}");
-    assert!(text.trim_end().ends_with("hold at 350/s, which is as far as was looked"), "{text}");
+    assert!(text.trim_end().ends_with("hold at 350/s, which is as far as was looked; they held twice"), "{text}");
+    let words = ["--search", "--slo", "failed<1%", "--rate", "4..8/1s", "-d", "500ms", "--expect", "never", "--json"];
+    let ended = home.run(&[&["bench", &server.at[0], "-c", "2"], &words[..]].concat(), "");
+    let found = valid("search", &ended);
+    assert_eq!((ended.code, &found["search"]["ended"], &found["report"]), (23, &"nowhere".into(), &Value::Null));
+    let limit = &found["search"]["limit"];
+    assert_eq!(
+        (&limit["rate"], &limit["by"], &limit["objective"]),
+        (&json!(1.0), &"target".into(), &"failed<1%".into())
+    );
 }
 
 #[test]
@@ -260,6 +269,37 @@ fn files_are_written_for_other_programs() {
         (read["hullo_bench_offered_total"].as_f64(), read["hullo_bench_latency_seconds_count"].as_f64()),
         (Some(150.0), Some(150.0))
     );
+}
+
+#[test]
+fn one_thing_may_go_to_stdout_and_the_summary_then_does_not() {
+    let home = Home::new();
+    let server = echo(&home, "tcp://127.0.0.1:0");
+    for (flag, begins) in
+        [("--csv", "second,seconds,offered"), ("--prometheus", "# HELP hullo_bench_"), ("--html", "<!doctype html>")]
+    {
+        let ended = bench(&home, &server.at[0], &["--rate", "500", flag, "-"]);
+        assert_eq!(ended.code, 0, "{flag}: {}", ended.err);
+        let out = String::from_utf8(ended.out).unwrap();
+        assert!(out.starts_with(begins) && !out.contains("offered 150 "), "{flag}: {out}");
+        assert!(
+            ended.err.contains("offered 150 ") && ended.err.contains("its busiest thread"),
+            "{flag}: {}",
+            ended.err
+        );
+    }
+    let words = ["--rate", "300", "--repeat", "1", "--vs", &server.at[0], "--html", "-"];
+    let ended = bench(&home, &server.at[0], &words);
+    assert!(ended.out.starts_with(b"<!doctype html>") && ended.err.contains("95 % confidence"), "{}", ended.err);
+    let words = ["--search", "--slo", "p50<5s", "--rate", "100..100/1s", "--csv", "-"];
+    let ended = bench(&home, &server.at[0], &words);
+    assert!(ended.out.starts_with(b"second,") && ended.err.contains("held again"), "{}", ended.err);
+    for words in [&["--csv", "-", "--html", "-"][..], &["--prometheus", "-", "--json"]] {
+        let ended = bench(&home, &server.at[0], words);
+        assert_eq!((ended.code, ended.out.len()), (2, 0), "{words:?}: {}", ended.err);
+        assert!(ended.err.contains("both want stdout"), "{words:?}: {}", ended.err);
+    }
+    assert!(!std::path::Path::new(&home.path("-")).exists());
 }
 
 #[test]

@@ -360,6 +360,14 @@ fn notes(plan: &Plan, gathering: &Gathering, tally: &mut Tally) -> Vec<String> {
             words::requests(tally.crowded)
         ));
     }
+    // A server of HTTP may say why it closes a connection on which nothing was asked.
+    if tally.unasked > 0 && matches!(plan.shape, Shape::Ask(_)) {
+        notes.push(
+            "the target talks without being asked, so what came may be no answer: is it a chargen? --down measures that, \
+             and with --expect same only an echo is an answer"
+                .to_owned(),
+        );
+    }
     tally.packets = tally.datagrams.packets(&mut notes);
     if let Some(error) = gathering.first_trouble() {
         let hint = error.advice().map(|hint| format!(" ({hint})")).unwrap_or_default();

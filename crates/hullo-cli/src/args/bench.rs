@@ -16,7 +16,7 @@ when it has been answered, and what a stalled server is not asked meanwhile is i
 What is asked: over http and https a request with the items of hullo request; elsewhere a message of 64
 bytes, whose reply is as long as it is, as that of an echo. Where the address says frame=lines (or json,
 len32, nul) a reply is one such message. {{seq}} in a payload is the number of the request, {{random 64}}
-so many letters and digits.
+so many letters and digits; in a request of HTTP they may stand in its path, query, headers and fields too.
 
 A datagram begins with a number, in the first 24 of its bytes, so that its echo is known: with --rate any
 number of them may be under way. With --up it is counted at the other end, by hullo serve discard. With
@@ -35,6 +35,7 @@ Examples:
   hullo bench http://localhost:8080/ --rate 100..10000/60s --html ramp.html
   hullo bench http://localhost:8080/ --search --slo 'p99<10ms'    the highest rate that holds
   hullo bench POST https://example.org/items 'name={{random 8}}' --http 2 -c 4 --depth 32
+  hullo bench 'http://localhost:8080/items/{{seq}}'       another path each time, which no cache knows
   hullo bench ws://localhost:7008/ --payload @question.txt --expect same
   hullo bench tcp://localhost:9009 --up -c 4              bulk, to hullo serve discard :9009
   hullo bench tcp://localhost:9009 --up --rate 10mbit     bulk by schedule; 1MB is so many bytes a second
@@ -145,15 +146,15 @@ pub(crate) struct Bench {
     #[arg(long, help_heading = "Output")]
     pub(crate) no_live: bool,
 
-    /// Write a page with charts
+    /// Write a page with charts; - is stdout, and the summary then goes to stderr
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Write the run over time as a table, or percentiles for HdrHistogram where the name ends in .hgrm
+    /// Write the run over time as a table, or percentiles for HdrHistogram where the name ends in .hgrm; - is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["vs", "compare"])]
     pub(crate) csv: Option<PathBuf>,
 
-    /// Write the figures for Prometheus
+    /// Write the figures for Prometheus; - is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output", conflicts_with_all = ["vs", "compare"])]
     pub(crate) prometheus: Option<PathBuf>,
 }

@@ -1,32 +1,43 @@
 //! `hullo bench ADDRESS`: load, with latency that is true.
 
 mod finish;
+mod holes;
 mod live;
 mod search;
+mod series;
 mod versus;
 
 use std::{num::NonZero, process::ExitCode, sync::Arc, thread::available_parallelism, time::Duration};
 
+use http::HeaderMap;
 use hullo::{
     Address, Error, Kind, Limits, Result,
     bench::{
         self, Ask, Direction, Exchange, Expect, Payload, Plan, Progress, Rate, Report, Shape, Slo, compare::Comparison,
+        words,
     },
     options::End,
     transport,
 };
 use rustix::process::{Resource, getrlimit};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::signal::ctrl_c;
 
-use self::versus::Side;
+use self::{
+    finish::People,
+    holes::Holes,
+    live::Stage,
+    search::Search,
+    series::Series,
+    versus::{Runs, Side},
+};
 use super::serve::raise_file_limit;
 use crate::{
     args::{Bench, Http},
     observe::live::has_terminal,
     report::Voice,
     view::{
-        bench::{beside, summary},
+        bench::{beside, live::Live},
         paint,
     },
 };
@@ -39,10 +50,12 @@ const DATAGRAM: Duration = Duration::from_secs(1);
 const BETWEEN: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
+    finish::check_stdout(&args, voice)?;
+    let people = People::of(&args);
     if let [a, b] = &args.compare[..] {
         let versus = versus::files(a, b, args.seed)?;
         finish::page_of_two(&versus, &args)?;
-        return compared(&versus.comparison, voice);
+        return compared(&versus.comparison, people, voice);
     }
     let objectives = finish::objectives(&args)?;
     raise_file_limit();
@@ -56,24 +69,27 @@ pub(super) async fn run(args: Bench, voice: Voice) -> Result<ExitCode> {
     }
     let report = match voice.json || args.no_live {
         true => measure(plan, voice, |_| ()).await?,
-        false if has_terminal() => live::run(plan, voice).await?,
+        false if has_terminal() => {
+            let live = Live::new(&plan, paint::on_stdout().colours());
+            Stage::take()?.run(live, plan, voice).await.0?
+        }
         false => {
-            let seen = live::line(&plan);
+            let seen = live::line(&plan, "");
             measure(plan, voice, seen).await?
         }
     };
     // What was measured is said, whatever becomes of the files.
-    finish::say(&report, voice)?;
+    finish::say(&report, people, voice)?;
     finish::files(&report, &args, &objectives)?;
     finish::judge([&report], &objectives, voice)
 }
 
 /// Compares what was measured at some other time.
-fn compared(comparison: &Comparison, voice: Voice) -> Result<ExitCode> {
+fn compared(comparison: &Comparison, people: People, voice: Voice) -> Result<ExitCode> {
     if voice.json {
         finish::object(&serde_json::to_value(comparison).map_err(finish::unwritable)?)?;
     } else {
-        super::print(beside::text(comparison, paint::on_stdout()).as_bytes())?;
+        people.say(|paint| beside::text(comparison, paint))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,26 +103,44 @@ async fn against(a: Plan, mut args: Bench, objectives: &[Slo], voice: Voice) -> 
     }
     let b = plan(&args, voice).await?;
     voice.warn_of_trust(&b.to);
-    let run = async |side| unattended(if side == Side::A { a.clone() } else { b.clone() }, voice).await;
-    let told = |round: usize, side: Side, report: &Report| {
-        let round = round + 1;
-        let line = format!("round {round}  {side:?}  {}", beside::short(report));
-        step(
-            voice,
-            "run",
-            &line,
-            json!({ "round": round, "side": format!("{side:?}").to_lowercase(), "rate": report.rate }),
-        )
-    };
-    let versus = versus::run(args.repeat, args.seed, run, told).await?;
-    finish::page_of_two(&versus, &args)?;
+    let (mut series, mut runs) = (Series::new(&args, voice)?, Runs::default());
+    let went = in_turns(&mut series, &mut runs, [&a, &b], args.repeat).await;
+    series.end()?;
+    let is_whole = went?;
+    if !is_whole {
+        let note = format!("it was stopped when {} of {} rounds were whole", runs.rounds(), args.repeat);
+        voice.say("note", &format!("note: {note}"), json!({ "message": note }));
+        if runs.rounds() == 0 {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+    let versus = runs.compared(args.seed)?;
+    let people = People::of(&args);
     if voice.json {
         finish::object(&versus.facts().map_err(finish::unwritable)?)?;
     } else {
-        super::print(b"\n")?;
-        compared(&versus.comparison, voice)?;
+        people.say(|paint| format!("\n{}", beside::text(&versus.comparison, paint)))?;
     }
-    finish::judge(versus.a.iter().chain(&versus.b), objectives, voice)
+    finish::page_of_two(&versus, &args)?;
+    match is_whole {
+        true => finish::judge(versus.a.iter().chain(&versus.b), objectives, voice),
+        false => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Measures A and B in turns. It says whether nobody has stopped it.
+async fn in_turns(series: &mut Series, runs: &mut Runs, both: [&Plan; 2], rounds: usize) -> Result<bool> {
+    for (at, side) in versus::turns(rounds) {
+        let (round, [a, b]) = (at + 1, both);
+        let plan = if side == Side::A { a } else { b };
+        let about = format!("round {round} of {rounds}, {side:?}");
+        let Some(report) = series.run(plan.clone(), &about).await? else { return Ok(false) };
+        let line = format!("round {round}  {side:?}  {}", beside::short(&report));
+        let name = format!("{side:?}").to_lowercase();
+        series.tell("run", line, json!({ "round": round, "side": name, "rate": report.rate }))?;
+        runs.add(side, report);
+    }
+    Ok(true)
 }
 
 /// Looks for the highest rate.
@@ -115,36 +149,31 @@ async fn looked_for(plan: Plan, args: &Bench, objectives: &[Slo], voice: Voice) 
     let span = |rate: &Rate| rate.span().map(|span| rate.at(span));
     let bounds = plan.requests().map_or((search::START, None), |rate| (rate.first(), span(&rate)));
     let plan = Plan { duration: args.duration.or(Some(TRIAL)), warm_up: args.warm_up.max(BETWEEN), ..plan };
-    let trial = async |rate| unattended(Plan { rate: Some(Rate::constant(rate)?), ..plan.clone() }, voice).await;
-    let told = |trial: &search::Trial| step(voice, "trial", &trial.line(), trial.facts());
-    let found = search::run(objectives, bounds, trial, told).await?;
-    if let Some(report) = found.report() {
-        finish::files(report, args, objectives)?;
-    }
-    if voice.json {
-        let facts = json!({ "search": found.facts(), "report": found.report() });
-        finish::object(&facts)?;
-    } else if let Some(report) = found.report() {
-        super::print(format!("\n{}\n{}", summary::text(report, paint::on_stdout()), found.sentence()).as_bytes())?;
-        super::print(b"\n")?;
-    }
-    found.check()?;
-    Ok(ExitCode::SUCCESS)
+    let (mut series, mut search) = (Series::new(args, voice)?, Search::new(objectives, bounds)?);
+    let went = tried(&mut series, &mut search, &plan).await;
+    series.end()?;
+    went?;
+    finish::found(&search.found(), args, objectives, voice)
 }
 
-/// Tells of one run of several as soon as it is over: on stdout, which has nothing but the result for programs.
-fn step(voice: Voice, event: &str, line: &str, facts: Value) -> Result<()> {
-    if voice.json {
-        voice.say(event, "", facts);
-        return Ok(());
+/// Tries one rate after the other, until the search knows enough, or somebody does.
+async fn tried(series: &mut Series, search: &mut Search, plan: &Plan) -> Result<()> {
+    for number in 1.. {
+        let Some(step) = search.next() else { break };
+        let trial = Plan { rate: Some(Rate::constant(step.rate)?), ..plan.clone() };
+        let about = format!("trial {number}, {}; {}", words::rate(step.rate), search.so_far());
+        let Some(outcome) = series.run(trial, &about).await.transpose() else {
+            search.stop();
+            break;
+        };
+        let trial = search.heard(step, outcome)?;
+        series.tell("trial", trial.line(), trial.facts())?;
     }
-    super::print(format!("{line}\n").as_bytes())
+    Ok(())
 }
 
-/// Runs one load of several. Ctrl-C ends all of them, as it ends any program.
-async fn unattended(plan: Plan, voice: Voice) -> Result<Report> {
-    bench::run(plan, &voice.scope(Limits::default()), |_| ()).await
-}
+/// The exit status of what Ctrl-C has ended before there was a verdict.
+const INTERRUPTED: u8 = 130;
 
 fn is_url(word: &str) -> bool {
     word.starts_with("http://") || word.starts_with("https://")
@@ -243,17 +272,17 @@ async fn shape(args: &Bench, voice: Voice) -> Result<(Address, Shape)> {
 
 /// A request of HTTP, written as for `hullo request`.
 async fn exchange(args: &Bench, expect: Expect, voice: Voice) -> Result<(Address, Shape)> {
-    let plain =
-        |word: &&String| is_url(word) || word.split_once([':', '=']).is_some_and(|(_, value)| value.starts_with('='));
-    if let Some(word) = args.words.iter().filter(plain).find(|word| word.contains("{{")) {
-        return Err(Error::usage(format!("'{word}' would be sent as it is: only bodies are templates"))
-            .hint("write {{seq}} in a field (name={{seq}}) or in --payload"));
-    }
-    let asked = super::request::asked(&args.words, voice).await?;
+    let holes = Holes::dig(&args.words)?;
+    let mut asked = super::request::asked(&holes.words, voice).await?;
+    asked.to.path = holes.fill(&asked.to.path);
+    asked.to.query = asked.to.query.map(|query| holes.fill(&query));
     let body = match (&args.payload, asked.body) {
         (None, None) => args.size.map(|size| Payload::of_size(size as usize)),
         (Some(_), None) => Some(payload(args)?),
-        (None, Some(body)) => Some(filled(&body, args.seed)?),
+        (None, Some(body)) => Some(match std::str::from_utf8(&body) {
+            Ok(text) => Payload::template(&holes.fill(text), args.seed)?,
+            Err(_) => Payload::fixed(body),
+        }),
         (Some(_), Some(_)) => {
             return Err(Error::usage("there are both --payload and fields: the body can be only one of them"));
         }
@@ -262,7 +291,22 @@ async fn exchange(args: &Bench, expect: Expect, voice: Voice) -> Result<(Address
         Http::One => http::Version::HTTP_11,
         Http::Two => http::Version::HTTP_2,
     });
-    let exchange = Exchange { method: asked.method, headers: asked.headers, body, expect, version };
+    // Each template has a seed of its own, so that no two of them draw the same.
+    let mut seed = args.seed;
+    let mut template = |text: &str| {
+        seed = seed.wrapping_add(1);
+        Payload::template(text, seed)
+    };
+    let target = Some(template(&asked.to.target())?).filter(|target| target.same().is_none());
+    let (mut headers, mut filled) = (HeaderMap::new(), Vec::new());
+    for (name, value) in &asked.headers {
+        let text = std::str::from_utf8(value.as_bytes()).map(|text| holes.fill(text)).unwrap_or_default();
+        match template(&text)? {
+            varies if varies.same().is_none() => filled.push((name.clone(), varies)),
+            _ => _ = headers.append(name, value.clone()),
+        }
+    }
+    let exchange = Exchange { method: asked.method, target, headers, filled, body, expect, version };
     Ok((asked.to, Shape::Http(Arc::new(exchange))))
 }
 

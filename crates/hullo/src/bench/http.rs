@@ -8,7 +8,7 @@ use http::{
 use super::{
     codec::{Codec, Failure, Opened, Outcome, Replies, replies},
     http1::{self, Http1},
-    http2::{Http2, fields},
+    http2::{Http2, fields::Fields},
     payload::{Expect, Payload},
 };
 use crate::{
@@ -25,9 +25,13 @@ use crate::{
 pub struct Exchange {
     /// Its method.
     pub method: Method,
+    /// Its path and query, where they are a template; without one they are those of the address.
+    pub target: Option<Payload>,
     /// Its headers, to begin with `Accept` and `User-Agent`. `Host` is added where it is missing, and `Content-Length` is
     /// always that of the body.
     pub headers: HeaderMap,
+    /// Headers beside those, whose values are templates.
+    pub filled: Vec<(HeaderName, Payload)>,
     /// Its body.
     pub body: Option<Payload>,
     /// What its response must be.
@@ -39,7 +43,15 @@ pub struct Exchange {
 impl Exchange {
     /// A request without a body.
     pub fn new(method: Method) -> Self {
-        Self { method, headers: defaults(), body: None, expect: Expect::default(), version: None }
+        Self {
+            method,
+            target: None,
+            headers: defaults(),
+            filled: Vec::new(),
+            body: None,
+            expect: Expect::default(),
+            version: None,
+        }
     }
 
     /// What the bytes of a server, in whatever pieces they come, are to a connection on which so many requests were asked:
@@ -53,7 +65,7 @@ impl Exchange {
         asked: u64,
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> (Replies, Result<()>) {
-        let target = Target { scheme: "http", authority: "localhost", path: "/" };
+        let target = self.target("http", "localhost", "/");
         let judge = Judge::new(self.expect.clone(), self.payload(), Limits::default().max);
         match version {
             Version::HTTP_2 => replies(&mut self.http2(&target, judge), asked, pieces),
@@ -69,10 +81,29 @@ impl Exchange {
         if self.method == Method::CONNECT {
             return Err(Error::usage("CONNECT makes a tunnel, and no response ends that"));
         }
-        match [TRANSFER_ENCODING, UPGRADE].iter().find(|name| self.headers.contains_key(*name)) {
+        match [TRANSFER_ENCODING, UPGRADE].iter().find(|name| self.has(name)) {
             Some(name) => Err(Error::usage(format!("the header {name} cannot be sent under load: leave it out"))),
             None => Ok(()),
         }
+    }
+
+    /// Whether there is a header of that name.
+    fn has(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name) || self.filled.iter().any(|(filled, _)| filled == name)
+    }
+
+    /// What is asked for at that place, unless the request says it otherwise.
+    fn target(&self, scheme: &'static str, authority: &str, path: &str) -> Target {
+        let fixed = |text: &str| Payload::fixed(text.to_owned());
+        let path = self.target.clone().unwrap_or_else(|| fixed(path));
+        Target { scheme, authority: fixed(authority), path }
+    }
+
+    /// All headers but the length, which is that of the body.
+    fn lines(&self) -> impl Iterator<Item = (&HeaderName, Payload)> {
+        let fixed = self.headers.iter().map(|(name, value)| (name, Payload::fixed(value.as_bytes().to_vec())));
+        let filled = self.filled.iter().map(|(name, value)| (name, value.clone()));
+        fixed.chain(filled).filter(|(name, _)| **name != CONTENT_LENGTH)
     }
 
     /// The length of the bodies, where there must be one (RFC 9110, section 8.6) and each is as long as the other.
@@ -93,19 +124,19 @@ impl Exchange {
     }
 
     /// The codec of a connection on which HTTP/1.1 is spoken.
-    fn http1(&self, target: &Target<'_>, judge: Judge) -> Http1 {
-        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, target.path).into_bytes();
-        if !self.headers.contains_key(HOST) {
-            line(&HOST, target.authority.as_bytes(), &mut head);
+    fn http1(&self, target: &Target, judge: Judge) -> Http1 {
+        let mut head = Payload::fixed(format!("{} ", self.method));
+        head.add(&target.path);
+        head.add(&Payload::fixed(&b" HTTP/1.1\r\n"[..]));
+        if !self.has(&HOST) {
+            line(&HOST, &target.authority, &mut head);
         }
-        for (name, value) in self.headers.iter().filter(|(name, _)| *name != CONTENT_LENGTH) {
-            line(name, value.as_bytes(), &mut head);
-        }
+        self.lines().for_each(|(name, value)| line(name, &value, &mut head));
         if let Some(length) = self.length() {
-            line(&CONTENT_LENGTH, length.to_string().as_bytes(), &mut head);
+            line(&CONTENT_LENGTH, &Payload::fixed(length.to_string()), &mut head);
         }
         if !self.varies() {
-            head.extend_from_slice(b"\r\n");
+            head.add(&Payload::fixed(&b"\r\n"[..]));
         }
         let bodiless = self.method == Method::HEAD;
         let request =
@@ -114,35 +145,36 @@ impl Exchange {
     }
 
     /// The codec of a connection on which HTTP/2 is spoken.
-    fn http2(&self, target: &Target<'_>, judge: Judge) -> Http2 {
-        let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let target = Target { authority: host.unwrap_or(target.authority), ..*target };
-        let mut block = fields::request(&self.method, &target, &self.headers);
+    fn http2(&self, target: &Target, judge: Judge) -> Http2 {
+        let host = self.lines().find_map(|(name, value)| (*name == HOST).then_some(value));
+        let target = Target { authority: host.unwrap_or_else(|| target.authority.clone()), ..target.clone() };
+        let mut fields = Fields::request(&self.method, &target, &self.headers, &self.filled);
         if let Some(length) = self.length() {
-            fields::content_length(length, &mut block);
+            fields.content_length(length);
         }
-        Http2::new(block, self.payload(), self.varies(), judge)
+        Http2::new(fields, self.payload(), self.varies(), judge)
     }
 }
 
 /// A header line, in the letters in which most of them are written: some old servers know no others.
-fn line(name: &HeaderName, value: &[u8], head: &mut Vec<u8>) {
-    let mut begins = true;
+fn line(name: &HeaderName, value: &Payload, head: &mut Payload) {
+    let (mut spelled, mut begins) = (Vec::new(), true);
     for letter in name.as_str().bytes() {
-        head.push(if begins { letter.to_ascii_uppercase() } else { letter });
+        spelled.push(if begins { letter.to_ascii_uppercase() } else { letter });
         begins = letter == b'-';
     }
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
-    head.extend_from_slice(b"\r\n");
+    spelled.extend_from_slice(b": ");
+    head.add(&Payload::fixed(spelled));
+    head.add(value);
+    head.add(&Payload::fixed(&b"\r\n"[..]));
 }
 
 /// What is asked for.
-#[derive(Clone, Copy)]
-pub(super) struct Target<'a> {
+#[derive(Clone)]
+pub(super) struct Target {
     pub(super) scheme: &'static str,
-    pub(super) authority: &'a str,
-    pub(super) path: &'a str,
+    pub(super) authority: Payload,
+    pub(super) path: Payload,
 }
 
 /// Opens a connection for such requests.
@@ -156,7 +188,7 @@ pub(super) async fn open(to: &Address, exchange: &Exchange, scope: &Scope) -> Re
     let scheme = if to.scheme == "https" { "https" } else { "http" };
     let way = Way { version: exchange.version, ..Way::default() };
     let reached = way.reach(&to, scheme, scope).await?;
-    let target = Target { scheme, authority: &to.authority(), path: &to.target() };
+    let target = exchange.target(scheme, &to.authority(), &to.target());
     let judge = Judge::new(exchange.expect.clone(), exchange.payload(), scope.limits().max);
     let codec: Box<dyn Codec> = match reached.h2 {
         true => Box::new(exchange.http2(&target, judge)),
@@ -297,7 +329,7 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn codec(exchange: &Exchange, version: Version) -> Box<dyn Codec> {
-        let target = Target { scheme: "http", authority: "h:80", path: "/a?b" };
+        let target = exchange.target("http", "h:80", "/a?b");
         let judge = Judge::new(exchange.expect.clone(), exchange.payload(), Heard::MAX);
         match version {
             Version::HTTP_2 => Box::new(exchange.http2(&target, judge)),

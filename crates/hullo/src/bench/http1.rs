@@ -41,7 +41,7 @@ pub(crate) struct Http1 {
 /// A request as it is written.
 pub(super) struct Written {
     /// The head, with its empty line where each body is as long as the other.
-    pub(super) head: Vec<u8>,
+    pub(super) head: Payload,
     pub(super) body: Payload,
     /// Whether each body has a length of its own, which is still to be said.
     pub(super) varies: bool,
@@ -196,7 +196,7 @@ impl Codec for Http1 {
 
 impl Written {
     fn write(&mut self, n: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
+        self.head.write(n, out);
         if self.varies {
             self.scratch.clear();
             self.body.write(n, &mut self.scratch);

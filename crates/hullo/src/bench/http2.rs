@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use self::{
+    fields::Fields,
     frames::{
         ACK, CANCEL, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, Frame, GOAWAY, HEAD, HEADER_TABLE_SIZE,
         HEADERS, INITIAL_WINDOW_SIZE, LONGEST, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, NO_ERROR, PADDED, PING, PREFACE,
@@ -36,8 +37,8 @@ const HALF: u32 = 1 << 30;
 
 /// One connection's requests, which are all the same but for what a template changes, and their responses.
 pub(crate) struct Http2 {
-    /// The packed fields of a request, but for the length of a body that has another one each time.
-    block: Vec<u8>,
+    /// The fields of a request, but for the length of a body that has another one each time.
+    fields: Fields,
     body: Payload,
     varies: bool,
     judge: Judge,
@@ -93,9 +94,9 @@ fn stream(ordinal: u32) -> u32 {
 const MOST: u32 = 1 << 30;
 
 impl Http2 {
-    pub(super) fn new(block: Vec<u8>, body: Payload, varies: bool, judge: Judge) -> Self {
+    pub(super) fn new(fields: Fields, body: Payload, varies: bool, judge: Judge) -> Self {
         Self {
-            block,
+            fields,
             body,
             varies,
             judge,
@@ -125,15 +126,16 @@ impl Http2 {
         frames::write(WINDOW_UPDATE, 0, 0, &(WIDEST - outgoing::WINDOW).to_be_bytes(), out);
     }
 
-    /// The fields of the next request, whose body has that length.
-    fn headers(&self, length: usize, out: &mut Vec<u8>) {
+    /// The fields of the next request, which is number `n` of the run and whose body has that length.
+    fn headers(&self, n: u64, length: usize, out: &mut Vec<u8>) {
         let (stream, flags) = (stream(self.asked), if length == 0 { END_STREAM } else { 0 });
         let first = self.asked == 0;
-        if !first && !self.varies && self.block.len() <= self.out.longest() {
-            return frames::write(HEADERS, flags | END_HEADERS, stream, &self.block, out);
+        let same = self.fields.same().filter(|block| !first && !self.varies && block.len() <= self.out.longest());
+        if let Some(block) = same {
+            return frames::write(HEADERS, flags | END_HEADERS, stream, block, out);
         }
         let mut block = if first { vec![fields::NO_TABLE] } else { Vec::new() };
-        block.extend_from_slice(&self.block);
+        self.fields.write(n, &mut block);
         if self.varies {
             fields::content_length(length, &mut block);
         }
@@ -386,7 +388,7 @@ impl Codec for Http2 {
         let stream = stream(self.asked);
         match self.body.same().map(|bytes| bytes.len()) {
             Some(length) => {
-                self.headers(length, out);
+                self.headers(n, length, out);
                 if length > 0 && self.out.takes(stream, length, out) {
                     self.body.write(n, out);
                 } else if let Some(bytes) = self.body.same().filter(|_| length > 0) {
@@ -396,7 +398,7 @@ impl Codec for Http2 {
             None => {
                 let mut bytes = Vec::new();
                 self.body.write(n, &mut bytes);
-                self.headers(bytes.len(), out);
+                self.headers(n, bytes.len(), out);
                 if !bytes.is_empty() {
                     self.out.send(stream, bytes.into(), out);
                 }

@@ -59,6 +59,9 @@ pub(super) async fn open(to: &Address, ask: &Arc<Ask>, scope: &Scope) -> Result<
     Ok((link.stream(), codec))
 }
 
+/// What comes though nothing is under way: it is told, so that somebody counts it, and answers nothing.
+const UNASKED: Reply = Reply { to: None, outcome: Outcome::Undone, last: false };
+
 /// Messages of at most so many bytes in that framing; without one a reply is as long as its request.
 fn codec(ask: Arc<Ask>, frame: Option<&framing::Spec>, max: usize) -> Box<dyn Codec> {
     match frame {
@@ -139,7 +142,10 @@ impl Codec for AsLong {
             reply(self.ask.judge(n, &self.content));
             self.content.clear();
         }
-        // Whoever answers more than was asked is not an echo; it is counted, and no answer.
+        if !rest.is_empty() {
+            // Whoever says more than was asked is not an echo.
+            reply(UNASKED);
+        }
         Ok(input.len())
     }
 }
@@ -179,10 +185,7 @@ impl Codec for Framed {
 
 impl Framed {
     fn tell(&mut self, message: &Message, reply: &mut dyn FnMut(Reply)) {
-        // What nobody has asked for is no reply.
-        if let Some(n) = self.asked.pop_front() {
-            reply(self.ask.judge(n, &message.bytes));
-        }
+        reply(self.asked.pop_front().map_or(UNASKED, |n| self.ask.judge(n, &message.bytes)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is asked, and what is expected of the reply.
 
-use std::{fmt::Write as _, io::Write as _, ops::RangeInclusive};
+use std::{io::Write as _, ops::RangeInclusive};
 
 use bytes::Bytes;
 
@@ -13,7 +13,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Payload {
     parts: Vec<Part>,
-    seed: u64,
     /// Nobody cares which bytes they are.
     is_filler: bool,
 }
@@ -23,8 +22,13 @@ enum Part {
     Fixed(Bytes),
     /// The number of the request.
     Seq,
-    /// So many letters and digits, others each time.
-    Random(usize),
+    /// So many letters and digits, others each time. The seed draws them, and the place where they stand, so that no two
+    /// are alike.
+    Random {
+        count: usize,
+        seed: u64,
+        place: usize,
+    },
 }
 
 /// The longest random word of a template.
@@ -33,7 +37,7 @@ const LONGEST: usize = 1 << 20;
 impl Payload {
     /// The same bytes each time.
     pub fn fixed(bytes: impl Into<Bytes>) -> Self {
-        Self { parts: vec![Part::Fixed(bytes.into())], seed: 0, is_filler: false }
+        Self { parts: vec![Part::Fixed(bytes.into())], is_filler: false }
     }
 
     /// So many bytes of text, of which the last is a newline.
@@ -62,13 +66,24 @@ impl Payload {
             if !before.is_empty() {
                 parts.push(Part::Fixed(Bytes::copy_from_slice(before.as_bytes())));
             }
-            parts.push(Part::read(word.trim())?);
+            parts.push(Part::read(word.trim(), seed, parts.len())?);
             rest = after;
         }
         if !rest.is_empty() || parts.is_empty() {
             parts.push(Part::Fixed(Bytes::copy_from_slice(rest.as_bytes())));
         }
-        Ok(Self { parts, seed, is_filler: false })
+        Ok(Self { parts, is_filler: false })
+    }
+
+    /// Appends another one. What is the same each time stays in one piece.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for part in &other.parts {
+            match (self.parts.last_mut(), part) {
+                (Some(Part::Fixed(last)), Part::Fixed(more)) => *last = [&last[..], more].concat().into(),
+                _ => self.parts.push(part.clone()),
+            }
+        }
+        self.is_filler = false;
     }
 
     /// Its bytes, where they are the same each time.
@@ -97,32 +112,29 @@ impl Payload {
 
     /// Appends that of request `n`; the same number gives the same bytes.
     pub fn write(&self, n: u64, out: &mut Vec<u8>) {
-        for (at, part) in self.parts.iter().enumerate() {
+        for part in &self.parts {
             match part {
                 Part::Fixed(bytes) => out.extend_from_slice(bytes),
                 // There is room in memory, or there is no memory.
                 Part::Seq => drop(write!(out, "{n}")),
-                Part::Random(count) => self.random(n, at, *count, out),
+                Part::Random { count, seed, place } => {
+                    let mut draw = Draw::new(*seed, n, &format!("payload {place}"), None);
+                    out.extend((0..*count).map(|_| LETTERS[draw.up_to(35) as usize % LETTERS.len()]));
+                }
             }
         }
     }
-
-    fn random(&self, n: u64, part: usize, count: usize, out: &mut Vec<u8>) {
-        const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        let mut name = String::new();
-        // A string grows.
-        let _ = write!(name, "payload {part}");
-        let mut draw = Draw::new(self.seed, n, &name, None);
-        out.extend((0..count).map(|_| LETTERS[draw.up_to(35) as usize % LETTERS.len()]));
-    }
 }
 
+/// What random words are made of.
+const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
 impl Part {
-    fn read(word: &str) -> Result<Self> {
+    fn read(word: &str, seed: u64, place: usize) -> Result<Self> {
         let random = || word.strip_prefix("random")?.trim().parse().ok().filter(|count| (1..=LONGEST).contains(count));
         match word {
             "seq" => Ok(Self::Seq),
-            _ => random().map(Self::Random).ok_or_else(|| {
+            _ => random().map(|count| Self::Random { count, seed, place }).ok_or_else(|| {
                 Error::usage(format!("a template has no '{{{{{}}}}}'", word.escape_debug()))
                     .hint("there are {{seq}}, the number of the request, and {{random 64}}, so many letters and digits")
             }),
@@ -200,6 +212,19 @@ mod tests {
         for wrong in ["{{}}", "{{sequence}}", "{{random}}", "{{random 0}}", "{{random -1}}"] {
             assert!(Payload::template(wrong, 0).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_the_same_stays_in_one_piece() {
+        let mut payload = Payload::fixed(&b"a"[..]);
+        payload.add(&Payload::fixed(&b"b"[..]));
+        assert_eq!(payload.same().unwrap(), "ab");
+        payload.add(&Payload::template("{{seq}}-{{random 5}}", 3).unwrap());
+        payload.add(&Payload::fixed(&b"c"[..]));
+        assert_eq!(payload.parts.len(), 5, "{payload:?}");
+        let other = Payload::template("ab{{seq}}-{{random 5}}c", 4).unwrap();
+        assert!(payload.of(7).starts_with(b"ab7-") && payload.of(7).len() == other.of(7).len());
+        assert_ne!(payload.of(7), other.of(7), "another seed draws other words");
     }
 
     #[test]

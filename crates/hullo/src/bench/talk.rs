@@ -348,8 +348,10 @@ impl UnderWay {
         self.last |= reply.last;
         let place = reply.to.map_or(Some(0), |to| to.checked_sub(self.first));
         let request = place.and_then(|place| self.requests.get_mut(place as usize)).and_then(Option::take);
-        // Whoever answers what nobody asked is not counted.
-        let Some(request) = request else { return };
+        let Some(request) = request else {
+            tally.unasked += 1;
+            return;
+        };
         self.count -= 1;
         self.heard |= reply.outcome != Outcome::Undone;
         self.settled |= self.heard;

@@ -33,6 +33,8 @@ pub(crate) struct Tally {
     pub(crate) lag: Times,
     /// How many had to wait for a connection to be free.
     pub(crate) crowded: u64,
+    /// How often something came on a connection on which nothing was asked.
+    pub(crate) unasked: u64,
     /// Until a connection stood.
     pub(crate) connect: Times,
     pub(crate) packets: Option<Packets>,
@@ -123,6 +125,7 @@ impl Tally {
             waited: times(3)?,
             lag: times(2)?,
             crowded: 0,
+            unasked: 0,
             connect: times(2)?,
             packets: None,
             datagrams: Sum::default(),
@@ -264,6 +267,7 @@ impl Tally {
         self.counts.add(&other.counts);
         self.in_time += other.in_time;
         self.crowded += other.crowded;
+        self.unasked += other.unasked;
         for (failure, count) in &other.failures {
             *self.failures.entry(*failure).or_default() += count;
         }

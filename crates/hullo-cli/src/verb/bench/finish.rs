@@ -6,19 +6,19 @@ use hullo::{
     Error, Kind, Result,
     bench::{Report, Slo, compare::Comparison},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::versus::Versus;
+use super::{search::Found, versus::Versus};
 use crate::{
     args::Bench,
-    report::{Voice, safe},
+    report::{Voice, safe, shown_in_line},
     verb::print,
     view::{
         bench::{
             page::{Run, Word, page},
             prometheus, summary, table,
         },
-        paint,
+        paint::{self, Paint},
     },
 };
 
@@ -29,6 +29,60 @@ use crate::{
 pub(super) fn objectives(args: &Bench) -> Result<Vec<Slo>> {
     let unanswered = args.fail_unanswered.then_some("unanswered<1");
     args.slo.iter().map(String::as_str).chain(unanswered).map(str::parse).collect()
+}
+
+/// Where what people read goes.
+#[derive(Clone, Copy)]
+pub(super) enum People {
+    Stdout,
+    /// Stdout is a file's.
+    Stderr,
+}
+
+impl People {
+    pub(super) fn of(args: &Bench) -> Self {
+        if own_stdout(args).next().is_some() { Self::Stderr } else { Self::Stdout }
+    }
+
+    /// Says a text of whole lines.
+    ///
+    /// # Errors
+    /// Nobody reads our stdout.
+    pub(super) fn say(self, text: impl FnOnce(Paint) -> String) -> Result<()> {
+        match self {
+            Self::Stdout => print(text(paint::on_stdout()).as_bytes()),
+            Self::Stderr => {
+                let text = text(paint::on_stderr());
+                if !text.is_empty() {
+                    tell!("{}", text.trim_end_matches('\n'));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The flags whose files are stdout.
+fn own_stdout(args: &Bench) -> impl Iterator<Item = &'static str> {
+    let files = [("--html", &args.html), ("--csv", &args.csv), ("--prometheus", &args.prometheus)];
+    files.into_iter().filter(|(_, file)| file.as_deref().is_some_and(is_stdout)).map(|(flag, _)| flag)
+}
+
+/// Whether that file is stdout, as other programs have it.
+fn is_stdout(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Refuses to write two things to one stdout.
+///
+/// # Errors
+/// There are two.
+pub(super) fn check_stdout(args: &Bench, voice: Voice) -> Result<()> {
+    match own_stdout(args).chain(voice.json.then_some("--json")).collect::<Vec<_>>()[..] {
+        [] | [_] => Ok(()),
+        [.., one, other] => Err(Error::usage(format!("{one} - and {other} both want stdout"))
+            .hint("write one of them to a file; one that is called - is ./-")),
+    }
 }
 
 /// Writes the files that were asked for.
@@ -77,18 +131,47 @@ pub(super) fn page_of_two(versus: &Versus, args: &Bench) -> Result<()> {
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
+    if is_stdout(file) {
+        return print(text.as_bytes());
+    }
     fs::write(file, text).map_err(|error| Error::io(format!("cannot write {}", file.display()), error).of(Kind::File))
 }
 
-/// Says how it went, on stdout.
+/// Says how it went.
 ///
 /// # Errors
 /// Nobody reads our stdout.
-pub(super) fn say(report: &Report, voice: Voice) -> Result<()> {
+pub(super) fn say(report: &Report, people: People, voice: Voice) -> Result<()> {
     if voice.json {
         return object(&serde_json::to_value(report).map_err(unwritable)?);
     }
-    print(summary::text(report, paint::on_stdout()).as_bytes())
+    people.say(|paint| summary::text(report, paint))
+}
+
+/// Says what a search found, and writes the files of the best trial.
+///
+/// # Errors
+/// Nobody reads our stdout, a file cannot be written, or no rate holds.
+pub(super) fn found(found: &Found, args: &Bench, objectives: &[Slo], voice: Voice) -> Result<ExitCode> {
+    let report = found.report();
+    if voice.json {
+        object(&json!({ "search": found.facts(), "report": report }))?;
+    } else {
+        let page = |paint| report.map_or_else(String::new, |report| format!("\n{}", summary::text(report, paint)));
+        let notes = || found.notes().iter().map(|note| format!("note: {}\n", shown_in_line(note))).collect::<String>();
+        // Where no rate holds that is the error, which is said when all else is.
+        let is_error = report.is_none() && !found.is_stopped();
+        let sentence = if is_error { String::new() } else { format!("\n{}\n", shown_in_line(&found.sentence())) };
+        People::of(args).say(|paint| format!("{}{sentence}{}", page(paint), notes()))?;
+    }
+    if let Some(report) = report {
+        files(report, args, objectives)?;
+    }
+    if found.is_stopped() {
+        return Ok(ExitCode::from(super::INTERRUPTED));
+    }
+    found.check()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One object on stdout.

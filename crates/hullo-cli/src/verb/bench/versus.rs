@@ -27,28 +27,40 @@ pub(super) struct Versus {
     pub(super) comparison: Comparison,
 }
 
-/// Measures both so often in turns. Who is first changes each round, so that what the first leaves behind is not always
-/// the second's. `told` hears of each run.
-///
-/// # Errors
-/// A run that could not be made.
-pub(super) async fn run(
-    rounds: usize,
-    seed: u64,
-    mut measure: impl AsyncFnMut(Side) -> Result<Report>,
-    mut told: impl FnMut(usize, Side, &Report) -> Result<()>,
-) -> Result<Versus> {
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let turns = if round % 2 == 0 { [Side::A, Side::B] } else { [Side::B, Side::A] };
-        for side in turns {
-            let report = measure(side).await?;
-            told(round, side, &report)?;
-            if side == Side::A { a.push(report) } else { b.push(report) }
-        }
+/// Whose turn it is when, in so many rounds. Who is first changes each round, so that what the first leaves behind is not
+/// always the second's.
+pub(super) fn turns(rounds: usize) -> impl Iterator<Item = (usize, Side)> {
+    let round = |round| if round % 2 == 0 { [Side::A, Side::B] } else { [Side::B, Side::A] };
+    (0..rounds).flat_map(move |number| round(number).map(|side| (number, side)))
+}
+
+/// The runs of both so far.
+#[derive(Default)]
+pub(super) struct Runs {
+    a: Vec<Report>,
+    b: Vec<Report>,
+}
+
+impl Runs {
+    pub(super) fn add(&mut self, side: Side, report: Report) {
+        if side == Side::A { self.a.push(report) } else { self.b.push(report) }
     }
-    let comparison = compare(&a, &b, true, seed)?;
-    Ok(Versus { a, b, comparison })
+
+    /// How many rounds are whole.
+    pub(super) fn rounds(&self) -> usize {
+        self.a.len().min(self.b.len())
+    }
+
+    /// Both sides beside each other, as far as rounds are whole.
+    ///
+    /// # Errors
+    /// What [`compare`] says; there is at least one round.
+    pub(super) fn compared(mut self, seed: u64) -> Result<Versus> {
+        let rounds = self.rounds();
+        [&mut self.a, &mut self.b].into_iter().for_each(|side| side.truncate(rounds));
+        let comparison = compare(&self.a, &self.b, true, seed)?;
+        Ok(Versus { a: self.a, b: self.b, comparison })
+    }
 }
 
 impl Versus {
@@ -118,22 +130,26 @@ mod tests {
 
     #[test]
     fn both_take_turns_and_neither_is_always_first() {
+        let order: Vec<_> = turns(3).collect();
+        assert_eq!(order, [(0, Side::A), (0, Side::B), (1, Side::B), (1, Side::A), (2, Side::A), (2, Side::B)]);
+    }
+
+    #[test]
+    fn what_is_no_whole_round_is_not_compared() {
         let column = || hullo::bench::report::Column { offered: 1, answered: 1, ..Default::default() };
         let over_time = hullo::bench::report::OverTime { width: 0.1, columns: vec![column(), column()] };
-        let mut order = Vec::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let measure = async |side| {
-            Ok(Report { target: format!("{side:?}"), seconds: 0.2, over_time: over_time.clone(), ..Report::default() })
-        };
-        let told = |round, side, _: &Report| {
-            order.push((round, side));
-            Ok(())
-        };
-        let versus = runtime.block_on(run(3, 0, measure, told)).unwrap();
-        assert_eq!(order, [(0, Side::A), (0, Side::B), (1, Side::B), (1, Side::A), (2, Side::A), (2, Side::B)]);
-        assert!(
-            versus.a.iter().all(|report| report.target == "A") && versus.b.iter().all(|report| report.target == "B")
+        let mut runs = Runs::default();
+        for (round, side) in turns(3).take(5) {
+            let target = format!("{side:?}{round}");
+            runs.add(side, Report { target, seconds: 0.2, over_time: over_time.clone(), ..Report::default() });
+        }
+        assert_eq!(runs.rounds(), 2);
+        let versus = runs.compared(0).unwrap();
+        let names = |side: &[Report]| side.iter().map(|report| report.target.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&versus.a), names(&versus.b)),
+            (vec!["A0".into(), "A1".into()], vec!["B0".into(), "B1".into()])
         );
-        assert_eq!((versus.comparison.a.as_str(), versus.comparison.runs), ("A", [3, 3]));
+        assert_eq!(versus.comparison.runs, [2, 2]);
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct Live {
     how: String,
     is_bulk: bool,
     colours: bool,
+    /// Which of several loads it is, and what is known of those before it.
+    about: String,
+    known: Vec<String>,
     rate: Option<Rate>,
     span: Option<Duration>,
     most: Option<u64>,
@@ -55,6 +58,8 @@ impl Live {
             how: how(plan),
             is_bulk: matches!(plan.shape, Shape::Bulk(_)),
             colours,
+            about: String::new(),
+            known: Vec::new(),
             rate: plan.requests(),
             span: plan.span(),
             most: plan.count,
@@ -64,6 +69,12 @@ impl Live {
             latency: vec![0; buckets::COUNT].into(),
             ending: false,
         }
+    }
+
+    /// The same as one of several.
+    pub(crate) fn among(mut self, about: &str, known: &[String]) -> Self {
+        (self.about, self.known) = (about.to_owned(), known.to_vec());
+        self
     }
 
     /// Takes in how it goes.
@@ -97,6 +108,7 @@ impl Live {
     /// All of it in a line, for where there is no room for more.
     pub(crate) fn line(&self) -> String {
         let (counts, at) = (self.counts(), duration(self.at().as_secs() as f64));
+        let at = if self.about.is_empty() { at } else { format!("{}  {at}", self.about) };
         if self.is_bulk {
             return format!(
                 "{at}  {} sent, {} received",

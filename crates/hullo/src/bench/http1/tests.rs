@@ -38,6 +38,25 @@ fn statuses(method: Method, bytes: &str) -> (Vec<u16>, bool, Option<Kind>) {
 }
 
 #[test]
+fn a_request_is_written_once_and_what_is_filled_in_each_time() {
+    let mut exchange = exchange(Method::POST);
+    exchange.headers.insert("x-a", HeaderValue::from_static("b"));
+    exchange.body = Some(Payload::fixed(&b"body"[..]));
+    let asked = |exchange: &Exchange| String::from_utf8(Heard::asked(exchange, Version::HTTP_11, 2)).unwrap();
+    let same = "POST /a?b HTTP/1.1\r\nHost: h:80\r\nX-A: b\r\nContent-Length: 4\r\n\r\nbody";
+    assert_eq!(asked(&exchange), same.repeat(2));
+    exchange.target = Some(Payload::template("/{{seq}}?q={{seq}}", 1).unwrap());
+    exchange.filled = vec![
+        (http::header::HOST, Payload::template("h{{seq}}", 2).unwrap()),
+        (http::header::CONTENT_LENGTH, Payload::template("{{seq}}", 2).unwrap()),
+    ];
+    let of = |n| format!("POST /{n}?q={n} HTTP/1.1\r\nX-A: b\r\nHost: h{n}\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(asked(&exchange), of(0) + &of(1));
+    exchange.body = Some(Payload::template("n{{seq}}", 0).unwrap());
+    assert!(asked(&exchange).ends_with("Host: h1\r\nContent-Length: 2\r\n\r\nn1"), "{}", asked(&exchange));
+}
+
+#[test]
 fn responses_end_where_they_end() {
     for (bytes, wanted, last) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", &[200][..], false),

@@ -1,9 +1,9 @@
 //! The fields of requests and responses as HPACK packs them (RFC 7541), without its dynamic table: we ask for one of size 0,
 //! and use none ourselves.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 
-use super::super::http::Target;
+use super::super::{http::Target, payload::Payload};
 use crate::request::is_secret;
 
 /// The fields of the static table behind the pseudo-fields (appendix A), the first of which has this index.
@@ -80,36 +80,99 @@ const INDEXED: u8 = 0x80;
 /// What the first block on a connection begins with: our table has no room (section 4.2).
 pub(super) const NO_TABLE: u8 = SIZE;
 
-/// The fields of a request but for the length of its body. What HTTP/2 has no use for is left out (RFC 9113, section 8.2.2).
-pub(crate) fn request(method: &Method, target: &Target<'_>, headers: &HeaderMap) -> Vec<u8> {
-    let mut block = Vec::new();
-    match *method {
-        Method::GET => integer(INDEXED, 7, METHOD, &mut block),
-        Method::POST => integer(INDEXED, 7, METHOD + 1, &mut block),
-        _ => field(PLAIN, METHOD, method.as_str().as_bytes(), &mut block),
-    }
-    integer(INDEXED, 7, if target.scheme == "https" { SCHEME + 1 } else { SCHEME }, &mut block);
-    field(PLAIN, AUTHORITY, target.authority.as_bytes(), &mut block);
-    match target.path {
-        "/" => integer(INDEXED, 7, PATH, &mut block),
-        path => field(PLAIN, PATH, path.as_bytes(), &mut block),
-    }
-    for (name, value) in headers {
-        let is_trailers = value.as_bytes().eq_ignore_ascii_case(b"trailers");
-        if NOT_HERE.contains(&name.as_str()) || (*name == header::TE && !is_trailers) {
-            continue;
+/// The fields of a request as they are packed: once for all, but for values that are filled in anew each time.
+#[derive(Default)]
+pub(crate) struct Fields {
+    /// Such values, each with what stands before it.
+    filled: Vec<(Vec<u8>, Payload)>,
+    /// What stands behind the last of them, which mostly is all.
+    rest: Vec<u8>,
+}
+
+impl Fields {
+    /// Those of a request, but for the length of its body. What HTTP/2 has no use for is left out (RFC 9113, section 8.2.2).
+    pub(crate) fn request(
+        method: &Method,
+        target: &Target,
+        headers: &HeaderMap,
+        filled: &[(HeaderName, Payload)],
+    ) -> Self {
+        let mut fields = Self::default();
+        match *method {
+            Method::GET => fields.index(METHOD),
+            Method::POST => fields.index(METHOD + 1),
+            _ => field(PLAIN, METHOD, method.as_str().as_bytes(), &mut fields.rest),
         }
-        let how = if value.is_sensitive() || is_secret(name) { SECRET } else { PLAIN };
+        fields.index(if target.scheme == "https" { SCHEME + 1 } else { SCHEME });
+        fields.named(PLAIN, AUTHORITY, &target.authority);
+        match target.path.same() {
+            Some(path) if path == "/" => fields.index(PATH),
+            _ => fields.named(PLAIN, PATH, &target.path),
+        }
+        for (name, value) in headers {
+            fields.header(name, &Payload::fixed(value.as_bytes().to_vec()), value.is_sensitive());
+        }
+        for (name, value) in filled {
+            fields.header(name, value, false);
+        }
+        fields
+    }
+
+    /// The field that says how long a body is that is always as long.
+    pub(crate) fn content_length(&mut self, length: usize) {
+        content_length(length, &mut self.rest);
+    }
+
+    /// The whole block, where it is always the same.
+    pub(super) fn same(&self) -> Option<&[u8]> {
+        self.filled.is_empty().then_some(&self.rest)
+    }
+
+    /// Appends those of request `n`.
+    pub(super) fn write(&self, n: u64, block: &mut Vec<u8>) {
+        let mut text = Vec::new();
+        for (before, value) in &self.filled {
+            block.extend_from_slice(before);
+            text.clear();
+            value.write(n, &mut text);
+            string(&text, block);
+        }
+        block.extend_from_slice(&self.rest);
+    }
+
+    fn header(&mut self, name: &HeaderName, value: &Payload, is_sensitive: bool) {
+        let is_trailers = value.same().is_some_and(|value| value.eq_ignore_ascii_case(b"trailers"));
+        if NOT_HERE.contains(&name.as_str()) || (*name == header::TE && !is_trailers) {
+            return;
+        }
+        let how = if is_sensitive || is_secret(name) { SECRET } else { PLAIN };
         match NAMES.iter().position(|known| *known == name.as_str()) {
-            Some(at) => field(how, NAMED + at, value.as_bytes(), &mut block),
+            Some(at) => self.named(how, NAMED + at, value),
             None => {
-                block.push(how);
-                string(name.as_str().as_bytes(), &mut block);
-                string(value.as_bytes(), &mut block);
+                self.rest.push(how);
+                string(name.as_str().as_bytes(), &mut self.rest);
+                self.value(value);
             }
         }
     }
-    block
+
+    /// A field that stands in the table with its value.
+    fn index(&mut self, index: usize) {
+        integer(INDEXED, 7, index, &mut self.rest);
+    }
+
+    /// A field whose name stands in the table.
+    fn named(&mut self, how: u8, index: usize, value: &Payload) {
+        integer(how, 4, index, &mut self.rest);
+        self.value(value);
+    }
+
+    fn value(&mut self, value: &Payload) {
+        match value.same() {
+            Some(text) => string(text, &mut self.rest),
+            None => self.filled.push((std::mem::take(&mut self.rest), value.clone())),
+        }
+    }
 }
 
 /// The headers that are about one connection of HTTP/1.1, and those that are said otherwise here.
@@ -264,9 +327,14 @@ mod tests {
 
     use super::*;
 
+    fn target_of(scheme: &'static str, authority: &str, path: &str) -> Target {
+        let [authority, path] = [authority, path].map(|text| Payload::fixed(text.to_owned()));
+        Target { scheme, authority, path }
+    }
+
     #[test]
     fn a_request_is_packed_as_the_rfc_packs_it() {
-        let target = Target { scheme: "http", authority: "www.example.com", path: "/" };
+        let target = target_of("http", "www.example.com", "/");
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("host", "other"),
@@ -281,14 +349,33 @@ mod tests {
         // As in appendix C.2.4 and C.3, but that nothing is to be remembered.
         let mut wanted = vec![0x82, 0x86, 0x01, 15];
         wanted.extend_from_slice(b"www.example.com\x84\x0f\x09\x08no-cache\x00\x03x-a\x01b");
-        assert_eq!(request(&Method::GET, &target, &headers), wanted);
-        let target = Target { scheme: "https", authority: "a", path: "/b" };
+        assert_eq!(Fields::request(&Method::GET, &target, &headers, &[]).same(), Some(&wanted[..]));
         headers.clear();
         headers.insert("authorization", HeaderValue::from_static("x"));
-        let mut packed = request(&Method::DELETE, &target, &headers);
-        content_length(1234, &mut packed);
+        let mut packed = Fields::request(&Method::DELETE, &target_of("https", "a", "/b"), &headers, &[]);
+        packed.content_length(1234);
         let wanted = b"\x02\x06DELETE\x87\x01\x01a\x04\x02/b\x1f\x08\x01x\x0f\x0d\x041234";
-        assert_eq!(packed, wanted, "and what is secret is marked so");
+        assert_eq!(packed.same(), Some(&wanted[..]), "and what is secret is marked so");
+    }
+
+    #[test]
+    fn what_a_template_fills_in_is_as_long_as_it_is() {
+        let template = |text| Payload::template(text, 0).unwrap();
+        let filled = [(HeaderName::from_static("x-n"), template("{{seq}}")), (header::TE, template("{{seq}}"))];
+        let target = Target { path: template("/{{seq}}/a"), ..target_of("http", "h", "") };
+        let mut fields = Fields::request(&Method::GET, &target, &HeaderMap::new(), &filled);
+        fields.content_length(0);
+        assert_eq!(fields.same(), None);
+        for (n, path, header) in [(7, "/7/a", "7"), (1234, "/1234/a", "1234")] {
+            let mut block = Vec::new();
+            fields.write(n, &mut block);
+            let mut wanted = b"\x82\x86\x01\x01h\x04".to_vec();
+            string(path.as_bytes(), &mut wanted);
+            wanted.extend_from_slice(b"\x00\x03x-n");
+            string(header.as_bytes(), &mut wanted);
+            wanted.extend_from_slice(b"\x0f\x0d\x010");
+            assert_eq!(block, wanted, "{n}");
+        }
     }
 
     #[test]

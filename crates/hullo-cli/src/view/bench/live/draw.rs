@@ -21,6 +21,9 @@ use crate::{
     view::{bench::page::duration, chat::draw::cut},
 };
 
+/// How many loads before this one come before the details of its latencies.
+const KNOWN: u16 = 6;
+
 /// From when on the generator's own lag is to be spoken of, and of which part of the latency.
 const LATE_MS: f64 = 1.0;
 const LAG_SHARE: f64 = 0.1;
@@ -29,13 +32,19 @@ const LAG_SHARE: f64 = 0.1;
 pub(crate) fn draw(frame: &mut Frame<'_>, live: &Live) {
     let area = frame.area();
     let rows = Rows::of(live, area.height);
-    let heights = [1, 1, 1, 1, rows.bars, 1, rows.heat, rows.waiting, 1, rows.failed, rows.late];
+    let heights = [1, 1, 1, 1, rows.bars, 1, rows.heat, rows.waiting, 1, rows.failed, rows.late, rows.known];
     let heights = heights.into_iter().map(Constraint::Length).chain([Constraint::Min(0), Constraint::Length(1)]);
-    let areas: [Rect; 13] = Layout::vertical(heights).areas(area);
-    let [title, how, progress, rates, bars, latency, heat, waiting, counters, failed, late, _, keys] = areas;
+    let areas: [Rect; 14] = Layout::vertical(heights).areas(area);
+    let [title, how, progress, rates, bars, latency, heat, waiting, counters, failed, late, known, _, keys] = areas;
     frame.render_widget(Clear, area);
     put(frame, title, vec![Span::raw(format!(" hullo bench {}", shown_in_line(&live.target)))], bar());
-    put(frame, how, vec![Span::raw(format!(" {}", live.how))], quiet());
+    match live.about.as_str() {
+        "" => put(frame, how, vec![Span::raw(format!(" {}", live.how))], quiet()),
+        about => {
+            let spans = vec![strong(format!(" {about}")), Span::styled(format!("   {}", live.how), quiet())];
+            put(frame, how, spans, Style::new());
+        }
+    }
     live.progress(frame, progress);
     live.rates(frame, rates);
     live.bars(frame, bars);
@@ -47,7 +56,10 @@ pub(crate) fn draw(frame: &mut Frame<'_>, live: &Live) {
     live.counters(frame, counters);
     live.failed(frame, failed);
     live.late(frame, late);
+    live.known(frame, known);
     let text = match live.ending {
+        true if !live.about.is_empty() => " ending: what is known so far is told · q, Ctrl-C once more: at once",
+        false if !live.about.is_empty() => " q, Ctrl-C end it early, with what is known so far · Ctrl-L draw anew",
         true => " ending: what is under way is waited for · q, Ctrl-C once more: at once",
         false => " q, Ctrl-C end it early, with the whole summary · Ctrl-L draw anew",
     };
@@ -61,6 +73,7 @@ struct Rows {
     waiting: u16,
     failed: u16,
     late: u16,
+    known: u16,
 }
 
 impl Rows {
@@ -74,14 +87,18 @@ impl Rows {
             left -= taken;
             taken
         };
+        let lines = u16::try_from(live.known.len()).unwrap_or(u16::MAX);
         if live.is_bulk {
-            return Self { bars: take(12, 1), heat: 0, waiting: 0, failed, late };
+            let bars = take(12, 1);
+            return Self { bars, heat: 0, waiting: 0, failed, late, known: take(lines, 0) };
         }
         let waiting = take(1, 5);
         let first = take(6, 3);
         let bars = take(4, 2);
+        let known = take(lines.min(KNOWN), 0);
         let more = take(10, 1);
-        Self { bars: bars + take(2, 1), heat: first + more, waiting, failed, late }
+        let bars = bars + take(2, 1);
+        Self { bars, heat: first + more, waiting, failed, late, known: known + take(lines - known, 0) }
     }
 }
 
@@ -235,6 +252,15 @@ impl Live {
         kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let kinds: Vec<_> = kinds.iter().map(|(kind, many)| format!("{} {kind}", count(*many))).collect();
         put(frame, area, vec![name(" failed   "), Span::styled(kinds.join(", "), self.bad())], Style::new());
+    }
+
+    /// What is known of the loads before this one: of many, of the last ones.
+    fn known(&self, frame: &mut Frame<'_>, area: Rect) {
+        let first = self.known.len().saturating_sub(usize::from(area.height));
+        for (at, line) in (0..area.height).zip(&self.known[first..]) {
+            let row = Rect { y: area.y + at, height: 1, ..area };
+            put(frame, row, vec![Span::raw(format!(" {}", shown_in_line(line)))], quiet());
+        }
     }
 
     fn late(&self, frame: &mut Frame<'_>, area: Rect) {

@@ -126,7 +126,9 @@ fn any_terminal_is_large_enough() {
     let mut loads = [Load::of(&plan("400", 10)), Load::of(&plan("", 3)), Load::of(&plan("1..900/1h", 36_000))];
     let bulk = Plan { shape: Shape::Bulk(Direction::Up), ..plan("", 10) };
     let endless = Plan { duration: None, count: Some(5000), ..plan("", 1) };
-    for load in loads.iter_mut().chain([&mut Load::of(&bulk), &mut Load::of(&endless)]) {
+    let mut several = Load::of(&plan("400", 10));
+    several.live = several.live.among("trial 2, 400/s", &["a".repeat(200), "b".to_owned()]);
+    for load in loads.iter_mut().chain([&mut Load::of(&bulk), &mut Load::of(&endless), &mut several]) {
         for quarters in [0, 1, 40] {
             load.progress.failures = vec![("refused".to_owned(), 1)];
             load.progress.lag = Duration::from_millis(u64::from(quarters));
@@ -157,6 +159,21 @@ fn keys_end_it() {
     assert_eq!(load.key(KeyCode::Char('l'), KeyModifiers::CONTROL), Wish::Redraw);
     load.live.end();
     assert!(load.row("ending").contains("once more: at once"));
+}
+
+#[test]
+fn one_of_several_says_which_it_is_and_what_is_known() {
+    let mut load = Load::of(&plan("400", 10));
+    let known: Vec<_> = (0..40).map(|at| format!("trial {at} held")).collect();
+    load.live = Live::new(&plan("400", 10), true).among("trial 41, 400/s; 200/s held", &known);
+    load.goes(4, 100, 0);
+    let how = load.row("trial 41");
+    assert!(how.starts_with("trial 41, 400/s; 200/s held   open loop, 400 requests a second"), "{how}");
+    let rows = load.drawn(80, 24);
+    let last: Vec<_> = rows.iter().filter(|row| row.ends_with(" held")).collect();
+    assert!(last.len() >= 3 && last.last().unwrap().ends_with("trial 39 held"), "{rows:#?}");
+    assert!(rows.last().unwrap().contains("with what is known so far"), "{rows:#?}");
+    assert_eq!(load.live.line(), "trial 41, 400/s; 200/s held  1s  400 answered, 0 failed, 0 without an answer");
 }
 
 #[test]
