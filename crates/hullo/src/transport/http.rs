@@ -397,7 +397,7 @@ mod tests {
         };
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let served = Arc::new(front).serve(ours.into(), Peer::new("http", Endpoint::Unnamed, Endpoint::Unnamed));
-        assert!(size_of_val(&*served) <= 64, "{}", size_of_val(&*served));
+        assert!(size_of_val(&*served) <= 80, "{}", size_of_val(&*served));
     }
 
     #[test]
