@@ -321,7 +321,9 @@ mod tests {
         while ends.iter().any(|end| end.2 < MUCH) {
             for (at, (near, give, given, ..)) in ends.iter_mut().enumerate() {
                 let most = (MUCH - *given).min(WORTH * (at + 1) - 5_000 + *given % 10_000);
-                if most > 0 && let Poll::Ready(n) = give.poll(&mut cx, near, most) {
+                if most > 0
+                    && let Poll::Ready(n) = give.poll(&mut cx, near, most)
+                {
                     *given += n.unwrap();
                 }
             }
