@@ -69,6 +69,28 @@ fn the_page_of_a_run_draws_it_and_reads_it_out() {
 }
 
 #[test]
+fn a_ramp_ends_where_it_is_highest() {
+    let home = Home::new();
+    let server = home.serve(&["echo", "tcp://127.0.0.1:0"], 1);
+    let file = home.path("page.html");
+    // Of a time that no round number of columns fills.
+    home.run(&["bench", &server.at[0], "--rate", "100..2000/1503ms", "--html", &file], "").good();
+    let Some(mut browser) = Browser::open(&home, &format!("file://{file}")) else { return };
+    browser.until("document.querySelectorAll('.plot svg').length === 5");
+    // The heights of the stairs of what was offered, from the bottom of the highest one to that of the last.
+    let heights = "(() => {
+        const figures = [...document.querySelectorAll('figure')];
+        const rates = figures.find(figure => figure.querySelector('h2').innerText === 'Requests a second');
+        const line = rates.querySelector('.plot path.dashed').getAttribute('d');
+        const up = [...line.matchAll(/[ML][0-9.]+ ([0-9.]+)/g)].map(([, y]) => +y);
+        return [up.at(-1) - Math.min(...up), Math.max(...up) - Math.min(...up)];
+    })()";
+    let [missing, all]: [f64; 2] = serde_json::from_value(browser.value(heights)).unwrap();
+    assert!(missing < all / 10.0, "the last stair is {missing} of {all} below the highest one");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
 fn what_was_never_answered_is_seen() {
     let home = Home::new();
     let server = home.serve(&["discard", "tcp://127.0.0.1:0"], 1);

@@ -247,6 +247,18 @@ fn the_table_has_a_row_for_each_column() {
 }
 
 #[test]
+fn a_row_that_is_cut_short_has_no_rate() {
+    let row = |seconds| {
+        let report = Report { seconds, ..stalled() };
+        table::over_time(&report).lines().nth(40).unwrap().split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (seconds, time, rate) in [(4.0, "0.1", "500"), (3.98, "0.08", "625"), (3.92, "0.02", "")] {
+        let row = row(seconds);
+        assert_eq!((row[1].as_str(), row[9].as_str()), (time, rate), "{row:?}");
+    }
+}
+
+#[test]
 fn percentiles_are_written_as_hdr_histogram_does() {
     let table = table::percentiles(&stalled().latency_ms);
     has(
