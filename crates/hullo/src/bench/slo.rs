@@ -56,16 +56,14 @@ enum Part {
     Failed,
     Unanswered,
     Lost,
-    Late,
 }
 
 /// What an objective may be about beside percentiles.
-const OTHERS: [(&str, Figure); 6] = [
+const OTHERS: [(&str, Figure); 5] = [
     ("mean", Figure::Time("mean")),
     ("failed", Figure::Part("failed", Part::Failed)),
     ("unanswered", Figure::Part("unanswered", Part::Unanswered)),
     ("lost", Figure::Part("lost", Part::Lost)),
-    ("late", Figure::Part("late", Part::Late)),
     ("rate", Figure::Rate),
 ];
 
@@ -136,12 +134,9 @@ impl Slo {
         let (count, what) = match part {
             Part::Failed => (report.failed, "failed"),
             Part::Unanswered => (report.unanswered, "had no answer by the end"),
-            Part::Lost | Part::Late => match &report.packets {
-                Some(packets) if part == Part::Lost => (packets.lost, "were lost"),
-                Some(packets) => (packets.late, "came late"),
-                None => {
-                    return Verdict::Unknown { why: "only packets are lost or late, and there were none".to_owned() };
-                }
+            Part::Lost => match &report.packets {
+                Some(packets) => (packets.lost, "were lost"),
+                None => return Verdict::Unknown { why: "only packets are lost, and there were none".to_owned() },
             },
         };
         if whole == 0 {
@@ -395,12 +390,9 @@ mod tests {
     fn what_was_not_measured_is_not_reached() {
         let lost: Slo = "lost<1%".parse().unwrap();
         assert!(matches!(lost.judge(&report()), Verdict::Unknown { .. }));
-        let packets = Some(Packets { lost: 100, late: 50, ..Packets::default() });
+        let packets = Some(Packets { lost: 100, ..Packets::default() });
         let wanted = Verdict::Broken { why: "100 of 5,000 were lost, 2 %".to_owned() };
-        assert_eq!(lost.judge(&Report { packets: packets.clone(), ..report() }), wanted);
-        let few_late: Slo = "late<1%".parse().unwrap();
-        let wanted = Verdict::Broken { why: "50 of 5,000 came late, 1 %".to_owned() };
-        assert_eq!(few_late.judge(&Report { packets, ..report() }), wanted);
+        assert_eq!(lost.judge(&Report { packets, ..report() }), wanted);
         let late: Slo = "p99<1h".parse().unwrap();
         let bulk = Report { shape: "up".to_owned(), ..Report::default() };
         let fast: Slo = "rate>1".parse().unwrap();
