@@ -47,11 +47,11 @@ pub fn bench_messages(bytes: &[u8]) {
     );
     let (at_once, whole) = ask.replies(spoken, ASKED, [rest]);
     let (in_pieces, parts) = ask.replies(spoken, ASKED, rest.chunks(usize::from(how & 0x1f) + 1));
-    assert_eq!(whole.is_ok(), parts.is_ok(), "{spoken:?}");
+    assert_eq!(whole.is_ok(), parts.is_ok(), "way {which}");
     match spoken {
         // They have no borders that a cut could not move.
         Spoken::Framed(spec) if spec.name == "raw" => {}
-        _ => assert_eq!(at_once, in_pieces, "{spoken:?}"),
+        _ => assert_eq!(at_once, in_pieces, "way {which}"),
     }
     answered(&at_once);
 }

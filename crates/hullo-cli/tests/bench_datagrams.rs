@@ -39,7 +39,9 @@ fn answers_behind_a_slow_way_are_late_and_their_jitter_is_told() {
     let to = format!("udp://127.0.0.1:{}", server.port(0));
     let relay = Server::start(&mut home.hullo(&["relay", "udp://127.0.0.1:0", &to, "--fault", "latency:60ms~20ms"]), 1);
     let words = |more: &[&'static str]| [&["bench", &relay.at[0], "--rate", "200", "-d", "1s"], more].concat();
-    let text = home.run(&words(&["--timeout", "50ms"]), "").text();
+    let ended = home.run(&words(&["--timeout", "50ms"]), "");
+    let text = String::from_utf8_lossy(&ended.out);
+    assert_eq!(ended.code, 13, "what is late is no answer: {text}");
     let shown = text.lines().find(|line| line.starts_with("packets")).unwrap_or_else(|| panic!("{text}"));
     assert!(shown.contains("lost 0 (0 %)   late 200 (100 %)") && shown.contains("round-trip jitter "), "{text}");
     assert!(text.contains("late means after the timeout of 50.0 ms"), "{text}");

@@ -73,7 +73,7 @@ fn codec(ask: Arc<Ask>, frame: Option<&framing::Spec>, max: usize) -> Box<dyn Co
 }
 
 /// How messages are told apart in a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Spoken {
     /// As those of WebSockets, which may be compressed where the extension permessage-deflate was agreed on.
     WebSocket(Option<Deflate>),

@@ -77,7 +77,7 @@ impl Rate {
     /// That of one of so many that share it evenly.
     #[must_use]
     pub(crate) fn share(&self, many: usize) -> Self {
-        Self { legs: self.scaled(1.0 / many.max(1) as f64), of: self.of }
+        Self { legs: self.divided(many.max(1) as f64), of: self.of }
     }
 
     /// A rate of bits as one of messages with so many bytes; one of messages stays as it is.
@@ -89,7 +89,7 @@ impl Rate {
             return Ok(self.clone());
         }
         let each = bytes.max(1) as f64 * 8.0;
-        let legs = self.scaled(1.0 / each);
+        let legs = self.divided(each);
         match legs.iter().all(|leg| [leg.from, leg.to].iter().all(|rate| REQUESTS.contains(rate))) {
             true => Ok(Self { legs, of: Of::Requests }),
             false => {
@@ -99,8 +99,8 @@ impl Rate {
         }
     }
 
-    fn scaled(&self, by: f64) -> Vec<Leg> {
-        self.legs.iter().map(|leg| Leg { from: leg.from * by, to: leg.to * by, ..*leg }).collect()
+    fn divided(&self, by: f64) -> Vec<Leg> {
+        self.legs.iter().map(|leg| Leg { from: leg.from / by, to: leg.to / by, ..*leg }).collect()
     }
 
     /// The rate with which it begins, in requests a second.

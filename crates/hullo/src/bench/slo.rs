@@ -58,16 +58,14 @@ enum Part {
     Failed,
     Unanswered,
     Lost,
-    Late,
 }
 
 /// What an objective may be about beside percentiles.
-const OTHERS: [(&str, Figure); 6] = [
+const OTHERS: [(&str, Figure); 5] = [
     ("mean", Figure::Time("mean")),
     ("failed", Figure::Part("failed", Part::Failed)),
     ("unanswered", Figure::Part("unanswered", Part::Unanswered)),
     ("lost", Figure::Part("lost", Part::Lost)),
-    ("late", Figure::Part("late", Part::Late)),
     ("rate", Figure::Rate),
 ];
 
@@ -138,12 +136,9 @@ impl Slo {
         let (count, what) = match part {
             Part::Failed => (report.failed, "failed"),
             Part::Unanswered => (report.unanswered, "had no answer by the end"),
-            Part::Lost | Part::Late => match &report.packets {
-                Some(packets) if part == Part::Lost => (packets.lost, "were lost"),
-                Some(packets) => (packets.late, "came late"),
-                None => {
-                    return Verdict::Unknown { why: "only packets are lost or late, and there were none".to_owned() };
-                }
+            Part::Lost => match &report.packets {
+                Some(packets) => (packets.lost, "were lost"),
+                None => return Verdict::Unknown { why: "only packets are lost, and there were none".to_owned() },
             },
         };
         if whole == 0 {
