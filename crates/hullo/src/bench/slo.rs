@@ -108,10 +108,10 @@ impl Slo {
         if report.offered == 0 || report.is_bulk() {
             return Verdict::Unknown { why: format!("a load of the shape '{}' has no requests", report.shape) };
         }
-        if times.count == 0 {
+        let Some(value) = times.named(name) else {
             return Verdict::Broken { why: "nothing was answered".to_owned() };
-        }
-        let (value, limit) = (times.named(name).unwrap_or(f64::INFINITY), limit.as_secs_f64() * 1e3);
+        };
+        let limit = limit.as_secs_f64() * 1e3;
         if !times.is_bound(name) {
             let why = left_out(report, name, value);
             return match self.settled(limit, value, || format!("{name} was {}", words::time(value))) {
