@@ -53,11 +53,17 @@ pub fn tls(bytes: &[u8]) {
         let configs = Configs::of(here, suite);
         let heard = here.heard(&configs, is_client, plan, cut);
         let expected = by_rustls(&configs, is_client, plan);
-        assert!(heard.data == expected.data, "{} bytes instead of {}", heard.data.len(), expected.data.len());
+        // What somebody asks for anew in TLS 1.2 is refused in any case: rustls reads it before, and ours does not.
+        let may_go_on = suite.version() == &TLS12 && !is_client && matches!(expected.end, End::Refused);
+        let is_same = heard.data == expected.data || may_go_on && heard.data.starts_with(&expected.data);
+        assert!(is_same, "{} bytes instead of {}", heard.data.len(), expected.data.len());
         match (&expected.end, &heard.end) {
+            _ if may_go_on => {}
             (End::Refused, End::Refused) | (End::Farewell, End::Farewell) => {}
             // To a client an end without a farewell is a cut, and to a server one amid a record or a message is.
             (End::Cut, End::Cut) => {}
+            // rustls waits for the rest of a record that is too long.
+            (End::Cut, End::Refused) => {}
             (End::Cut, End::Farewell) if !is_client => {}
             (expected, heard) => panic!("{heard:?} instead of {expected:?}"),
         }
