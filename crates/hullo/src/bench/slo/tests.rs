@@ -60,6 +60,7 @@ fn what_failed_is_not_quick() {
         count: 767,
         p50: Some(1.0),
         p90: Some(2.0),
+        p95: Some(2.5),
         p99: Some(3.0),
         max: Some(4.0),
         mean: Some(1.0),
