@@ -187,7 +187,7 @@ fn a_machine_that_stands_still_is_not_the_target() {
     });
     let found = found.unwrap();
     assert_eq!(found.word(), "generator");
-    assert!(found.sentence().contains("it stood still for 49.0 ms itself"), "{}", found.sentence());
+    assert!(found.sentence().contains("it was itself 49.0 ms late at one moment"), "{}", found.sentence());
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Blame {
     fn of(slo: &Slo, report: &Report, is_moment: bool) -> Self {
         let lag = &report.lag_ms;
         let stood_still = |from: f64| lag.max.filter(|lag| is_moment && *lag >= from);
-        let stood_still = |from| stood_still(from).map(|lag| format!("it stood still for {} itself", time(lag)));
+        let stood_still = |from| stood_still(from).map(|lag| format!("it was itself {} late at one moment", time(lag)));
         let why = match slo.figure() {
             "failed" | "lost" | "rate" => None,
             "unanswered" => report.generator_busy().or_else(|| stood_still(STILL)),

@@ -26,9 +26,10 @@ function amount(value, unit = "") {
 
 const plural = (value, one) => `${count(value)} ${one}${Math.round(value) === 1 ? "" : "s"}`;
 
-// A point of the run, from its beginning; all of them are in the unit of the longest.
+// A point of the run, from its beginning; all of them are in the unit of the longest. A run of a second may end a little
+// before it, when nothing more was due.
 function clock(seconds, span) {
-  if (span < 1) return `${+(seconds * 1e3).toPrecision(3)} ms`;
+  if (span < 0.95) return `${+(seconds * 1e3).toPrecision(3)} ms`;
   if (span < 600) return `${+seconds.toFixed(span < 30 ? 2 : 1)} s`;
   const minutes = Math.floor(seconds / 60);
   if (span < 7200) return `${minutes}:${String(Math.floor(seconds % 60)).padStart(2, "0")} min`;
