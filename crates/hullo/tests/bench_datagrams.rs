@@ -147,10 +147,8 @@ async fn what_comes_after_the_timeout_is_late_and_not_lost() {
         assert!(in_time.contains(&report.answered) && lost.contains(&seen.lost), "{conditions}: {report:?}");
         assert_eq!((report.offered, report.sent, report.failed), (2000, 2000, 0), "{conditions}: {report:?}");
         assert_eq!(seen.lost + seen.late, report.unanswered, "{conditions}: {report:?}");
-        assert!(
-            report.latency_ms.max.is_some_and(|max| max < 65.0),
-            "late ones have waited for the timeout: {report:?}"
-        );
+        let longest = report.latency_ms.max.unwrap_or(f64::INFINITY);
+        assert!(longest < 65.0, "late ones have waited for the timeout: {report:?}");
         assert!((report.seconds - 2.0).abs() < 0.06, "waiting for them takes none of its time: {report:?}");
     }
 }

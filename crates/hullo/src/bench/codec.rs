@@ -51,12 +51,17 @@ pub(super) fn replies<'a>(
     (0..asked).for_each(|n| codec.ask(n, &mut Vec::new()));
     let (mut replies, mut rest) = (Vec::new(), Vec::new());
     let mut take = |reply: Reply| {
+        let to = reply.to.unwrap_or(replies.len() as u64);
+        // What nobody has asked for answers nothing.
+        if to >= asked && reply.outcome == Outcome::Undone {
+            return;
+        }
         let outcome = match reply.outcome {
             Outcome::Answered(status) => Ok(status.unwrap_or_default()),
             Outcome::Failed(failure) => Err(failure),
             Outcome::Undone => Err(Failure::Kind(Kind::Cut)),
         };
-        replies.push((reply.to.unwrap_or(replies.len() as u64), outcome));
+        replies.push((to, outcome));
     };
     let mut heard = Ok(());
     for piece in pieces {
