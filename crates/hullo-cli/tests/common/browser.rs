@@ -1,10 +1,16 @@
 //! Chromium, which is driven through its DevTools by `hullo connect`: a line is a message there.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
 use super::{Home, Program, peer};
+
+/// How long a browser may take to start: it has to be read from the disk first, while everything else runs.
+const START: Duration = Duration::from_secs(120);
 
 /// A page in a browser without a window.
 pub(crate) struct Browser {
@@ -23,11 +29,11 @@ impl Browser {
         let words =
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", &folder, "about:blank"];
         let chromium = Program::start(command.args(words));
-        let told = chromium.told("\n").split("DevTools listening on ").nth(1).map(str::to_owned);
-        let told = told.unwrap_or_else(|| {
-            chromium.told("/devtools/browser/").split("DevTools listening on ").nth(1).unwrap().to_owned()
-        });
-        let devtools = told.split_whitespace().next().unwrap().to_owned();
+        let said = |told: &str| {
+            let (devtools, _) = told.split_once("DevTools listening on ")?.1.split_once('\n')?;
+            Some(devtools.trim().to_owned())
+        };
+        let devtools = chromium.tells_within(START, said).unwrap_or_else(|| panic!("{}", chromium.so_far()));
         // Its messages may be long, as pictures are.
         let wire = Program::start(&mut home.hullo(&["connect", "--lines", &format!("{devtools}?max=64M")]));
         let mut browser = Self { _chromium: chromium, wire, session: String::new(), asked: 0 };

@@ -94,7 +94,11 @@ impl Tape {
 
     /// Waits until `found` finds something in it, which it may do no more once it has ended.
     fn wait<T>(&self, found: impl Fn(&Recorded) -> Option<T>) -> Option<T> {
-        let until = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, found)
+    }
+
+    fn wait_within<T>(&self, patience: Duration, found: impl Fn(&Recorded) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + patience;
         let mut recorded = self.0.0.lock().unwrap();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -193,7 +197,12 @@ impl Program {
 
     /// Waits until something is found in all of its stderr so far.
     pub(crate) fn tells<T>(&self, found: impl Fn(&str) -> Option<T>) -> Option<T> {
-        self.err.wait(|recorded| found(&String::from_utf8_lossy(&recorded.bytes)))
+        self.tells_within(PATIENCE, found)
+    }
+
+    /// The same, of what may take longer than anything of ours.
+    pub(crate) fn tells_within<T>(&self, patience: Duration, found: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.err.wait_within(patience, |recorded| found(&String::from_utf8_lossy(&recorded.bytes)))
     }
 
     pub(crate) fn so_far(&self) -> String {
